@@ -1,0 +1,291 @@
+"""Dataset: the collection, items and files of a local folder or an s3:// prefix, streamed.
+
+A path is relative to the dataset's root, with `/` between its parts. Files come in the order of
+their paths' UTF-8 bytes, which is the order of an S3 listing: two listings can be merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, cast
+
+from dedl_workbook import s3
+from dedl_workbook.errors import InputError, ServiceError
+from dedl_workbook.target import S3
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+COLLECTION = "metadata/collection.json"
+ITEMS = "metadata/items/"
+DATA = "data/"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file: what it is called and which state of it was seen."""
+
+    path: str
+    size: int
+    """Bytes."""
+    version: str
+    """The time of the last change in ns for a local file, the ETag for an object."""
+    kind: Literal["file", "symlink", "other", "unreadable"] = "file"
+
+
+class Dataset(Protocol):
+    """What a delivered dataset can be asked for."""
+
+    @property
+    def location(self) -> str:
+        """The folder or the s3:// address."""
+
+    @property
+    def name(self) -> str:
+        """The name of the root folder (the bucket or the last part of the prefix)."""
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
+
+    def stat(self, path: str) -> File | None:
+        """Return a file as it is now, or None."""
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return a file's bytes, or a range of them.
+
+        Raises:
+            OSError: it is gone or can't be read.
+        """
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file for reading from its start."""
+
+
+def open_dataset(location: str, *, root: Path | None = None, settings: S3 | None = None) -> Dataset:
+    """Open a dataset at a folder or an s3:// address.
+
+    Args:
+        location: `s3://bucket[/prefix]`, or a folder.
+        root: what a relative folder starts from; default: the current folder.
+        settings: the S3 endpoint of an s3:// address; default: what boto3 finds.
+
+    Raises:
+        InputError: nothing there, a file, empty, or unreadable.
+        ServiceError: the S3 endpoint refuses or doesn't answer.
+    """
+    if location.startswith("s3://"):
+        return _open_bucket(location, settings)
+    folder = (root or Path()) / Path(location).expanduser()
+    try:
+        if not folder.exists():
+            raise InputError("there is no such folder", where=location)
+        if not folder.is_dir():
+            raise InputError("is a file; a dataset is a folder", where=location)
+        with os.scandir(folder) as entries:
+            if next(entries, None) is None:
+                raise InputError("is an empty folder", where=location)
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=location) from error
+    return Folder(folder.resolve())
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 over every file's path, kind, size and version: the dataset's identity.
+
+    It costs a listing, no reading. Two equal fingerprints mean that nothing was changed.
+    """
+    total = hashlib.sha256()
+    for file in dataset.files():
+        line = f"{file.path}\0{file.kind}\0{file.size}\0{file.version}\n"
+        total.update(line.encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A dataset in a local folder."""
+
+    root: Path
+
+    @property
+    def location(self) -> str:
+        """The folder's path."""
+        return str(self.root)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.root.name
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
+        start = prefix.rpartition("/")[0]
+        for file in _walk(self.root, start):
+            if file.path.startswith(prefix):
+                yield file
+
+    def stat(self, path: str) -> File | None:
+        """Return a file as it is now, or None."""
+        try:
+            status = (self.root / path).lstat()
+        except (OSError, ValueError):
+            return None
+        return None if stat.S_ISDIR(status.st_mode) else _file(path, status)
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return a file's bytes, or a range of them."""
+        with self.open(path) as file:
+            file.seek(start)
+            return file.read(-1 if length is None else length)
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a regular file; a link is refused (OSError), since it may leave the dataset."""
+        handle = os.open(self.root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise OSError(f"{path} is no regular file")
+        return os.fdopen(handle, "rb")
+
+
+def _file(path: str, status: os.stat_result) -> File:
+    kind: Literal["file", "symlink", "other"] = "other"
+    if stat.S_ISREG(status.st_mode):
+        kind = "file"
+    elif stat.S_ISLNK(status.st_mode):
+        kind = "symlink"
+    return File(path, status.st_size, str(status.st_mtime_ns), kind)
+
+
+def _walk(root: Path, below: str) -> Iterator[File]:
+    try:
+        with os.scandir(root / below) as entries:
+            found = [(f"{below}/{entry.name}" if below else entry.name, entry) for entry in entries]
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        return
+    except OSError:
+        yield File(below, 0, "", "unreadable")
+        return
+    keyed = [
+        (os.fsencode(path) + (b"/" if entry.is_dir(follow_symlinks=False) else b""), path, entry)
+        for path, entry in found
+    ]
+    for _, path, entry in sorted(keyed, key=lambda item: item[0]):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(root, path)
+        else:
+            try:
+                yield _file(path, entry.stat(follow_symlinks=False))
+            except OSError:
+                continue
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A dataset under a prefix of an S3 bucket."""
+
+    client: S3Client
+    bucket: str
+    prefix: str
+    """'' or ending in '/'."""
+
+    @property
+    def location(self) -> str:
+        """The s3:// address."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @property
+    def name(self) -> str:
+        """The last part of the prefix, or the bucket's name."""
+        return self.prefix.rstrip("/").rpartition("/")[2] or self.bucket
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield the objects whose paths start with `prefix`, in byte order."""
+        pages = self.client.get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix):
+                for found in page.get("Contents", []):
+                    path = found["Key"][len(self.prefix) :]
+                    if path and not path.endswith("/"):
+                        yield File(path, found["Size"], found["ETag"].strip('"'))
+        except _errors() as error:
+            raise s3.explained(error, f"{self.location} can't be listed") from error
+
+    def stat(self, path: str) -> File | None:
+        """Return an object as it is now, or None."""
+        try:
+            head = self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
+        except _errors() as error:
+            if _code(error) in s3.NOT_FOUND:
+                return None
+            raise s3.explained(error, f"{self.location}/{path} can't be read") from error
+        return File(path, head["ContentLength"], head["ETag"].strip('"'))
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return an object's bytes, or a range of them."""
+        if length == 0:
+            return b""
+        end = "" if length is None else str(start + length - 1)
+        extra = {"Range": f"bytes={start}-{end}"} if start or length is not None else {}
+        try:
+            body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path, **extra)  # type: ignore[arg-type]
+            return body["Body"].read()
+        except _errors() as error:
+            if _code(error) == "InvalidRange":
+                return b""
+            raise OSError(str(s3.explained(error, path))) from error
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open an object as a stream."""
+        try:
+            found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
+        except _errors() as error:
+            raise OSError(str(s3.explained(error, path))) from error
+        return closing(cast(BinaryIO, found["Body"]))
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return (BotoCoreError, ClientError)
+
+
+def _code(error: Exception) -> str:
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _open_bucket(location: str, settings: S3 | None) -> Bucket:
+    bucket, _, prefix = location.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    if not bucket:
+        raise InputError("names no bucket", where=location, remedy="Write s3://bucket/prefix.")
+    found = Bucket(s3.client(settings), bucket, f"{prefix}/" if prefix else "")
+    try:
+        if next(iter(found.files()), None) is None:
+            raise InputError("nothing lies there", where=location)
+    except ServiceError as error:
+        raise InputError(error.what, where=location, remedy=error.remedy) from error
+    return found
+
+
+def bounded(dataset: Dataset, file: File, limit: int) -> bytes:
+    """Read a whole file of at most `limit` bytes.
+
+    Raises:
+        ValueError: it is larger; nothing was read.
+        OSError: it is gone or can't be read.
+    """
+    if file.size > limit:
+        raise ValueError(f"has {file.size} bytes; more than {limit} are not read")
+    data = dataset.read(file.path, 0, limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"has more than {limit} bytes")
+    return data

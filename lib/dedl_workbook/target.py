@@ -1,0 +1,214 @@
+"""Target: where a dataset goes. Its secrets come from the environment only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from dedl_workbook.errors import InputError
+from dedl_workbook.reading import explain, nearest, read_yaml, workbook_root
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$")]
+RuleSetting = Literal["off", "info", "warning", "error"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class S3(_Part):
+    """An S3 endpoint and who we are there."""
+
+    endpoint: Url
+    region: str = "us-east-1"
+    access_key: SecretStr
+    secret_key: SecretStr
+    ca_bundle: Path | None = None
+    """A PEM file of the certificate authorities to trust, for an endpoint with its own."""
+
+
+class Pool(S3):
+    """The internal Fresh Data Pool: the bucket that published data lies in."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+
+
+class Catalog(_Part):
+    """The PgSTAC database, and the user that loads into it."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    database: str
+    user: str
+    password: SecretStr
+    sslmode: str = "prefer"
+
+
+class StacApi(_Part):
+    """The STAC API that serves the PgSTAC database."""
+
+    url: Url
+
+
+class Target(BaseSettings):
+    """The services of one data lake: a file in parameters/targets, secrets from the environment.
+
+    A value of the YAML file is overruled by one in the target's `settings_file`, that by one in
+    the workbook's `.env`, that by the environment. The variable of `s3.secret_key` of the target
+    `production` is `DEDL_PRODUCTION__S3__SECRET_KEY`.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str = ""
+    settings_file: Path | None = None
+    """A file of further settings in dotenv form, such as the one that the sandbox writes."""
+    s3: Pool
+    proposals: S3 | None = None
+    """Where submitters deliver, if that is another endpoint than the pool's."""
+    catalog: Catalog
+    stac_api: StacApi
+    archive: Path
+    """The folder that the cases, with their evidence, are kept in."""
+    allow_any_approval: bool = False
+    """Whether a ticket may say `approve: any`. Never for a real data lake."""
+    rules: dict[Annotated[str, Field(pattern=r"^[LCIA]\d\d$")], RuleSetting] = {}
+    """Severities that differ from the rulebook's, and rules that are off."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from what `load` hands over alone, which has merged every source."""
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, name: str, root: Path | None = None) -> Target:
+        """Load the target of that name.
+
+        Raises:
+            InputError: no such target, a wrong or missing value, or a secret in the YAML file.
+        """
+        root = root or workbook_root()
+        path = _target_file(name, root)
+        written = read_yaml(path)
+        _refuse_secrets(written, path, name)
+        settings_file = _absolute(root, written.get("settings_file"))
+        variables = _variables(root, settings_file)
+        merged = _merge({"name": name, **written}, _from_variables(cls, name, variables))
+        if merged["name"] != name:
+            raise InputError(f"name: must be {name!r}, as the file is called", where=str(path))
+        try:
+            target = cls(**merged)
+        except ValidationError as error:
+            raise explain(
+                error, cls, str(path), missing=lambda at: _missing(at, name, settings_file)
+            ) from None
+        return target.model_copy(
+            update={"archive": _absolute(root, target.archive), "settings_file": settings_file}
+        )
+
+    def identity(self) -> dict[str, str | int]:
+        """Return what a plan is bound to: which bucket and which database, nothing secret."""
+        return {
+            "name": self.name,
+            "s3": f"{self.s3.endpoint}/{self.s3.bucket}",
+            "catalog": f"{self.catalog.host}:{self.catalog.port}/{self.catalog.database}",
+        }
+
+    def secrets(self) -> list[str]:
+        """Return the value of every secret, for redaction. Never print it."""
+        return sorted({secret.get_secret_value() for secret in _secrets(self)} - {""})
+
+
+def _target_file(name: str, root: Path) -> Path:
+    folder = root / "parameters" / "targets"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(f.stem for f in folder.glob("*.yaml") if not f.stem.endswith(".example"))
+        hint = nearest(name, known) or f"Known targets: {', '.join(known) or 'none'}."
+        raise InputError("there is no such target file", where=str(path), remedy=hint)
+    return path
+
+
+def _absolute(root: Path, path: object) -> Path | None:
+    return root / str(path) if path else None
+
+
+def _variables(root: Path, settings_file: Path | None) -> dict[str, str]:
+    files = [file for file in (settings_file, root / ".env") if file and file.is_file()]
+    merged: dict[str, str] = {}
+    for file in files:
+        merged |= {key: value for key, value in dotenv_values(file).items() if value is not None}
+    return merged | dict(os.environ)
+
+
+def prefix(name: str) -> str:
+    """Return what the environment variables of a target start with."""
+    return f"DEDL_{name.upper().replace('-', '_')}__"
+
+
+def _from_variables(cls: type[Target], name: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    source = EnvSettingsSource(
+        cls, env_prefix=prefix(name), env_nested_delimiter="__", case_sensitive=False
+    )
+    source.env_vars = {key.lower(): value for key, value in variables.items()}
+    return source()
+
+
+def _merge(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(low)
+    for key, value in high.items():
+        below = result.get(key)
+        both = isinstance(below, dict) and isinstance(value, Mapping)
+        result[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _refuse_secrets(written: Mapping[str, Any], path: Path, name: str) -> None:
+    for key in ("access_key", "secret_key", "password", "token"):
+        for part, values in written.items():
+            if isinstance(values, Mapping) and key in values:
+                raise InputError(
+                    f"{part}.{key}: a secret does not belong in this file",
+                    where=str(path),
+                    remedy=f"Take it out (and change it, if it was ever shared); set "
+                    f"{_variable((part, key), name)} in the environment or in .env.",
+                )
+
+
+def _variable(location: tuple[str | int, ...], name: str) -> str:
+    return prefix(name) + "__".join(str(part).upper() for part in location)
+
+
+def _missing(location: tuple[str | int, ...], name: str, settings_file: Path | None) -> str:
+    text = f"is missing: set {_variable(location, name)} in the environment or in .env."
+    if settings_file and not settings_file.is_file():
+        text += f" (There is no {settings_file} either; `dedl-workbook sandbox up` writes "
+        text += "the sandbox's.)"
+    return text
+
+
+def _secrets(model: BaseModel) -> Iterator[SecretStr]:
+    for _, value in model:
+        if isinstance(value, SecretStr):
+            yield value
+        elif isinstance(value, BaseModel):
+            yield from _secrets(value)
