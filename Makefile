@@ -1,0 +1,43 @@
+# `make` alone lists the targets; each says behind ## what it is for.
+.DEFAULT_GOAL := help
+.PHONY: setup demo test test-all lab check bench lock help
+
+# Override on the command line: make test WORKERS=4, make setup PYTHON=python3.12.
+PYTHON ?= python3
+WORKERS ?= 2
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+
+bin := .venv/bin
+
+setup: ## Install what is missing, say what; at once done when nothing is
+	@PYTHON='$(PYTHON)' sh scripts/setup.sh
+
+demo: setup ## Promote a sample dataset on the embedded data lake, from ticket to evidence
+	@$(bin)/dedl-workbook demo
+
+test: check ## Run the linters and all tests but the slow ones
+	@$(bin)/python -m pytest -n $(WORKERS) -m 'not slow' $(PYTEST_ARGS)
+
+test-all: check ## Run the linters and all tests
+	@$(bin)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+lab: setup ## Open JupyterLab on the notebooks
+	@$(bin)/dedl-workbook lab
+
+check: setup ## Run the linters: ruff, mypy, import-linter
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+
+bench: setup ## Run the benchmarks, one after the other
+	@for benchmark in benchmarks/*.py; do \
+		echo "== $$benchmark" && $(bin)/python "$$benchmark" || exit 1; \
+	done
+
+lock: setup ## Lock again what pyproject.toml asks for; newer versions with LOCK_ARGS=--upgrade
+	@sh scripts/lock.sh $(LOCK_ARGS)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
