@@ -1,0 +1,289 @@
+"""Publication: the metadata as published, and the JSON Patch (RFC 6902) that made it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from dedl_workbook import documents
+from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File, bounded
+from dedl_workbook.errors import InputError
+from dedl_workbook.job import Job
+from dedl_workbook.target import Target
+from dedl_workbook.ticket import Ticket
+
+KEYWORD = "User generated"
+HOST = {"name": "DEDL", "roles": ["host"]}
+DOCUMENT_LIMIT = 64 * 2**20
+"""Bytes that a collection or an item may have to be read at all."""
+
+Patch = list[dict[str, Any]]
+Exists = Callable[[str], bool]
+
+
+def slug(word: str) -> str:
+    """Return a keyword's slug, by which keywords are compared: lower case, `-` between words."""
+    return "-".join(word.strip().lower().replace("_", " ").replace("-", " ").split())
+
+
+def has_keyword(collection: dict[str, Any]) -> bool:
+    """Tell whether a collection has the keyword of user-generated data."""
+    keywords = collection.get("keywords")
+    return isinstance(keywords, list) and slug(KEYWORD) in {
+        slug(word) for word in keywords if isinstance(word, str)
+    }
+
+
+def has_host(collection: dict[str, Any]) -> bool:
+    """Tell whether a collection names DEDL as its host."""
+    providers = collection.get("providers")
+    return isinstance(providers, list) and any(
+        isinstance(provider, dict)
+        and "dedl" in str(provider.get("name", "")).lower()
+        and isinstance(roles := provider.get("roles"), list)
+        and "host" in roles
+        for provider in providers
+    )
+
+
+def href_path(href: object, exists: Exists | None = None) -> str | None:
+    """Return the path of the data file that a delivered href names, or None.
+
+    None: remote, absolute, outside data/, or leaving it (`..`, `.`, empty parts, which are part of
+    a key in S3). A leading `./` is dropped. Where the href holds `%`, the file of that very name
+    is meant if there is one, else the one with the percent-decoded name if there is one.
+
+    Args:
+        href: as the item has it.
+        exists: tells whether the dataset has a file; default: take the href as it is written.
+    """
+    if not isinstance(href, str):
+        return None
+    path = href.removeprefix("./")
+    if "%" in path and exists is not None and not (_inside(path) and exists(path)):
+        decoded = unquote(path, errors="surrogateescape")
+        if _inside(decoded) and exists(decoded):
+            return decoded
+    return path if _inside(path) else None
+
+
+def _inside(path: str) -> bool:
+    return path.startswith(DATA) and not {"", ".", ".."} & set(path.split("/"))
+
+
+def publish_collection(
+    document: dict[str, Any], ticket: Ticket, target: Target, exists: Exists | None = None
+) -> dict[str, Any]:
+    """Return the collection as published: the agreed id, our keyword and host, published hrefs.
+
+    Raises:
+        InputError: keywords or providers are no lists.
+    """
+    published = copy.deepcopy(document)
+    published["id"] = ticket.collection
+    for field, complete, addition in (
+        ("keywords", has_keyword, KEYWORD),
+        ("providers", has_host, HOST),
+    ):
+        values = published.setdefault(field, [])
+        if not isinstance(values, list):
+            raise InputError(f"{field}: is no list", where=COLLECTION, remedy="Make it one.")
+        if not complete(published):
+            values.append(copy.deepcopy(addition))
+    _publish_assets(published, ticket, target, exists)
+    return published
+
+
+def publish_item(
+    document: dict[str, Any], ticket: Ticket, target: Target, exists: Exists | None = None
+) -> dict[str, Any]:
+    """Return the item as published: assets in data/ by their addresses in the pool.
+
+    Nothing else is touched. `exists` is as for `href_path`.
+    """
+    published = copy.deepcopy(document)
+    _publish_assets(published, ticket, target, exists)
+    return published
+
+
+def _publish_assets(
+    document: dict[str, Any], ticket: Ticket, target: Target, exists: Exists | None
+) -> None:
+    assets = document.get("assets")
+    for asset in assets.values() if isinstance(assets, dict) else ():
+        path = href_path(asset.get("href"), exists) if isinstance(asset, dict) else None
+        if path is not None:
+            asset["href"] = f"s3://{target.s3.bucket}/{ticket.collection}/{ticket.ticket}/{path}"
+
+
+def key(job: Job, path: str) -> str:
+    """Return the key of a data file's object in the pool."""
+    return job.prefix + path
+
+
+def href(job: Job, path: str) -> str:
+    """Return the published address of a data file."""
+    return f"s3://{job.target.s3.bucket}/{key(job, path)}"
+
+
+def has_file(job: Job) -> Exists:
+    """Return what tells whether the job's dataset has a file of that path."""
+    return lambda path: job.dataset.stat(path) is not None
+
+
+def is_item(file: File) -> bool:
+    """Tell whether a file of a dataset is an item's: a regular .json file in metadata/items."""
+    name = file.path.removeprefix(ITEMS)
+    inside = file.path.startswith(ITEMS) and "/" not in name
+    return inside and name.endswith(".json") and file.kind == "file"
+
+
+def collection(job: Job) -> dict[str, Any]:
+    """Return the published collection of a job's dataset.
+
+    Raises:
+        InputError: it is missing or unreadable.
+    """
+    file = job.dataset.stat(COLLECTION)
+    if file is None:
+        raise InputError("is missing", where=COLLECTION, remedy="Validate the dataset first.")
+    return publish_collection(_read(job, file), job.ticket, job.target, has_file(job))
+
+
+def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the delivered file and the published item, one by one, in the dataset's order.
+
+    Raises:
+        InputError: an item can't be read.
+    """
+    there = has_file(job)
+    for file in job.dataset.files(ITEMS):
+        if is_item(file):
+            yield file.path, publish_item(_read(job, file), job.ticket, job.target, there)
+
+
+def goal_digest(job: Job) -> str:
+    """Return the SHA-256 over the published collection and items, in the dataset's order."""
+    total = hashlib.sha256(documents.canonical(collection(job)))
+    for path, item in items(job):
+        total.update(b"\n" + path.encode("utf-8", "surrogateescape") + b"\0")
+        total.update(documents.canonical(item))
+    return total.hexdigest()
+
+
+def _read(job: Job, file: File) -> dict[str, Any]:
+    try:
+        document = documents.parse(bounded(job.dataset, file, DOCUMENT_LIMIT))
+    except (ValueError, OSError) as error:
+        raise InputError(
+            str(error), where=file.path, remedy="Validate the dataset first."
+        ) from error
+    if not isinstance(document, dict):
+        raise InputError("is no JSON object", where=file.path, remedy="Validate the dataset first.")
+    return document
+
+
+def patch(before: Any, after: Any, pointer: str = "") -> Patch:
+    """Return the JSON Patch that turns one document into the other.
+
+    Each replacement and removal follows a `test` of the value that was there, so the patch
+    refuses any other document, and can be inverted.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            operation
+            for name in [*before, *(name for name in after if name not in before)]
+            for operation in _member(before, after, name, f"{pointer}/{_escape(name)}")
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) <= len(after):
+        pairs = list(zip(before, after, strict=False))
+        changed = [op for n, (b, a) in enumerate(pairs) for op in patch(b, a, f"{pointer}/{n}")]
+        added = [
+            {"op": "add", "path": f"{pointer}/{n}", "value": after[n]}
+            for n in range(len(before), len(after))
+        ]
+        return changed + added
+    if documents.canonical(before) == documents.canonical(after):
+        return []
+    return [
+        {"op": "test", "path": pointer, "value": before},
+        {"op": "replace", "path": pointer, "value": after},
+    ]
+
+
+def _member(before: dict[str, Any], after: dict[str, Any], name: str, pointer: str) -> Patch:
+    if name not in before:
+        return [{"op": "add", "path": pointer, "value": after[name]}]
+    if name not in after:
+        return [
+            {"op": "test", "path": pointer, "value": before[name]},
+            {"op": "remove", "path": pointer},
+        ]
+    return patch(before[name], after[name], pointer)
+
+
+def inverse(operations: Patch) -> Patch:
+    """Return the patch that takes back what one made by `patch` did."""
+    result: Patch = []
+    for n in range(len(operations) - 1, -1, -1):
+        operation = operations[n]
+        path, value = operation["path"], operation.get("value")
+        if operation["op"] == "add":
+            result += [{"op": "test", "path": path, "value": value}, {"op": "remove", "path": path}]
+        elif operation["op"] == "remove":
+            result.append({"op": "add", "path": path, "value": operations[n - 1]["value"]})
+        elif operation["op"] == "replace":
+            result.append({"op": "test", "path": path, "value": value})
+            result.append({"op": "replace", "path": path, "value": operations[n - 1]["value"]})
+    return result
+
+
+def patched(document: Any, operations: Patch) -> Any:
+    """Return a document with a patch of `test`, `add`, `replace` and `remove` applied.
+
+    Raises:
+        ValueError: a `test` finds another value, or a path leads nowhere.
+    """
+    root = {"": copy.deepcopy(document)}
+    for operation in operations:
+        parent, name = _find(root, operation["path"], new=operation["op"] == "add")
+        if operation["op"] == "test":
+            if documents.canonical(parent[name]) != documents.canonical(operation["value"]):
+                raise ValueError(f"{operation['path']} is not what the patch was made for")
+        elif operation["op"] == "remove":
+            del parent[name]
+        elif operation["op"] == "add" and isinstance(parent, list):
+            parent.insert(name, copy.deepcopy(operation["value"]))
+        else:
+            parent[name] = copy.deepcopy(operation["value"])
+    return root[""]
+
+
+def undo(document: Any, operations: Patch) -> Any:
+    """Return the document as it was before a patch made by `patch`.
+
+    Raises:
+        ValueError: the document isn't what the patch made.
+    """
+    return patched(document, inverse(operations))
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _find(root: dict[str, Any], pointer: str, *, new: bool) -> tuple[Any, Any]:
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
+    parent: Any = root
+    try:
+        for part in parts[:-1]:
+            parent = parent[int(part) if isinstance(parent, list) else part]
+        name = int(parts[-1]) if isinstance(parent, list) else parts[-1]
+        if not new:
+            parent[name]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"the document has no {pointer}") from error
+    return parent, name
