@@ -89,11 +89,19 @@ reason_for() {
     esac
 }
 
-# Else Debian makes a cluster and starts it on port 5432, which nobody asked for.
+# apt_install PACKAGE: without questions; waits for another apt on this machine.
+apt_install() {
+    quietly "apt-get install $1, for $(reason_for "$1")" \
+        env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 "$1"
+}
+
+# Else Debian makes a cluster and starts it on port 5432, which nobody asked for. The file comes
+# with postgresql-common, so that goes first: a file made here would replace Debian's defaults.
 forbid_main_cluster() {
     conf=/etc/postgresql-common/createcluster.conf
+    [ -e "$conf" ] || apt_install postgresql-common
     if ! grep -qs '^[[:space:]]*create_main_cluster' "$conf"; then
-        mkdir -p "${conf%/*}"
         echo 'create_main_cluster = false' >>"$conf"
         say "$conf: no PostgreSQL cluster is to be made on port 5432"
     fi
@@ -107,10 +115,7 @@ install_packages() {
     packages=$(missing_packages)
     for package in $packages; do
         case $package in postgresql-*) forbid_main_cluster ;; esac
-        # confold: the file above is there before the package that owns it.
-        quietly "apt-get install $package, for $(reason_for "$package")" \
-            env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-            -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold "$package"
+        apt_install "$package"
     done
     exec 9>&-
 }
@@ -135,8 +140,8 @@ check_python() {
 # What .venv was made for and from. Its commands hold the path, so a moved checkout needs a new one.
 fingerprint() {
     pwd -P
-    cat requirements/*.txt lib/dedl_workbook/sandbox/requirements/*.txt pyproject.toml scripts/*.sh |
-        sha256sum
+    sha256sum pyproject.toml scripts/*.sh requirements/*.txt \
+        lib/dedl_workbook/sandbox/requirements/*.txt
 }
 
 is_ready() {
