@@ -1,0 +1,192 @@
+"""Attempt: one run of a step's notebook, from its first cell to its verdict.
+
+A notebook says `attempt = begin("upload", globals())` and then plans, applies, checks and
+concludes through it, so that whatever happens is in the case's ledger: by hand in JupyterLab,
+with plain papermill, or headless.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import lock, progress
+from dedl_workbook.case import Case
+from dedl_workbook.errors import StepFailedError, WorkbookError
+from dedl_workbook.job import Job
+from dedl_workbook.steps import STEPS, Outcome, Plan, Receipt, Step, Verdict
+from dedl_workbook.ticket import Ticket
+
+VARIABLE = "DEDL_ATTEMPT"
+"""Names the attempt's folder that a runner has made for this kernel."""
+
+log = logging.getLogger(__name__)
+
+
+def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
+    """Begin an attempt at a step, in a notebook.
+
+    Args:
+        step: the step's name.
+        variables: the notebook's `globals()`, with the ticket's keys among them.
+
+    Raises:
+        InputError: the parameters are not a ticket, or its target lacks something.
+        GateError: a step that this one needs has not passed.
+        ConflictError: somebody else is at this case.
+    """
+    _show_errors_plainly()
+    case = Case.of(Ticket.from_notebook(variables), tell=progress.for_notebook())
+    kept = ExitStack()
+    kept.enter_context(lock.hold(case.folder))
+    handed = os.environ.get(VARIABLE)
+    folder = Path(handed) if handed else case.new_attempt(step)
+    attempt = Attempt(case, STEPS[step], folder, kept)
+    attempt.watch()
+    case.gate_needs(STEPS[step])
+    return attempt
+
+
+class Attempt:
+    """One run of one step."""
+
+    def __init__(self, case: Case, step: Step, folder: Path, kept: ExitStack) -> None:
+        self.case, self.step, self.folder = case, step, folder
+        self._kept = kept
+        self._applied = False
+        self._concluded = False
+        self._log = _log_to(folder / "log.txt", case)
+
+    @property
+    def job(self) -> Job:
+        """The ticket, target and dataset at work."""
+        return self.case.job
+
+    def plan(self) -> Plan:
+        """Plan the step; nothing is changed."""
+        plan = self.step.module.plan(self.job)
+        self.case.write(self.folder / "plan.json", plan.as_json())
+        log.info("planned %s: %d actions", self.step.name, len(plan.actions))
+        return plan
+
+    def apply(self, plan: Plan) -> Receipt | None:
+        """Do what the plan says, if it is approved; else change nothing and return None.
+
+        A plan without actions needs no approval: there is nothing to do.
+
+        Raises:
+            GateError: the board's decision is missing.
+            NotApprovedError: another plan was approved.
+        """
+        if plan.actions:
+            self.case.gate_board()
+            if not self.case.gate_approval(plan):
+                return None
+            self.case.record_approval_of_ticket()
+        self._applied = True
+        receipt = self.step.module.apply(plan) if plan.actions else Receipt(plan.step, {})
+        self.case.write(self.folder / "receipt.json", receipt.as_json())
+        log.info("applied %s: %s", self.step.name, json.dumps(receipt.as_json()["done"]))
+        return receipt
+
+    def check(self, plan: Plan | None = None) -> Outcome:
+        """Read the real system back; without an approved plan there is nothing to check yet."""
+        if plan is None:
+            return self.step.module.check(self.job)  # type: ignore[arg-type]
+        if not self._applied:
+            return Outcome(
+                self.step.name,
+                Verdict.PLANNED,
+                "Planned. Nothing was changed, since no plan is approved.",
+            )
+        return self.step.module.check(plan)
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Write the verdict into the attempt's folder and the ledger.
+
+        Raises:
+            StepFailedError: the verdict is failed.
+        """
+        self._end(outcome)
+        print(f"{outcome.step}: {outcome.verdict}. {outcome.summary}")
+        if outcome.verdict is Verdict.FAILED:
+            raise StepFailedError(outcome.summary, where=outcome.step)
+
+    def watch(self) -> None:
+        """Record an error of any cell as the attempt's failure."""
+        shell = _shell()
+        if shell is not None:
+            shell.events.register("post_run_cell", self._cell_ran)
+
+    def _cell_ran(self, result: Any) -> None:
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None and not self._concluded:
+            self._end(failure(self.step.name, error))
+
+    def _end(self, outcome: Outcome) -> None:
+        dataset = ""
+        if outcome.verdict is Verdict.PASSED:
+            dataset = self.job.fingerprint
+        self.case.record_outcome(self.folder, outcome, dataset)
+        self._concluded = True
+        log.info("%s: %s. %s", outcome.step, outcome.verdict, outcome.summary)
+        logging.getLogger("dedl_workbook").removeHandler(self._log)
+        self._log.close()
+        self._kept.close()
+
+
+def failure(step: str, error: BaseException) -> Outcome:
+    """Return the failed outcome that an error stands for."""
+    if isinstance(error, WorkbookError):
+        return Outcome(step, Verdict.FAILED, str(error))
+    text = str(error).splitlines()[0] if str(error) else ""
+    return Outcome(step, Verdict.FAILED, f"{type(error).__name__}: {text}")
+
+
+def _shell() -> Any:
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return None
+    return get_ipython()
+
+
+def _show_errors_plainly() -> None:
+    """Show our own errors by their message: they are meant for people, not for debuggers."""
+    shell = _shell()
+    if shell is None:
+        return
+
+    def show(shell: Any, kind: type, error: BaseException, _: Any, tb_offset: Any = None) -> None:
+        shell._showtraceback(kind, str(error), [f"{kind.__name__}: {error}"])
+
+    shell.set_custom_exc((WorkbookError,), show)
+
+
+class _Redacting(logging.Formatter):
+    def __init__(self, case: Case, step: str) -> None:
+        super().__init__(
+            f"%(asctime)s.%(msecs)03dZ %(levelname)s {case.ticket.ticket} {step} "
+            "%(name)s: %(message)s",
+            "%Y-%m-%dT%H:%M:%S",
+        )
+        self.converter = time.gmtime
+        self._redactor = case.redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.text(super().format(record))
+
+
+def _log_to(path: Path, case: Case) -> logging.Handler:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_Redacting(case, path.parent.name))
+    logger = logging.getLogger("dedl_workbook")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    return handler

@@ -1,0 +1,301 @@
+"""Case: the folder of a ticket, with its ledger, attempts, approval, gates and lock.
+
+<archive of the target>/DEDL-1/
+  ledger.jsonl     what happened, chained
+  attempts/        one numbered folder an attempt, never overwritten
+  work/            what steps keep for going on after a crash; no evidence
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import ledger, provenance
+from dedl_workbook.documents import digest, pretty, write_atomic
+from dedl_workbook.errors import GateError, InputError, NotApprovedError
+from dedl_workbook.job import Job, Tell, silent
+from dedl_workbook.reading import workbook_root
+from dedl_workbook.redact import Redactor
+from dedl_workbook.steps import STEPS, Outcome, Plan, Step, Verdict, now
+from dedl_workbook.target import Target
+from dedl_workbook.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class Case:
+    """One ticket's publication, as the archive knows it."""
+
+    ticket: Ticket
+    target: Target
+    root: Path
+    tell: Tell = field(default=silent, compare=False)
+
+    @classmethod
+    def of(cls, ticket: Ticket, root: Path | None = None, tell: Tell = silent) -> Case:
+        """Return the case of a ticket.
+
+        Raises:
+            InputError: the ticket's target is unknown, or lacks a value.
+        """
+        root = root or workbook_root()
+        return cls(ticket, Target.load(ticket.target, root), root, tell)
+
+    @property
+    def folder(self) -> Path:
+        """The case's folder in the target's archive."""
+        return self.target.archive / self.ticket.ticket
+
+    @property
+    def ledger_file(self) -> Path:
+        """The file of the ledger."""
+        return self.folder / "ledger.jsonl"
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return the ledger's lines, checked."""
+        return ledger.read(self.ledger_file)
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Knows the target's secrets."""
+        return Redactor(self.target.secrets())
+
+    @cached_property
+    def job(self) -> Job:
+        """The job of this ticket, with the state before that the approved plan recorded."""
+        approved = self.approved_plan()
+        before = {name: step["before"] for name, step in (approved or {}).get("steps", {}).items()}
+        folder = self.folder / "work"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Job(self.ticket, self.target, folder, self.root, before, self.tell)
+
+    def record(self, event: str, **values: Any) -> dict[str, Any]:
+        """Append an event to the ledger: who, where, when and what, free of secrets."""
+        entry = {"at": now(), "event": event, **provenance.who()}
+        return ledger.append(self.ledger_file, self.redactor.value(entry | values))
+
+    def write(self, path: Path, value: Any) -> None:
+        """Write a JSON file of the case, free of secrets."""
+        write_atomic(path, pretty(self.redactor.value(value)))
+
+    # Attempts
+
+    def new_attempt(self, name: str) -> Path:
+        """Make the next numbered attempt folder, and record that it was started."""
+        attempts = self.folder / "attempts"
+        attempts.mkdir(parents=True, exist_ok=True)
+        while True:
+            numbers = [int(path.name[:3]) for path in attempts.glob("[0-9][0-9][0-9]-*")]
+            folder = attempts / f"{max(numbers, default=0) + 1:03d}-{name}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            break
+        self.record(
+            "started",
+            step=name,
+            attempt=folder.name,
+            ticket=self.ticket.parameters(),
+            software=provenance.software(self.root),
+        )
+        return folder
+
+    def record_outcome(self, attempt: Path, outcome: Outcome, dataset: str) -> None:
+        """Write an attempt's outcome into its folder and the ledger."""
+        self.write(attempt / "outcome.json", outcome.as_json())
+        self.record(
+            "outcome",
+            step=outcome.step,
+            attempt=attempt.name,
+            verdict=str(outcome.verdict),
+            summary=outcome.summary,
+            dataset=dataset,
+            terms=terms(self.ticket),
+        )
+
+    # Gates
+
+    def passed(self, step: str, dataset: str) -> bool:
+        """Whether the last outcome of a step is passed, for that dataset and these terms."""
+        last: dict[str, Any] = {}
+        for line in self.ledger():
+            if line["event"] == "outcome" and line["step"] == step:
+                last = line
+        return (
+            last.get("verdict") == Verdict.PASSED
+            and last.get("dataset") == dataset
+            and last.get("terms") == terms(self.ticket)
+        )
+
+    def gate_needs(self, step: Step) -> None:
+        """Let a step start only when those that it needs have passed for the same dataset.
+
+        Raises:
+            GateError: naming the steps that have not.
+        """
+        missing = [name for name in step.needs if not self.passed(name, self.job.fingerprint)]
+        if missing:
+            raise GateError(
+                f"{step.name} may not start: {' and '.join(missing)} "
+                f"{'has' if len(missing) == 1 else 'have'} not passed for the dataset as it is",
+                where=self.ticket.ticket,
+                remedy=f"Run {missing[0]} first: dedl-workbook run {self.ticket.ticket}",
+            )
+
+    def gate_board(self) -> None:
+        """Let nothing be changed without the review board's decision.
+
+        Raises:
+            GateError: no reference, no date, or a date in the future.
+        """
+        reference, date = self.ticket.board_reference, self.ticket.board_date
+        where = f"ticket {self.ticket.ticket}"
+        if not reference or date is None:
+            raise GateError(
+                "the review board's decision is missing: nothing may be changed",
+                where=where,
+                remedy="Set board_reference and board_date in the ticket's file.",
+            )
+        if date > dt.datetime.now(dt.UTC).date():
+            raise GateError(
+                f"the review board's decision is dated in the future: {date}",
+                where=where,
+                remedy="Mend board_date in the ticket's file, or wait for the board.",
+            )
+
+    def gate_approval(self, plan: Plan) -> bool:
+        """Whether this plan is part of what was approved; False when nothing was.
+
+        Raises:
+            NotApprovedError: an approval was given, but of another plan.
+        """
+        if self.ticket.approve == "any":
+            return self._any_approval()
+        approved = self.approved_plan()
+        if approved is None:
+            return False
+        now_is = {**self.terms_of_plan(), "step": plan.digest}
+        then = {key: approved[key] for key in ("ticket", "dataset", "target")} | {
+            "step": approved["steps"].get(plan.step, {}).get("digest")
+        }
+        changed = [key for key in now_is if now_is[key] != then[key]]
+        if changed:
+            words = {
+                "ticket": "the ticket",
+                "dataset": "the dataset",
+                "target": "the target",
+                "step": f"what {plan.step} would do, or the state it found,",
+            }
+            raise NotApprovedError(
+                f"{' and '.join(words[key] for key in changed)} changed since the approval of "
+                f"{approved['digest'][:12]}: the approval is void, nothing was changed",
+                where=self.ticket.ticket,
+                remedy=f"Look at the new plan and approve it: "
+                f"dedl-workbook plan {self.ticket.ticket}",
+            )
+        return True
+
+    def _any_approval(self) -> bool:
+        if not self.target.allow_any_approval:
+            raise NotApprovedError(
+                f"'approve: any' is not allowed on the target {self.target.name}",
+                where=self.ticket.ticket,
+                remedy="Approve the digest of a case plan instead.",
+            )
+        return True
+
+    # The case plan
+
+    def terms_of_plan(self) -> dict[str, Any]:
+        """Return what a case plan is bound to besides its steps."""
+        return {
+            "ticket": terms(self.ticket),
+            "dataset": self.job.fingerprint,
+            "target": digest(self.target.identity()),
+        }
+
+    def plan(self) -> dict[str, Any]:
+        """Plan all changing steps at once and keep the case plan as an attempt.
+
+        Returns:
+            The case plan as JSON, with `digest`: what an approval names.
+        """
+        plans = [step.module.plan(self.job) for step in STEPS.values() if step.changes]
+        case_plan = {
+            **self.terms_of_plan(),
+            "steps": {plan.step: plan.as_json() for plan in plans},
+        }
+        steps = {name: step["digest"] for name, step in case_plan["steps"].items()}
+        case_plan["digest"] = digest(self.terms_of_plan() | {"steps": steps})
+        case_plan["describes"] = {
+            "ticket": self.ticket.parameters(),
+            "target": self.target.identity(),
+            "dataset": self.job.dataset.location,
+        }
+        folder = self.new_attempt("plan")
+        self.write(folder / "plan.json", case_plan)
+        self.record("planned", attempt=folder.name, digest=case_plan["digest"])
+        return case_plan
+
+    def approve(self, given: str) -> dict[str, Any]:
+        """Approve a case plan by its digest, or by the first characters (12 or more) of it.
+
+        Raises:
+            GateError: the board's decision is missing.
+            InputError: this case has no such plan.
+        """
+        self.gate_board()
+        planned = [line for line in self.ledger() if line["event"] == "planned"]
+        found = {line["digest"] for line in planned if line["digest"].startswith(given)}
+        if len(given) < 12 or len(found) != 1:
+            raise InputError(
+                f"no plan of this case has the digest {given!r}",
+                where=self.ticket.ticket,
+                remedy=f"The last plan's is {planned[-1]['digest']}."
+                if planned
+                else f"There is no plan yet: dedl-workbook plan {self.ticket.ticket}",
+            )
+        return self.record(
+            "approved",
+            digest=found.pop(),
+            meaning="whoever approves has read this plan and wants what it lists to be done",
+        )
+
+    def record_approval_of_ticket(self) -> None:
+        """Record an approval that stands in the ticket itself, once a digest."""
+        given = self.ticket.approve
+        known = {line.get("digest") for line in self.ledger() if line["event"] == "approved"}
+        if given and given not in known:
+            self.record("approved", digest=given, meaning="approved by the ticket's key 'approve'")
+
+    def approved_plan(self) -> dict[str, Any] | None:
+        """Return the case plan that was approved last: by the ticket's key, or in the ledger."""
+        lines = self.ledger()
+        given = self.ticket.approve if self.ticket.approve not in ("", "any") else ""
+        for line in lines:
+            if line["event"] == "approved" and not self.ticket.approve:
+                given = line["digest"]
+        if not given and self.ticket.approve == "any":
+            given = next((x["digest"] for x in reversed(lines) if x["event"] == "planned"), "")
+        if not given:
+            return None
+        for line in reversed(lines):
+            if line["event"] == "planned" and line["digest"] == given:
+                file = self.folder / "attempts" / line["attempt"] / "plan.json"
+                found: dict[str, Any] = json.loads(file.read_bytes())
+                return found
+        raise NotApprovedError(
+            f"the approved digest {given[:12]} is none of this case's plans",
+            where=self.ticket.ticket,
+            remedy=f"Make a plan and approve that: dedl-workbook plan {self.ticket.ticket}",
+        )
+
+
+def terms(ticket: Ticket) -> str:
+    """Return the digest of all that a ticket asks for; the approval itself is no part of it."""
+    return digest({key: value for key, value in ticket.parameters().items() if key != "approve"})

@@ -1,0 +1,225 @@
+"""Runs the notebooks of a case with papermill, and keeps every one of them as evidence."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import attempt as attempts
+from dedl_workbook import lock, progress
+from dedl_workbook.case import Case
+from dedl_workbook.documents import write_atomic
+from dedl_workbook.errors import InputError
+from dedl_workbook.redact import Redactor
+from dedl_workbook.steps import STEPS, Outcome, Step, Verdict
+
+SCHEME = "dedl-case://"
+"""Where papermill writes to: every save of the running notebook passes redaction."""
+
+Say = Callable[[str], None]
+"""Told one line on what is going on; an empty one ends it."""
+
+
+def run(case: Case, steps: list[Step], say: Say) -> Iterator[Outcome]:
+    """Run steps of a case in their order, and yield each outcome; the first that isn't passed ends.
+
+    Raises:
+        ConflictError: somebody else is at this case.
+    """
+    with lock.hold(case.folder):
+        for step in steps:
+            fresh = Case.of(case.ticket, case.root)
+            outcome = run_step(fresh, step, say)
+            yield outcome
+            if outcome.verdict is not Verdict.PASSED:
+                return
+
+
+def run_step(case: Case, step: Step, say: Say) -> Outcome:
+    """Run one step's notebook as a new attempt of the case, and return its outcome.
+
+    The attempt's folder holds the executed notebook as .ipynb and .html whatever happened.
+    """
+    folder = case.new_attempt(step.name)
+    say(f"{step.name}: starting")
+    error: BaseException | None = None
+    try:
+        with _kernel_variables(case, folder), _watched(folder, say):
+            _execute(case, step, folder / "notebook.ipynb")
+    except Exception as raised:  # noqa: BLE001
+        # Whatever papermill or the kernel met, the attempt gets its outcome, below.
+        error = raised
+    outcome = _outcome(case, step, folder, error)
+    _finish(case, folder / "notebook.ipynb")
+    return outcome
+
+
+def _execute(case: Case, step: Step, output: Path) -> None:
+    import papermill
+    from papermill.iorw import papermill_io
+    from traitlets.config import Config
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    papermill_io.register(SCHEME, _Archive(case.redactor))
+    papermill.execute_notebook(
+        str(notebook_file(case.root, step)),
+        SCHEME + str(output),
+        parameters=case.ticket.parameters(),
+        kernel_name="python3",
+        cwd=str(case.root),
+        progress_bar=False,
+        log_output=False,
+        # Local sockets: papermill's kernels talk over unencrypted TCP otherwise.
+        config=Config({"KernelManager": {"transport": "ipc"}}),
+    )
+
+
+def notebook_file(root: Path, step: Step) -> Path:
+    """Return a step's notebook.
+
+    Raises:
+        InputError: the workbook has none.
+    """
+    file = root / "notebooks" / f"{step.notebook}.ipynb"
+    if not file.is_file():
+        raise InputError("the step's notebook is missing", where=str(file))
+    return file
+
+
+def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) -> Outcome:
+    """Return what the kernel concluded; what it could not conclude any more is a failure."""
+    file = folder / "outcome.json"
+    if file.is_file():
+        found = json.loads(file.read_bytes())
+        outcome = Outcome(
+            step.name,
+            Verdict(found["verdict"]),
+            found["summary"],
+            waiting_for=found["waiting_for"],
+            since=found["since"],
+            detail=found["detail"],
+        )
+        skipped = _unexecuted(folder / "notebook.ipynb")
+        if outcome.verdict is Verdict.FAILED or (not skipped and error is None):
+            return outcome
+        reason = f"cell {skipped[0]} never ran" if skipped else str(error).splitlines()[0]
+        outcome = Outcome(step.name, Verdict.FAILED, f"the notebook did not end well: {reason}")
+    elif error is not None:
+        outcome = attempts.failure(step.name, error)
+    else:
+        outcome = Outcome(step.name, Verdict.FAILED, "the notebook ended without a verdict")
+    case.record_outcome(folder, outcome, "")
+    return outcome
+
+
+def _unexecuted(file: Path) -> list[int]:
+    """Return the numbers of the code cells that never ran."""
+    cells = json.loads(file.read_bytes())["cells"]
+    return [
+        number
+        for number, cell in enumerate(cells, start=1)
+        if cell["cell_type"] == "code"
+        and "".join(cell["source"]).strip()
+        and not cell.get("execution_count")
+    ]
+
+
+def _finish(case: Case, file: Path) -> None:
+    """Write the notebook as a page that opens anywhere, free of secrets as the notebook is."""
+    if not file.is_file():
+        return
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    notebook = nbformat.read(file, as_version=4)
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
+    write_atomic(file.with_suffix(".html"), case.redactor.text(page))
+
+
+class _Archive:
+    """papermill's way to the case's folder: whole files, free of secrets."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def write(self, text: str, path: str) -> None:
+        import nbformat
+
+        notebook = nbformat.reads(text, as_version=4)
+        clean = nbformat.from_dict(self._redactor.value(notebook))
+        write_atomic(Path(path.removeprefix(SCHEME)), nbformat.writes(clean) + "\n")
+
+    def read(self, path: str) -> str:
+        return Path(path.removeprefix(SCHEME)).read_text("utf-8")
+
+    def listdir(self, path: str) -> list[str]:
+        return [str(file) for file in Path(path.removeprefix(SCHEME)).iterdir()]
+
+    def pretty_path(self, path: str) -> str:
+        return path.removeprefix(SCHEME)
+
+
+@contextmanager
+def _kernel_variables(case: Case, folder: Path) -> Iterator[None]:
+    """Hand the attempt to the kernel, which inherits this process's environment."""
+    given = {
+        attempts.VARIABLE: str(folder),
+        progress.VARIABLE: str(folder.parent.parent / "work" / "progress"),
+        "DEDL_WORKBOOK_ROOT": str(case.root),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _watched(folder: Path, say: Say) -> Iterator[None]:
+    """Pass on the progress that the kernel writes, while the block runs."""
+    file = folder.parent.parent / "work" / "progress"
+    file.unlink(missing_ok=True)
+    done = threading.Event()
+    watcher = threading.Thread(target=_pass_on, args=(file, done, say), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        file.unlink(missing_ok=True)
+        say("")
+
+
+def _pass_on(file: Path, done: threading.Event, say: Say) -> None:
+    last: Any = None
+    while not done.wait(0.2):
+        try:
+            text = json.loads(file.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if text != last:
+            say(str(text))
+            last = text
+
+
+def steps_from(first: str | None = None, only: str | None = None) -> list[Step]:
+    """Return the steps to run: all, from one on, or one alone."""
+    names = list(STEPS)
+    if only:
+        names = [only]
+    elif first:
+        names = names[names.index(first) :]
+    return [STEPS[name] for name in names]

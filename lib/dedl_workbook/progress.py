@@ -1,0 +1,89 @@
+"""How far a step is: from a notebook's kernel to its screen, or to the terminal that runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook.documents import write_atomic
+from dedl_workbook.job import Tell, silent
+
+VARIABLE = "DEDL_PROGRESS"
+"""Names the file that a headless run's kernel writes its progress to."""
+
+_PAUSE = 0.2
+"""Seconds between two reports of one thing, at least."""
+
+
+def for_notebook() -> Tell:
+    """Return the way for this kernel: a file if a runner watches it, else the notebook itself."""
+    if named := os.environ.get(VARIABLE):
+        return _sparse(lambda text: write_atomic(Path(named), json.dumps(text)))
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return silent
+    if get_ipython() is None:  # type: ignore[no-untyped-call]
+        return silent
+    return _sparse(_Shown())
+
+
+def line(what: str, done: int, total: int, unit: str, seconds: float) -> str:
+    """Return progress as one line: what, how much of how much, rate and time left."""
+    rate = done / seconds if seconds > 0.5 else 0.0
+    text = f"{what}: {_amount(done, unit)}"
+    text += f" of {_amount(total, unit)}" if total else ""
+    text += f", {_amount(int(rate), unit)}/s" if rate >= 1 else ""
+    if total and rate and done < total:
+        text += f", {(total - done) / rate:.0f} s left"
+    return text
+
+
+def _amount(number: int, unit: str) -> str:
+    if unit != "B":
+        return f"{number:,} {unit}".rstrip()
+    value = float(number)
+    for name in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or name == "TB":
+            return f"{value:.0f} {name}" if name == "B" else f"{value:.1f} {name}"
+        value /= 1000
+    return ""
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes for people, in SI units."""
+    return _amount(size, "B")
+
+
+class _Shown:
+    """Shows one line in the notebook, and replaces it as things go on."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def __call__(self, text: str) -> None:
+        from IPython.display import Markdown, display
+
+        if self._handle is None:
+            self._handle = display(Markdown(text), display_id=True)
+        else:
+            self._handle.update(Markdown(text))
+
+
+def _sparse(show: Any) -> Tell:
+    started: dict[str, float] = {}
+    shown = 0.0
+
+    def tell(what: str, done: int, total: int, unit: str) -> None:
+        nonlocal shown
+        at = time.monotonic()
+        start = started.setdefault(what, at)
+        if at - shown < _PAUSE and not (total and done >= total):
+            return
+        shown = at
+        show(line(what, done, total, unit, at - start))
+
+    return tell

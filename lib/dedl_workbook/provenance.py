@@ -1,0 +1,61 @@
+"""Who works, on which host, and with what software; for the ledger."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import __version__
+
+_PACKAGES = ("papermill", "pystac", "boto3", "pypgstac", "psycopg", "stac-validator")
+
+
+def who() -> dict[str, str]:
+    """Return the operator ($DEDL_OPERATOR, or the login name) and the host."""
+    return {
+        "operator": os.environ.get("DEDL_OPERATOR") or getpass.getuser(),
+        "host": socket.gethostname(),
+    }
+
+
+def software(root: Path) -> dict[str, Any]:
+    """Return what the work is done with: versions, git commit, digest of the lock file."""
+    lock = root / "requirements" / "workbook.txt"
+    return {
+        "dedl-workbook": __version__,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "commit": _commit(root),
+        "lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _commit(root: Path) -> str:
+    """Return the commit of the workbook, with '+changes' when files differ from it."""
+    head = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return f"{head}+changes" if changed else head
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

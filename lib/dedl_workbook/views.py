@@ -1,0 +1,172 @@
+"""What notebooks and evidence show: plans, outcomes, reports as tables; everything escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dedl_workbook.findings import Group, Report, Severity, grouped
+from dedl_workbook.progress import amount
+from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt
+
+# Marks differ in shape as well as in colour (Okabe-Ito), for readers who see no difference.
+_MARKS = {"passed": "✔", "planned": "✎", "waiting": "⏳", "failed": "✘"}
+_COLOURS = {
+    "passed": "#009e73",
+    "planned": "#0072b2",
+    "waiting": "#b37700",
+    "failed": "#d55e00",
+    "error": "#d55e00",
+    "warning": "#b37700",
+    "info": "#0072b2",
+}
+_SHOWN = 50
+"""Rows of a table before it is cut."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Something to look at, in HTML and in plain text."""
+
+    markup: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
+    """Return an HTML table; every cell is escaped, long ones are cut with the count."""
+    shown = list(rows)
+    left = len(shown) - _SHOWN
+    head = "".join(f'<th style="text-align:left">{html.escape(name)}</th>' for name in columns)
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td style="text-align:left;white-space:pre-wrap">{_cell(c)}</td>' for c in row)
+        + "</tr>"
+        for row in shown[:_SHOWN]
+    )
+    more = f"<p>… and {left:,} more rows.</p>" if left > 0 else ""
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def plan(plan: Plan) -> View:
+    """Show what a step would do."""
+    if not plan.actions:
+        text = f"{plan.step}: nothing to do; what is wanted is there already."
+        return View(f"<p><b>{html.escape(text)}</b></p>", text)
+    rows = [action_row(action) for action in plan.actions]
+    lines = [f"{plan.step}: {len(rows)} kinds of change"]
+    lines += ["  " + "  ".join(row) for row in rows]
+    parts = [
+        table(("does", "what", "how many", "size"), rows),
+        details("Goal", pairs(plan.goal)),
+        details("State before", pairs(plan.before)),
+        details("Detail", pairs(plan.detail)) if plan.detail else "",
+        f"<p>Digest of this step's plan: <code>{plan.digest}</code></p>",
+    ]
+    return View("".join(parts), "\n".join(lines))
+
+
+def action_row(action: Action) -> tuple[str, str, str, str]:
+    """Return an action as a row: verb, subject, count, size."""
+    size = amount(action.size) if action.size else ""
+    return action.verb, action.subject, f"{action.count:,}", size
+
+
+def receipt(receipt: Receipt | None) -> View:
+    """Show what was done."""
+    if receipt is None:
+        text = "No plan is approved: nothing was changed."
+        return View(f"<p><b>{text}</b></p>", text)
+    if not receipt.done:
+        return View("<p><b>Nothing was to be done.</b></p>", "Nothing was to be done.")
+    text = ", ".join(f"{key}: {value}" for key, value in receipt.done.items())
+    return View(pairs(receipt.done) + f"<p>{receipt.seconds:.1f} s</p>", text)
+
+
+def outcome(outcome: Outcome) -> View:
+    """Show a verdict and every check that it rests on."""
+    verdict = str(outcome.verdict)
+    rows = [check_row(check) for check in outcome.checks]
+    text = "\n".join([f"{verdict}: {outcome.summary}", *("  " + "  ".join(row) for row in rows)])
+    markup = badge(verdict) + f" {html.escape(outcome.summary)}"
+    if rows:
+        markup += table(("", "checked", "found"), rows)
+    return View(markup, text)
+
+
+def check_row(check: Check) -> tuple[str, str, str]:
+    """Return a check as a row: mark, name, found."""
+    return _MARKS["passed" if check.passed else "failed"], check.name, check.found
+
+
+def report(report: Report) -> View:
+    """Show a validation report: equal findings as one line, worst first."""
+    verdict = "passed" if report.passed else "failed"
+    counts = ", ".join(f"{report.count(s):,} {s}" for s in Severity)
+    head = f"{report.items:,} items, {report.files:,} files, {amount(report.size)}: {counts}"
+    rows = [finding_row(group) for group in grouped(report.findings)]
+    markup = badge(verdict) + f" {html.escape(head)}"
+    if rows:
+        markup += table(("severity", "rule", "times", "where", "what is wrong", "remedy"), rows)
+    markup += "".join(f"<p>{html.escape(note)}</p>" for note in report.notes)
+    lines = [f"{verdict}: {head}", *("  " + "  ".join(row) for row in rows), *report.notes]
+    return View(markup, "\n".join(lines))
+
+
+def finding_row(group: Group) -> tuple[str, str, str, str, str, str]:
+    """Return a group of findings as a row: severity, rule, count, places, message, remedy."""
+    finding = group.finding
+    where = "\n".join(group.examples)
+    where += "\n…" if group.count > len(group.examples) else ""
+    severity = f"{finding.severity} (waived)" if finding.waived else str(finding.severity)
+    message = finding.message + (f" (waived: {finding.waived})" if finding.waived else "")
+    return severity, finding.rule, f"{group.count:,}", where, message, finding.fix
+
+
+def badge(verdict: str) -> str:
+    """Return a verdict as a coloured mark with its word."""
+    colour = _COLOURS.get(verdict, "#666")
+    mark = _MARKS.get(verdict, "")
+    return (
+        f'<b style="color:#fff;background:{colour};padding:2px 8px;border-radius:4px">'
+        f"{mark} {html.escape(verdict)}</b>"
+    )
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Return a mapping as a table of two columns."""
+    return table(("", ""), [(key, _plain(value)) for key, value in values.items()])
+
+
+def details(title: str, markup: str) -> str:
+    """Return something to fold out."""
+    return f"<details><summary>{html.escape(title)}</summary>{markup}</details>"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        more = [f"… {len(value) - 20} more"] if len(value) > 20 else []
+        return "\n".join([_plain(member) for member in value[:20]] + more)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    if text in _COLOURS:
+        return f'<span style="color:{_COLOURS[text]};font-weight:bold">{text}</span>'
+    return html.escape(text)
+
+
+def verdict_mark(verdict: str) -> str:
+    """Return a verdict with its mark, for plain text."""
+    return f"{_MARKS.get(verdict, '·')} {verdict}"
