@@ -1,0 +1,395 @@
+"""PostgreSQL with PostGIS and PgSTAC: a cluster of our own, its roles and databases."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, LiteralString
+
+from dedl_workbook.errors import ServiceError
+from dedl_workbook.sandbox import processes
+from dedl_workbook.sandbox.state import Lake
+
+if TYPE_CHECKING:
+    import psycopg
+
+ADMIN = "postgres"
+INGEST = "dedl_ingest"
+READER = "dedl_reader"
+DATABASE = "dedl"
+TEMPLATE = "pgstac_template"
+_DRAFT = "pgstac_template_draft"
+_SYSTEM = Path("/usr/lib/postgresql")
+# PostgreSQL refuses to run as root, and its user must be able to enter each folder above the
+# cluster, which it can't in a clone under a root-only home.
+_ROOT_HOME = Path("/var/lib/dedl-workbook")
+# A sandbox may lose its last seconds when the machine dies: speed is worth more here.
+_SETTINGS = {
+    "listen_addresses": processes.LOOPBACK,
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "password_encryption": "scram-sha-256",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "jit": "off",
+}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A PostgreSQL that has PostGIS."""
+
+    programs: Path
+
+
+def user() -> str | None:
+    """Return whom the server runs as: nobody else than us, unless we are root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise ServiceError("there is no user to run PostgreSQL as", remedy="Type: adduser postgres")
+
+
+def find(environment: Mapping[str, str] | None = None, system: Path = _SYSTEM) -> Installation:
+    """Return the first usable PostgreSQL: of the conda environment, the PATH, the system.
+
+    Raises:
+        ServiceError: there is none, or none with PostGIS; the remedy is what to type.
+    """
+    environment = os.environ if environment is None else environment
+    seen = [place for place in _candidates(environment, system) if (place / "postgres").exists()]
+    for place in seen:
+        if _has_postgis(place) and _can_run(place):
+            return Installation(place)
+    raise ServiceError(
+        f"PostgreSQL in {seen[0]} has no PostGIS" if seen else "PostgreSQL isn't installed",
+        remedy=f"Type: {_remedy(environment)}",
+    )
+
+
+def _remedy(environment: Mapping[str, str]) -> str:
+    if environment.get("CONDA_PREFIX"):
+        return "conda install -c conda-forge postgresql postgis"
+    return "sudo apt-get install postgresql-15-postgis-3"
+
+
+def _candidates(environment: Mapping[str, str], system: Path) -> Iterator[Path]:
+    if prefix := environment.get("CONDA_PREFIX"):
+        yield Path(prefix) / "bin"
+    if tool := shutil.which("pg_config", path=environment.get("PATH", "")):
+        yield Path(_ask(tool, "--bindir"))
+    yield from sorted(system.glob("*/bin"), key=lambda it: _number(it.parent.name), reverse=True)
+
+
+def _number(name: str) -> float:
+    return float(name) if re.fullmatch(r"\d+(\.\d+)?", name) else 0.0
+
+
+def _ask(tool: str | Path, option: str) -> str:
+    return subprocess.run(
+        [str(tool), option], capture_output=True, text=True, check=False
+    ).stdout.strip()
+
+
+def _has_postgis(programs: Path) -> bool:
+    places = [programs.parent / "share", programs.parent / "share" / "postgresql"]
+    if (programs / "pg_config").exists():
+        places.insert(0, Path(_ask(programs / "pg_config", "--sharedir")))
+    return any((place / "extension" / "postgis.control").exists() for place in places)
+
+
+def _can_run(programs: Path) -> bool:
+    argv = [str(programs / "postgres"), "--version"]
+    command = processes.step_down(argv, user(), "KILL")
+    return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
+
+
+def cluster_home(folder: Path) -> Path:
+    """Return the folder that holds the cluster, which for root is outside of `folder`."""
+    if os.geteuid() != 0:
+        return folder
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", folder.parent.name) or "root"
+    return _ROOT_HOME / f"{name}-{digest}"
+
+
+def cluster(lake: Lake) -> Path:
+    """Return the data directory of the cluster."""
+    return cluster_home(lake.folder) / "postgres"
+
+
+def argv(lake: Lake) -> list[str]:
+    """Return the command line of the server."""
+    command = [str(find().programs / "postgres"), "-D", str(cluster(lake))]
+    command += ["-p", str(lake.ports["postgres"])]
+    for name, value in _SETTINGS.items():
+        command += ["-c", f"{name}={value}"]
+    return command
+
+
+def prepare(lake: Lake, progress: Callable[[str], None]) -> None:
+    """Make the cluster if there is none, and see off what is left of a killed server.
+
+    Raises:
+        ServiceError: no PostgreSQL with PostGIS, a cluster of another major version, or initdb
+            failed.
+    """
+    installation = find()
+    place = cluster(lake)
+    _clear_orphan(lake, place)
+    # Children of a killed server hold its shared memory for a moment, and a new one refuses.
+    deadline = time.monotonic() + 5
+    for _ in processes.wait_until(deadline):
+        if not any(processes.working_in(place)):
+            break
+    for process in processes.working_in(place):
+        processes.end(process, signal.SIGKILL, patience=5)
+    if not place.exists():
+        progress("making a new PostgreSQL cluster")
+        _initdb(installation, lake, place)
+    _check_version(installation, place)
+    link = lake.folder / "postgres"
+    if link != place and not link.is_symlink():
+        link.symlink_to(place)
+
+
+def _clear_orphan(lake: Lake, place: Path) -> None:
+    """Remove a cluster whose sandbox folder was deleted: nobody knows its passwords any more."""
+    link = lake.folder / "postgres"
+    if link == place or link.is_symlink() or not place.exists():
+        return
+    for process in processes.working_in(place):
+        processes.end_surely(process, signal.SIGINT, patience=5)
+    shutil.rmtree(place)
+
+
+def _check_version(installation: Installation, place: Path) -> None:
+    made = (place / "PG_VERSION").read_text().strip()
+    words = _ask(installation.programs / "postgres", "--version").split()
+    found = next((word for word in words if re.match(r"\d", word)), "")
+    if found.split(".")[0] != made.split(".")[0]:
+        raise ServiceError(
+            f"the sandbox was made by PostgreSQL {made}, and now there is {found}",
+            where=str(place),
+            remedy="To start afresh, type: dedl-workbook sandbox down --wipe",
+        )
+
+
+def _initdb(installation: Installation, lake: Lake, place: Path) -> None:
+    home, owner = place.parent, user()
+    home.mkdir(parents=True, exist_ok=True)
+    if owner is not None:
+        shutil.chown(home, owner)
+        home.chmod(0o700)
+    # Under another name until it is whole, so that half a cluster is never taken for one.
+    draft = home / "postgres.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    with tempfile.NamedTemporaryFile("w", dir=home) as password:
+        password.write(lake.secrets["postgres_password"])
+        password.flush()
+        if owner is not None:
+            shutil.chown(password.name, owner)
+        command = [str(installation.programs / "initdb"), "-D", str(draft), "-U", ADMIN]
+        command += ["--auth=scram-sha-256", f"--pwfile={password.name}", "--encoding=UTF8"]
+        command += ["--locale=C.UTF-8", "--no-sync"]
+        done = subprocess.run(
+            processes.step_down(command, owner, "KILL"),
+            env=processes.lean_environment(HOME=str(home)),
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    lake.log("postgres-initdb").write_text(done.stdout + done.stderr)
+    if done.returncode:
+        raise ServiceError(
+            f"initdb failed: {done.stderr.strip()[-1000:]}", where=str(lake.log("postgres-initdb"))
+        )
+    draft.rename(place)
+
+
+def dsn(lake: Lake, database: str) -> str:
+    """Return how the administrator connects."""
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(
+        host=processes.LOOPBACK,
+        port=lake.ports["postgres"],
+        user=ADMIN,
+        password=lake.secrets["postgres_password"],
+        dbname=database,
+        sslmode="disable",
+        connect_timeout=5,
+    )
+
+
+def probe(lake: Lake) -> str:
+    """Return why the server doesn't answer, or the empty string."""
+    import psycopg
+
+    try:
+        with psycopg.connect(dsn(lake, "postgres")) as connection:
+            connection.execute("select 1")
+    except psycopg.Error as error:
+        return str(error).strip()
+    return ""
+
+
+@contextlib.contextmanager
+def _administering(lake: Lake) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    import psycopg
+
+    try:
+        with psycopg.connect(dsn(lake, "postgres"), autocommit=True) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise ServiceError(
+            f"PostgreSQL refuses: {str(error).strip()}", where=str(lake.log("postgres"))
+        ) from error
+
+
+def _run(
+    connection: psycopg.Connection[tuple[object, ...]],
+    statement: LiteralString,
+    *names: str,
+    **literals: str,
+) -> None:
+    from psycopg import sql
+
+    values = {name: sql.Literal(value) for name, value in literals.items()}
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names), **values))
+
+
+def _pgstac_of(connection: psycopg.Connection[tuple[object, ...]], database: str) -> str | None:
+    """Return the PgSTAC version that a database was marked with, or None when it isn't there."""
+    row = connection.execute(
+        "select coalesce(shobj_description(oid, 'pg_database'), '') from pg_database"
+        " where datname = %s",
+        [database],
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def furnish(lake: Lake, progress: Callable[[str], None]) -> None:
+    """Bring template, roles and database to where they should be; safe to repeat."""
+    wanted = version("pypgstac")
+    with _administering(lake) as connection:
+        if _pgstac_of(connection, TEMPLATE) != wanted:
+            progress(f"making the PgSTAC {wanted} template")
+            _make_template(lake, connection, wanted)
+        _make_roles(lake, connection)
+        found = _pgstac_of(connection, DATABASE)
+        if found is None:
+            _copy_template(connection, DATABASE)
+        elif found != wanted:
+            progress(f"migrating the database to PgSTAC {wanted}")
+            _migrate(lake, DATABASE)
+        if found != wanted:
+            _run(connection, "comment on database {} is {version}", DATABASE, version=wanted)
+
+
+def _make_template(
+    lake: Lake, connection: psycopg.Connection[tuple[object, ...]], wanted: str
+) -> None:
+    if _pgstac_of(connection, TEMPLATE) is not None:
+        _run(connection, "alter database {} is_template false", TEMPLATE)
+        _run(connection, "drop database {} with (force)", TEMPLATE)
+    _run(connection, "drop database if exists {} with (force)", _DRAFT)
+    _run(connection, "create database {} template template0", _DRAFT)
+    _migrate(lake, _DRAFT)
+    _run(connection, "comment on database {} is {version}", _DRAFT, version=wanted)
+    # Nobody may connect to it: a database in use can't be copied.
+    _run(connection, "alter database {} allow_connections false", _DRAFT)
+    _run(connection, "alter database {} rename to {}", _DRAFT, TEMPLATE)
+    _run(connection, "alter database {} is_template true", TEMPLATE)
+
+
+def _migrate(lake: Lake, database: str) -> None:
+    import psycopg
+    from pypgstac.db import PgstacDB
+    from pypgstac.migrate import Migrate
+
+    with psycopg.connect(dsn(lake, database), autocommit=True) as connection:
+        connection.execute("select set_config('search_path', 'pgstac,public', false)")
+        Migrate(PgstacDB(dsn=dsn(lake, database), connection=connection)).run_migration()
+        # Counts of matches are off by default, and clients ask for numberMatched.
+        connection.execute("update pgstac.pgstac_settings set value='on' where name='context'")
+
+
+def _make_roles(lake: Lake, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    roles = (
+        (INGEST, "pgstac_ingest", lake.secrets["ingest_password"]),
+        (READER, "pgstac_read", lake.secrets["reader_password"]),
+    )
+    for name, group, password in roles:
+        there = connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone()
+        if there is None:
+            _run(connection, "create role {}", name)
+        _run(connection, "alter role {} login password {password}", name, password=password)
+        _run(connection, "grant {} to {}", group, name)
+        _run(connection, "alter role {} set search_path = pgstac, public", name)
+    _run(connection, "alter role {} set default_transaction_read_only = on", READER)
+    # Otherwise each search would write what it counted, and fail.
+    _run(connection, "alter role {} set pgstac.readonly = 'true'", READER)
+
+
+def _copy_template(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+    _run(connection, "create database {} template {}", name, TEMPLATE)
+
+
+def create_database(lake: Lake, name: str) -> None:
+    """Make an empty PgSTAC database, where both roles can work, by copying the template.
+
+    Raises:
+        ServiceError: PostgreSQL refuses; for one, there is a database of this name.
+    """
+    with _administering(lake) as connection:
+        _copy_template(connection, name)
+        _run(connection, "comment on database {} is {version}", name, version=version("pypgstac"))
+
+
+def drop_database(lake: Lake, name: str) -> None:
+    """Remove a database, whoever is connected to it; one that isn't there is fine."""
+    with _administering(lake) as connection:
+        _run(connection, "drop database if exists {} with (force)", name)
+
+
+def connections(lake: Lake) -> dict[str, str]:
+    """Return what the workbook needs to load the catalogue."""
+    prefix = "DEDL_SANDBOX__CATALOG__"
+    return {
+        f"{prefix}HOST": processes.LOOPBACK,
+        f"{prefix}PORT": str(lake.ports["postgres"]),
+        f"{prefix}DATABASE": DATABASE,
+        f"{prefix}USER": INGEST,
+        f"{prefix}PASSWORD": lake.secrets["ingest_password"],
+    }
+
+
+def wipe(folder: Path) -> None:
+    """Remove the cluster of a sandbox that is down."""
+    home = cluster_home(folder)
+    for name in ("postgres", "postgres.draft"):
+        shutil.rmtree(home / name, ignore_errors=True)
+    (folder / "postgres").unlink(missing_ok=True)
+    if home != folder:
+        with contextlib.suppress(OSError):
+            home.rmdir()
