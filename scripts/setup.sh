@@ -111,13 +111,13 @@ install_packages() {
     # Two copies that start on the same new machine take turns; apt itself would give up.
     exec 9>/run/dedl-workbook-apt.lock
     ! command -v flock >/dev/null || flock 9
+    [ -n "$(missing_packages)" ] || return 0
     quietly 'apt-get update' apt-get update
     packages=$(missing_packages)
     for package in $packages; do
         case $package in postgresql-*) forbid_main_cluster ;; esac
         apt_install "$package"
     done
-    exec 9>&-
 }
 
 system_packages() {
@@ -128,11 +128,17 @@ system_packages() {
         fail "missing: $missing; type: conda env create -f environment.yml && conda activate dedl-workbook"
     is_root || fail "missing system packages; type: sudo apt-get install $missing"
     install_packages
+    exec 9>&-
 }
 
 check_python() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         fail "$python is missing or older than 3.11; type: make setup PYTHON=/path/to/python3.11"
+}
+
+# One that is there and too old is refused before anything is installed for it.
+check_python_if_any() {
+    ! command -v "$python" >/dev/null || check_python
 }
 
 # --- The Python environment ---
@@ -145,16 +151,17 @@ fingerprint() {
 }
 
 is_ready() {
-    [ "$(cat .venv/.ready 2>/dev/null)" = "$(fingerprint)" ] && .venv/bin/python -c '' &&
-        [ -z "$(missing_packages)" ]
+    [ "$(cat .venv/.ready 2>/dev/null)" = "$(fingerprint)" ] &&
+        .venv/bin/python -c 'import dedl_workbook' 2>/dev/null && [ -z "$(missing_packages)" ]
 }
 
 discard_broken_venv() {
-    [ -e .venv ] || return 0
-    if [ -e .venv/.unfinished ]; then
+    if [ ! -e .venv ]; then
+        return 0
+    elif [ -e .venv/.unfinished ]; then
         say 'removing .venv: an earlier set-up was cut off'
     elif ! .venv/bin/python -m pip --version >"$log" 2>&1; then
-        say 'removing .venv: its Python does not run'
+        say 'removing .venv: it has no Python and pip that run'
     elif [ -e .venv/.ready ] && [ "$(head -n 1 .venv/.ready)" != "$(pwd -P)" ]; then
         say 'removing .venv: it was made in another folder'
     else
@@ -177,6 +184,7 @@ python_environment() {
         .venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements/workbook.txt
     quietly 'installing dedl-workbook itself, editable' \
         .venv/bin/uv pip install --python .venv/bin/python --no-deps --no-build-isolation --editable .
+    rm .venv/.unfinished
 }
 
 # --- All of it ---
@@ -191,6 +199,7 @@ fi
 if is_ready; then
     exit 0
 fi
+check_python_if_any
 system_packages
 check_python
 python_environment
@@ -200,6 +209,6 @@ python_environment
 [ ! -e lib/dedl_workbook/cli.py ] ||
     quietly 'filling the schema store' \
         .venv/bin/dedl-workbook schemas sync --from-packages
-fingerprint >.venv/.ready
-rm .venv/.unfinished
+fingerprint >.venv/.ready.new
+mv .venv/.ready.new .venv/.ready
 say 'ready'
