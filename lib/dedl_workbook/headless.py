@@ -52,11 +52,13 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
     try:
         with _kernel_variables(case, folder), _watched(folder, say):
             _execute(case, step, folder / "notebook.ipynb")
-    except Exception as raised:  # noqa: BLE001
-        # Whatever papermill or the kernel met, the attempt gets its outcome, below.
+    except (Exception, KeyboardInterrupt) as raised:  # noqa: BLE001
+        # Whatever papermill, the kernel or the operator did, the attempt gets its outcome.
         error = raised
     outcome = _outcome(case, step, folder, error)
     _finish(case, folder / "notebook.ipynb")
+    if isinstance(error, KeyboardInterrupt):
+        raise error
     return outcome
 
 

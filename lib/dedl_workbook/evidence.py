@@ -1,0 +1,265 @@
+"""Evidence: packs a case into a bag that a person reads and a machine checks, years later.
+
+A bag (BagIt, RFC 8493) holds the ledger, every attempt, the ticket, the list of the published
+files, and an index.html to read first. Its digest is that of `tagmanifest-sha256.txt`, which
+covers, through the manifest, every byte of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import __version__, ledger, views
+from dedl_workbook.case import Case
+from dedl_workbook.documents import pretty, write_atomic
+from dedl_workbook.errors import EvidenceError, InputError
+from dedl_workbook.redact import Redactor
+from dedl_workbook.steps import STEPS, now
+
+TAG_FILES = ("bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bag:
+    """A bag that was found whole."""
+
+    path: Path
+    digest: str
+    """SHA-256 of its tagmanifest-sha256.txt."""
+    files: int
+    size: int
+    """Bytes of the payload."""
+
+
+def pack(case: Case) -> Bag:
+    """Pack the case as it stands into its folder `bag`, replacing an earlier one.
+
+    Raises:
+        InputError: nothing was done in this case yet.
+        EvidenceError: a secret stands in a file; names it, and nothing was packed.
+    """
+    import bagit
+
+    lines = case.ledger()
+    if not lines:
+        raise InputError("nothing to pack: this case has no attempts", where=str(case.folder))
+    target = case.folder / "bag"
+    with tempfile.TemporaryDirectory(dir=case.folder, prefix=".bag-") as scratch:
+        folder = Path(scratch) / "bag"
+        folder.mkdir()
+        _gather(case, lines, folder)
+        _refuse_secrets(folder, case.redactor)
+        bagit.make_bag(
+            str(folder),
+            {
+                "External-Identifier": case.ticket.ticket,
+                "External-Description": f"Promotion of {case.ticket.collection}",
+                "Bag-Software-Agent": f"dedl-workbook {__version__}",
+            },
+            checksums=["sha256"],
+        )
+        if target.exists():
+            target.rename(Path(scratch) / "earlier")
+        folder.rename(target)
+    bag = verify(target)
+    case.record("packed", digest=bag.digest, files=bag.files, bytes=bag.size)
+    return bag
+
+
+def verify(path: Path, *, digest: str = "") -> Bag:
+    """Check a bag by itself: the exact set of files, and each byte, of payload and tags alike.
+
+    Args:
+        path: the bag.
+        digest: the digest that the bag should have, as the ledger or the reply to the user
+            holds it. Without it the bag can be found intact, not whose it is.
+
+    Raises:
+        InputError: there is no bag.
+        EvidenceError: naming what is missing, changed or added.
+    """
+    if not (path / "bagit.txt").is_file():
+        raise InputError("is no bag: it has no bagit.txt", where=str(path))
+    problems = [f"{name} is missing" for name in TAG_FILES if not (path / name).is_file()]
+    if problems:
+        raise EvidenceError("; ".join(problems), where=str(path))
+    listed = _manifest(path / "manifest-sha256.txt")
+    tags = _manifest(path / "tagmanifest-sha256.txt")
+    present = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_symlink() or f.is_file()}
+    expected = set(listed) | set(tags) | {"tagmanifest-sha256.txt"}
+    problems += [f"{name} is missing" for name in sorted(expected - present)]
+    problems += [f"{name} was added" for name in sorted(present - expected)]
+    problems += [f"{name} is not listed" for name in TAG_FILES[:3] if name not in tags]
+    size = 0
+    for name, right in sorted({**listed, **tags}.items()):
+        file = path / name
+        if name not in present:
+            continue
+        if file.is_symlink() or _sha256(file) != right:
+            problems.append(f"{name} was changed")
+        elif name in listed:
+            size += file.stat().st_size
+    found = _sha256(path / "tagmanifest-sha256.txt")
+    if digest and found != digest.lower():
+        problems.append(f"the bag's digest is {found}, not {digest}")
+    problems += _ledger_problems(path)
+    if problems:
+        more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise EvidenceError(
+            "the evidence is not what was packed:\n  " + "\n  ".join(problems[:20]) + more,
+            where=str(path),
+        )
+    return Bag(path, found, len(listed), size)
+
+
+def _ledger_problems(path: Path) -> list[str]:
+    try:
+        ledger.read(path / "data" / "ledger.jsonl")
+    except EvidenceError as error:
+        return [error.what]
+    return []
+
+
+def _manifest(file: Path) -> dict[str, str]:
+    entries = {}
+    for line in file.read_text("utf-8").splitlines():
+        value, _, name = line.partition(" ")
+        # RFC 8493 has line ends in names percent-encoded.
+        name = name.strip().replace("%0A", "\n").replace("%0D", "\r")
+        if name in entries or ".." in name.split("/") or name.startswith("/"):
+            raise EvidenceError("names a file twice or outside of the bag", where=f"{file}: {name}")
+        entries[name] = value.lower()
+    return entries
+
+
+def _gather(case: Case, lines: list[dict[str, Any]], folder: Path) -> None:
+    shutil.copy(case.ledger_file, folder / "ledger.jsonl")
+    shutil.copytree(case.folder / "attempts", folder / "attempts")
+    write_atomic(folder / "ticket.json", pretty(case.redactor.value(case.ticket.parameters())))
+    published = case.folder / "work" / "sha256sums.txt"
+    if published.is_file():
+        shutil.copy(published, folder / "sha256sums.txt")
+    write_atomic(folder / "index.html", case.redactor.text(index(case, lines, folder)))
+
+
+def _refuse_secrets(folder: Path, redactor: Redactor) -> None:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and (found := redactor.find(file.read_bytes())):
+            name = file.relative_to(folder)
+            raise EvidenceError(
+                f"{name} holds {' and '.join(found)}: nothing was packed",
+                where=str(folder.parent.parent),
+                remedy="Find out how it came there, change that secret, then remove it from "
+                "the file.",
+            )
+
+
+def index(case: Case, lines: list[dict[str, Any]], folder: Path) -> str:
+    """Return the page that a person reads first: verdict, timeline, plan, approval, attempts."""
+    outcomes = {x["step"]: x for x in lines if x["event"] == "outcome"}
+    ticket = case.ticket
+    title = f"{ticket.ticket}: {ticket.collection}"
+    standing = [
+        (name, outcomes[name]["verdict"], outcomes[name]["at"], outcomes[name]["summary"])
+        if name in outcomes
+        else (name, "not done", "", "")
+        for name in STEPS
+    ]
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{views.badge(verdict(lines))} {html.escape(sentence(lines))}</p>",
+        views.table(("step", "verdict", "when (UTC)", "what"), standing, "Where the steps stand"),
+        "<h2>The ticket</h2>",
+        views.pairs(ticket.parameters()),
+        "<h2>Plan and approval</h2>",
+        _approvals(lines),
+        "<h2>Timeline</h2>",
+        views.table(
+            ("", "when (UTC)", "who", "where", "event", "what"),
+            [_timeline_row(x) for x in lines],
+        ),
+        "<h2>Attempts</h2>",
+        _attempts(folder),
+        f"<p>Packed {now()} by dedl-workbook {__version__}.</p>",
+    ]
+    style = (
+        "body{font-family:sans-serif;max-width:75em;margin:2em auto;padding:0 1em}"
+        "table{border-collapse:collapse;margin:1em 0}"
+        "td,th{border:1px solid #bbb;padding:4px 8px;vertical-align:top}"
+        "caption{text-align:left;font-weight:bold;padding:4px 0}"
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{html.escape(title)}</title><style>{style}</style></head>"
+        f"<body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def verdict(lines: list[dict[str, Any]]) -> str:
+    """Return where a case stands as one word: the verdict of the step that it came to last."""
+    outcomes = [line for line in lines if line["event"] == "outcome"]
+    return str(outcomes[-1]["verdict"]) if outcomes else "planned"
+
+
+def sentence(lines: list[dict[str, Any]]) -> str:
+    """Return where a case stands as one sentence."""
+    last = {line["step"]: line for line in lines if line["event"] == "outcome"}
+    passed = [name for name in STEPS if last.get(name, {}).get("verdict") == "passed"]
+    if len(passed) == len(STEPS):
+        return "Published and verified from outside."
+    if "catalog" in passed and last.get("verify", {}).get("verdict") == "failed":
+        return "PUBLISHED, UNVERIFIED: the verification failed."
+    return f"Passed so far: {', '.join(passed) or 'nothing'}."
+
+
+def _approvals(lines: list[dict[str, Any]]) -> str:
+    rows = [
+        (x["at"], x["operator"], x["event"], x["digest"], x.get("attempt", ""))
+        for x in lines
+        if x["event"] in ("planned", "approved")
+    ]
+    return views.table(("when (UTC)", "who", "event", "digest of the plan", "attempt"), rows)
+
+
+def _timeline_row(line: dict[str, Any]) -> tuple[str, ...]:
+    event = line["event"]
+    what = {
+        "started": lambda: line["attempt"],
+        "outcome": lambda: f"{line['step']}: {line['verdict']}. {line['summary']}",
+        "planned": lambda: line["digest"],
+        "approved": lambda: line["digest"],
+    }.get(event, lambda: str(line.get("digest", "")))()
+    return str(line["seq"]), line["at"], line["operator"], line["host"], event, what
+
+
+def _attempts(folder: Path) -> str:
+    rows = []
+    for attempt in sorted((folder / "attempts").iterdir()):
+        outcome = attempt / "outcome.json"
+        said = json.loads(outcome.read_bytes()) if outcome.is_file() else {}
+        links = " ".join(
+            f'<a href="attempts/{attempt.name}/{file.name}">{html.escape(file.name)}</a>'
+            for file in sorted(attempt.iterdir())
+            if file.is_file()
+        )
+        rows.append(
+            f"<li><b>{attempt.name}</b> {html.escape(said.get('verdict', ''))} "
+            f"{html.escape(said.get('summary', ''))}<br>{links}</li>"
+        )
+    return f"<ul>{''.join(rows)}</ul>"
+
+
+def _sha256(file: Path) -> str:
+    total = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()
