@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: setup demo test test-all lab check bench lock help
 
-# Override on the command line: make test WORKERS=4, make setup PYTHON=python3.12.
+# Override on the command line: make test WORKERS=4. PYTHON is what .venv is made with, when it is.
 PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_ARGS ?=

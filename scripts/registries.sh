@@ -13,7 +13,8 @@ registries_from_pip() {
         export SSL_CERT_FILE="$ca" PIP_CERT="${PIP_CERT:-$ca}"
     fi
     # Slow mirrors are given as long as pip gives them; uv alone stops after 30 s of silence.
-    timeout=$(pip_setting default-timeout)
+    timeout=$(pip_setting timeout)
+    timeout=${timeout:-$(pip_setting default-timeout)}
     export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-${timeout:-120}}"
 
     if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}" ]; then

@@ -205,7 +205,8 @@ check_python
 python_environment
 [ ! -e lib/dedl_workbook/sandbox/environments.py ] ||
     quietly "making the environments of the sandbox's servers" \
-        .venv/bin/python -m dedl_workbook.sandbox.environments
+        .venv/bin/python -c 'from dedl_workbook.sandbox.environments import ensure_environments
+ensure_environments()'
 [ ! -e lib/dedl_workbook/cli.py ] ||
     quietly 'filling the schema store' \
         .venv/bin/dedl-workbook schemas sync --from-packages
