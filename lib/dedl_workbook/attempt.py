@@ -18,7 +18,7 @@ from typing import Any
 
 from dedl_workbook import lock, progress
 from dedl_workbook.case import Case
-from dedl_workbook.errors import StepFailedError, WorkbookError
+from dedl_workbook.errors import NotApprovedError, StepFailedError, WorkbookError
 from dedl_workbook.job import Job
 from dedl_workbook.steps import STEPS, Outcome, Plan, Receipt, Step, Verdict
 from dedl_workbook.ticket import Ticket
@@ -60,6 +60,7 @@ class Attempt:
         self.case, self.step, self.folder = case, step, folder
         self._kept = kept
         self._applied = False
+        self._refusal = "Planned; apply was not called, so nothing was changed."
         self._concluded = False
         self._log = _log_to(folder / "log.txt", case)
 
@@ -82,11 +83,13 @@ class Attempt:
 
         Raises:
             GateError: the board's decision is missing.
-            NotApprovedError: another plan was approved.
         """
         if plan.actions:
             self.case.gate_board()
-            if not self.case.gate_approval(plan):
+            try:
+                self.case.gate_approval(plan)
+            except NotApprovedError as refusal:
+                self._refusal = str(refusal)
                 return None
             self.case.record_approval_of_ticket()
         self._applied = True
@@ -100,11 +103,7 @@ class Attempt:
         if plan is None:
             return self.step.module.check(self.job)  # type: ignore[arg-type]
         if not self._applied:
-            return Outcome(
-                self.step.name,
-                Verdict.PLANNED,
-                "Planned. Nothing was changed, since no plan is approved.",
-            )
+            return Outcome(self.step.name, Verdict.PLANNED, self._refusal)
         return self.step.module.check(plan)
 
     def conclude(self, outcome: Outcome) -> None:

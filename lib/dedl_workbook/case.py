@@ -40,10 +40,17 @@ class Case:
         """Return the case of a ticket.
 
         Raises:
-            InputError: the ticket's target is unknown, or lacks a value.
+            InputError: the ticket's target is unknown, lacks a value, or allows no such approval.
         """
         root = root or workbook_root()
-        return cls(ticket, Target.load(ticket.target, root), root, tell)
+        target = Target.load(ticket.target, root)
+        if ticket.approve == "any" and not target.allow_any_approval:
+            raise InputError(
+                f"approve: 'any' is not allowed on the target {target.name}",
+                where=f"ticket {ticket.ticket}",
+                remedy="Leave it empty, or name the digest of a case plan.",
+            )
+        return cls(ticket, target, root, tell)
 
     @property
     def folder(self) -> Path:
@@ -168,46 +175,34 @@ class Case:
                 remedy="Mend board_date in the ticket's file, or wait for the board.",
             )
 
-    def gate_approval(self, plan: Plan) -> bool:
-        """Whether this plan is part of what was approved; False when nothing was.
+    def gate_approval(self, plan: Plan) -> None:
+        """Let a plan be applied only if it is part of the case plan that was approved.
 
         Raises:
-            NotApprovedError: an approval was given, but of another plan.
+            NotApprovedError: nothing was approved, or something changed since; says what.
         """
         if self.ticket.approve == "any":
-            return self._any_approval()
+            return
+        remedy = f"Read the plan and approve it: dedl-workbook plan {self.ticket.ticket}"
         approved = self.approved_plan()
         if approved is None:
-            return False
+            raise NotApprovedError("no plan is approved: nothing was changed", remedy=remedy)
         now_is = {**self.terms_of_plan(), "step": plan.digest}
-        then = {key: approved[key] for key in ("ticket", "dataset", "target")} | {
-            "step": approved["steps"].get(plan.step, {}).get("digest")
+        then = {key: approved[key] for key in ("ticket", "dataset", "target")}
+        then["step"] = approved["steps"].get(plan.step, {}).get("digest")
+        words = {
+            "ticket": "the ticket",
+            "dataset": "the dataset",
+            "target": "the target",
+            "step": f"what {plan.step} would do, or the state that it found,",
         }
-        changed = [key for key in now_is if now_is[key] != then[key]]
+        changed = [words[key] for key in now_is if now_is[key] != then[key]]
         if changed:
-            words = {
-                "ticket": "the ticket",
-                "dataset": "the dataset",
-                "target": "the target",
-                "step": f"what {plan.step} would do, or the state it found,",
-            }
             raise NotApprovedError(
-                f"{' and '.join(words[key] for key in changed)} changed since the approval of "
-                f"{approved['digest'][:12]}: the approval is void, nothing was changed",
-                where=self.ticket.ticket,
-                remedy=f"Look at the new plan and approve it: "
-                f"dedl-workbook plan {self.ticket.ticket}",
+                f"{' and '.join(changed)} changed since the approval of "
+                f"{approved['digest'][:12]}: it is void, nothing was changed",
+                remedy=remedy,
             )
-        return True
-
-    def _any_approval(self) -> bool:
-        if not self.target.allow_any_approval:
-            raise NotApprovedError(
-                f"'approve: any' is not allowed on the target {self.target.name}",
-                where=self.ticket.ticket,
-                remedy="Approve the digest of a case plan instead.",
-            )
-        return True
 
     # The case plan
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from dedl_workbook import lock, progress
 from dedl_workbook.case import Case
 from dedl_workbook.documents import write_atomic
 from dedl_workbook.errors import InputError
+from dedl_workbook.reading import nearest
 from dedl_workbook.redact import Redactor
 from dedl_workbook.steps import STEPS, Outcome, Step, Verdict
+from dedl_workbook.ticket import Ticket
 
 SCHEME = "dedl-case://"
 """Where papermill writes to: every save of the running notebook passes redaction."""
@@ -26,19 +28,69 @@ Say = Callable[[str], None]
 """Told one line on what is going on; an empty one ends it."""
 
 
-def run(case: Case, steps: list[Step], say: Say) -> Iterator[Outcome]:
-    """Run steps of a case in their order, and yield each outcome; the first that isn't passed ends.
+def plan(ticket: Ticket, root: Path, say: Say) -> tuple[Outcome | None, dict[str, Any]]:
+    """Validate a ticket's dataset, if that isn't done yet, and plan all its changes at once.
+
+    Returns:
+        The outcome of validating (None: it had passed before), and the case plan, which is empty
+        when validating failed.
 
     Raises:
-        ConflictError: somebody else is at this case.
+        WorkbookError: it could not be run; nothing was changed.
     """
+    case = Case.of(ticket, root)
+    with lock.hold(case.folder):
+        outcome = None
+        if not case.passed("validate", case.job.fingerprint):
+            outcome = run_step(case, STEPS["validate"], say)
+            if outcome.verdict is not Verdict.PASSED:
+                return outcome, {}
+        say("planning all steps")
+        try:
+            return outcome, case.plan()
+        finally:
+            say("")
+
+
+def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator[Outcome]:
+    """Run steps of a ticket in their order; yield each outcome; the first that isn't passed ends.
+
+    Validating is left out when it has passed for the dataset as it is. Without an approval, all
+    steps are planned, and nothing is changed.
+
+    Raises:
+        WorkbookError: it could not be run; nothing was changed.
+    """
+    case = Case.of(ticket, root)
     with lock.hold(case.folder):
         for step in steps:
-            fresh = Case.of(case.ticket, case.root)
-            outcome = run_step(fresh, step, say)
+            case = Case.of(ticket, root)
+            if step.name == "validate" and case.passed("validate", case.job.fingerprint):
+                continue
+            if step.changes and (outcome := _planned(case, say)):
+                yield outcome
+                return
+            outcome = run_step(case, step, say)
             yield outcome
             if outcome.verdict is not Verdict.PASSED:
                 return
+
+
+def _planned(case: Case, say: Say) -> Outcome | None:
+    """Plan all steps if no plan is approved; return the outcome when that leaves work to do."""
+    if case.approved_plan():
+        return None
+    say("planning all steps")
+    case_plan = case.plan()
+    say("")
+    if case.ticket.approve == "any" or not any(s["actions"] for s in case_plan["steps"].values()):
+        return None
+    return Outcome(
+        "plan",
+        Verdict.PLANNED,
+        "Nothing was changed, since no plan is approved. Read it, then:\n"
+        f"dedl-workbook approve {case.ticket.ticket} {case_plan['digest']}",
+    )
 
 
 def run_step(case: Case, step: Step, say: Say) -> Outcome:
@@ -218,10 +270,18 @@ def _pass_on(file: Path, done: threading.Event, say: Say) -> None:
 
 
 def steps_from(first: str | None = None, only: str | None = None) -> list[Step]:
-    """Return the steps to run: all, from one on, or one alone."""
+    """Return the steps to run: all, from one on, or one alone.
+
+    Raises:
+        InputError: there is no step of that name.
+    """
     names = list(STEPS)
+    for name in (first, only):
+        if name and name not in STEPS:
+            raise InputError(
+                f"there is no step {name!r}",
+                remedy=nearest(name, names) or f"Steps: {', '.join(names)}.",
+            )
     if only:
-        names = [only]
-    elif first:
-        names = names[names.index(first) :]
-    return [STEPS[name] for name in names]
+        return [STEPS[only]]
+    return [STEPS[name] for name in names[names.index(first) if first else 0 :]]

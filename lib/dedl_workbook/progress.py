@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ _PAUSE = 0.2
 def for_notebook() -> Tell:
     """Return the way for this kernel: a file if a runner watches it, else the notebook itself."""
     if named := os.environ.get(VARIABLE):
-        return _sparse(lambda text: write_atomic(Path(named), json.dumps(text)))
+        return sparse(lambda text: write_atomic(Path(named), json.dumps(text)))
     try:
         from IPython.core.getipython import get_ipython
     except ImportError:
         return silent
-    if get_ipython() is None:  # type: ignore[no-untyped-call]
+    if get_ipython() is None:
         return silent
-    return _sparse(_Shown())
+    return sparse(_Shown())
 
 
 def line(what: str, done: int, total: int, unit: str, seconds: float) -> str:
@@ -73,7 +74,8 @@ class _Shown:
             self._handle.update(Markdown(text))
 
 
-def _sparse(show: Any) -> Tell:
+def sparse(show: Callable[[str], None]) -> Tell:
+    """Return progress that shows one line at a time, and not too often."""
     started: dict[str, float] = {}
     shown = 0.0
 

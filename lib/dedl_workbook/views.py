@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dedl_workbook.findings import Group, Report, Severity, grouped
+from dedl_workbook.job import Job
 from dedl_workbook.progress import amount
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt
 
@@ -54,6 +55,22 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     more = f"<p>… and {left:,} more rows.</p>" if left > 0 else ""
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def job(job: Job) -> View:
+    """Show what is at work: ticket, target, dataset."""
+    ticket, target = job.ticket, job.target
+    rows = {
+        "ticket": ticket.ticket,
+        "collection": ticket.collection,
+        "access": ticket.access + (f": {', '.join(ticket.roles)}" if ticket.roles else ""),
+        "mode": ticket.mode,
+        "board": f"{ticket.board_reference or 'no reference'}, {ticket.board_date or 'no date'}",
+        "dataset": ticket.dataset,
+        "target": f"{target.name}: {target.description}",
+        "pool": f"{target.s3.endpoint}/{target.s3.bucket}/{job.prefix}",
+    }
+    return View(pairs(rows), "\n".join(f"{key}: {value}" for key, value in rows.items()))
 
 
 def plan(plan: Plan) -> View:
@@ -110,15 +127,27 @@ def check_row(check: Check) -> tuple[str, str, str]:
 def report(report: Report) -> View:
     """Show a validation report: equal findings as one line, worst first."""
     verdict = "passed" if report.passed else "failed"
-    counts = ", ".join(f"{report.count(s):,} {s}" for s in Severity)
-    head = f"{report.items:,} items, {report.files:,} files, {amount(report.size)}: {counts}"
-    rows = [finding_row(group) for group in grouped(report.findings)]
+    head, rows = report_head(report), report_rows(report)
     markup = badge(verdict) + f" {html.escape(head)}"
     if rows:
-        markup += table(("severity", "rule", "times", "where", "what is wrong", "remedy"), rows)
+        markup += table(REPORT_COLUMNS, rows)
     markup += "".join(f"<p>{html.escape(note)}</p>" for note in report.notes)
     lines = [f"{verdict}: {head}", *("  " + "  ".join(row) for row in rows), *report.notes]
     return View(markup, "\n".join(lines))
+
+
+REPORT_COLUMNS = ("severity", "rule", "times", "where", "what is wrong", "remedy")
+
+
+def report_head(report: Report) -> str:
+    """Return what was looked at and how many findings there are, as one line."""
+    counts = ", ".join(f"{report.count(s):,} {s}" for s in Severity)
+    return f"{report.items:,} items, {report.files:,} files, {amount(report.size)}: {counts}"
+
+
+def report_rows(report: Report) -> list[tuple[str, ...]]:
+    """Return a report's findings as rows, equal ones as one."""
+    return [finding_row(group) for group in grouped(report.findings)]
 
 
 def finding_row(group: Group) -> tuple[str, str, str, str, str, str]:

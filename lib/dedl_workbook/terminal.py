@@ -1,0 +1,127 @@
+"""What the command line shows: lines, tables, and one line of progress that replaces itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dedl_workbook.progress import amount
+from dedl_workbook.steps import Outcome
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_STYLES = {
+    "passed": "bold green",
+    "planned": "bold blue",
+    "waiting": "bold yellow",
+    "failed": "bold red",
+    "error": "bold red",
+    "warning": "yellow",
+    "info": "blue",
+}
+
+
+def styled(word: str) -> str:
+    """Return a verdict or severity in its colour."""
+    style = _STYLES.get(word)
+    return f"[{style}]{escape(word)}[/]" if style else escape(word)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table; cells are plain text, words for verdicts and severities are coloured."""
+    table = Table(*columns, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*(styled(cell) for cell in row))
+    out.print(table, soft_wrap=False)
+
+
+def show_error(error: Exception) -> None:
+    """Print an error as it says itself: what, where, remedy."""
+    err.print(f"[bold red]error:[/] {escape(str(error))}")
+
+
+def show_heading(title: str, text: str) -> None:
+    """Print where we are in something longer."""
+    out.print(f"\n[bold]{escape(title)}[/]  {escape(text)}")
+
+
+def show_outcome(ticket: str, outcome: Outcome) -> None:
+    """Print a step's verdict: one line if it passed, its reason besides if not."""
+    out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
+    out.print(outcome.summary, markup=False)
+
+
+def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:
+    """Print a case plan, and how to approve it."""
+    rows = [
+        (step, action["verb"], action["subject"], f"{action['count']:,}", size(action["size"]))
+        for step, planned in plan["steps"].items()
+        for action in planned["actions"]
+    ]
+    if not rows:
+        out.print(f"{ticket}: nothing to do; what is wanted is there already", markup=False)
+        return
+    show_table(("step", "does", "what", "how many", "size"), rows, f"{ticket}: what would be done")
+    out.print(f"to approve exactly this: dedl-workbook approve {ticket} {plan['digest']}")
+
+
+def size(number: int) -> str:
+    """Return bytes for people; '' for none."""
+    return amount(number) if number else ""
+
+
+def show_report(rows: Sequence[Sequence[str]], head: str, notes: Sequence[str]) -> None:
+    """Print a validation report: a block for each kind of finding."""
+    for severity, rule, times, where, message, fix in rows:
+        out.print(f"{styled(severity)} {rule} ({times}x) {escape(message)}")
+        out.print(f"    where: {', '.join(where.splitlines())}", markup=False)
+        out.print(f"    remedy: {fix}", markup=False)
+    for note in notes:
+        out.print(note, markup=False)
+    out.print(head, markup=False)
+
+
+def show_bag(state: str, path: Path, files: int, number: int, digest: str) -> None:
+    """Print what is known of a pack of evidence."""
+    out.print(f"{state}: {path}", markup=False)
+    out.print(f"{files:,} files, {amount(number)}, digest {digest}", markup=False)
+
+
+class Progress:
+    """One line of progress: it replaces itself on a terminal; in a pipe, each step is one line."""
+
+    def __init__(self) -> None:
+        self._status = err.status("") if err.is_terminal else None
+        self._last = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self("")
+
+    def __call__(self, text: str) -> None:
+        """Show what is going on; '' ends it."""
+        if self._status is not None:
+            if text:
+                self._status.update(escape(text))
+                self._status.start()
+            else:
+                self._status.stop()
+            return
+        head = text.partition(":")[0]
+        if head and head != self._last:
+            err.print(f"  {escape(text)}")
+        self._last = head
