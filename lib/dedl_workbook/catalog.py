@@ -1,0 +1,332 @@
+"""Catalogue: collection and items go into PgSTAC, all at once or not at all.
+
+The procedure's step 2 (`pypgstac load`), made whole: partitions first, in short transactions of
+their own, then one transaction for collection and items, compared with the dataset before the
+commit. Nobody reads half a dataset, and readers of other collections don't wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dedl_workbook import comparison, documents, pgstac, pgstac_load, publication, stac_api
+from dedl_workbook.comparison import Comparison
+from dedl_workbook.errors import ChangedError, ConflictError, ServiceError, WorkbookError
+from dedl_workbook.job import Job, state_before
+from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
+
+if TYPE_CHECKING:
+    from dedl_workbook.pgstac import Connection
+
+STEP = "catalog"
+_VERBS = {
+    "added": ("add", "items"),
+    "changed": ("change", "items"),
+    "moved": ("change", "items that moved in time"),
+    "twice": ("mend", "items that are held twice"),
+    "vanished": ("remove", "items that are no longer in the dataset"),
+}
+
+
+def plan(job: Job) -> Plan:
+    """Compare the published collection and items with those that PgSTAC holds.
+
+    Raises:
+        ConflictError: mode new, and somebody else's collection has this id.
+        InputError: an item that PgSTAC can't hold.
+        ServiceError: the database refuses or fails; the remedy says what to do.
+    """
+    with comparison.comparing(job.folder) as sides:
+        document, goal = _goal(job, sides)
+        with pgstac.connected(job) as connection:
+            version = pgstac.guard(connection)
+            held, found = _found(job, connection, sides)
+        before = state_before(job.before.get(STEP), found, goal)
+        counts = sides.counts()
+        _refuse_foreign(job, found, goal, before)
+        detail: dict[str, Any] = {"pgstac": version, "items": counts}
+        detail["examples"] = {k: sides.examples(k) for k in _VERBS if counts[k]}
+        if held is not None and found["collection"] != goal["collection"]:
+            detail["collection"] = publication.patch(held, document)
+        actions = _actions(job.ticket.collection, held is None, found, goal, counts)
+    return Plan(STEP, job, goal, before, actions, detail)
+
+
+def _goal(job: Job, sides: Comparison, *, content: bool = False) -> tuple[dict[str, Any], Any]:
+    document = publication.collection(job)
+    for done in sides.publish(publication.items(job), content=content):
+        job.tell("reading items", done, 0, "items")
+    count, items = sides.side("published")
+    goal = {"collection": comparison.digest(document), "items": count, "items_digest": items}
+    return document, goal
+
+
+def _found(job: Job, connection: Connection, sides: Comparison) -> tuple[Any, dict[str, Any]]:
+    """Return the collection that is held, and the state found: both sides stand after this."""
+    held = pgstac.held_collection(connection, job.ticket.collection)
+    _hold(job, sides, [] if held is None else _held_items(job, connection))
+    if held is None:
+        return None, {"collection": None, "items": 0, "items_digest": None}
+    count, items = sides.side("held")
+    return held, {"collection": comparison.digest(held), "items": count, "items_digest": items}
+
+
+def _held_items(job: Job, connection: Connection) -> Iterator[tuple[str, str, bytes]]:
+    return pgstac.held_items(connection, job.ticket.collection)
+
+
+def _hold(job: Job, sides: Comparison, items: Iterable[tuple[str, str, bytes]]) -> None:
+    for done in sides.hold(items):
+        job.tell("reading the catalogue", done, 0, "items")
+
+
+def _refuse_foreign(
+    job: Job, found: dict[str, Any], goal: dict[str, Any], before: dict[str, Any]
+) -> None:
+    """In mode new, only what isn't there, or is ours, may be loaded."""
+    ours = (
+        found["collection"] is None
+        or before["collection"] is None
+        or (found["collection"] == goal["collection"] and not found["items"])
+        or found == goal
+    )
+    if job.ticket.mode == "new" and not ours:
+        raise ConflictError(
+            f"the catalogue has a collection {job.ticket.collection} with {found['items']} items "
+            "that this ticket did not publish",
+            remedy="If this ticket shall replace it, set 'mode: replace' in the ticket; else "
+            "agree on another collection id.",
+        )
+
+
+def _actions(
+    collection: str,
+    new: bool,
+    found: dict[str, Any],
+    goal: dict[str, Any],
+    counts: dict[str, int],
+) -> tuple[Action, ...]:
+    actions = []
+    if found["collection"] != goal["collection"]:
+        actions.append(Action("add" if new else "change", f"collection {collection}"))
+    for kind, (verb, subject) in _VERBS.items():
+        if counts[kind]:
+            actions.append(Action(verb, subject, counts[kind]))
+    return tuple(actions)
+
+
+def apply(plan: Plan) -> Receipt:
+    """Load what differs: one transaction, compared with the dataset before it is committed.
+
+    Raises:
+        ChangedError: the dataset isn't what the plan was made for.
+        ConflictError: the catalogue isn't either what the plan found or what it wants.
+        InputError: PgSTAC refuses an item.
+        ServiceError: the database refuses or fails. After any of these nothing is half-done.
+    """
+    start = time.monotonic()
+    if not plan.actions:
+        return Receipt(STEP, {"items": {}}, 0.0)
+    job = plan.job
+    with comparison.comparing(job.folder) as sides, pgstac.connected(job) as connection:
+        pgstac.guard(connection)
+        document, goal = _goal(job, sides, content=True)
+        if goal != plan.goal:
+            raise ChangedError(
+                "the metadata isn't what the plan was made for", remedy="Plan and approve again."
+            )
+        pgstac.lock(connection, job.ticket.collection)
+        held, found = _found(job, connection, sides)
+        _demand_expected(plan, found)
+        counts = sides.counts()
+        if held is not None:
+            _save_before(plan, connection, held)
+        with _made_collection(job, connection, document, new=held is None):
+            _load(job, connection, sides, document)
+        left = pgstac_load.finish(connection, job.ticket.collection)
+    done: dict[str, Any] = {"collection": goal["collection"] != found["collection"]}
+    done["items"] = {kind: count for kind, count in counts.items() if kind != "equal"}
+    return Receipt(STEP, done | ({"left": left} if left else {}), time.monotonic() - start)
+
+
+def _demand_expected(plan: Plan, found: dict[str, Any]) -> None:
+    if state_before(plan.before, found, plan.goal) != dict(plan.before):
+        raise ConflictError(
+            f"{plan.job.ticket.collection} was changed in the catalogue since the plan was made",
+            remedy="Find out by whom, then plan and approve again.",
+        )
+
+
+def before_folder(job: Job) -> Path:
+    """Return where the collection and items from before the first change are kept."""
+    return job.folder / "before"
+
+
+def _save_before(plan: Plan, connection: Connection, held: dict[str, Any]) -> None:
+    """Keep what is there before the first change, unless a cut-off run did so already."""
+    folder, state = before_folder(plan.job), documents.pretty(dict(plan.before))
+    marker = folder / "catalog.json"
+    if plan.before["collection"] is None or (marker.exists() and marker.read_text() == state):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.unlink(missing_ok=True)
+    documents.write_atomic(folder / "collection.json", documents.pretty(held))
+    draft = folder / ".items.ndjson"
+    with draft.open("wb") as file:
+        for _, _, raw in _held_items(plan.job, connection):
+            file.write(raw + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / "items.ndjson")
+    documents.write_atomic(marker, state)
+
+
+@contextmanager
+def _made_collection(
+    job: Job, connection: Connection, document: dict[str, Any], *, new: bool
+) -> Iterator[None]:
+    """Make the collection where there is none; if the load fails, take it away again."""
+    if new:
+        pgstac_load.make_collection(connection, document)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(WorkbookError), pgstac.connected(job) as other:
+                pgstac_load.remove_empty(other, job.ticket.collection)
+        raise
+
+
+def _load(job: Job, connection: Connection, sides: Comparison, document: dict[str, Any]) -> None:
+    collection = job.ticket.collection
+    sides.select()
+    spans = sides.spans(pgstac.partition_length(connection, collection))
+    names = pgstac_load.make_partitions(connection, collection, spans)
+    total = sum(n for kind, n in sides.counts().items() if kind not in ("equal", "vanished"))
+    with connection.transaction():
+        pgstac_load.prepare_load(connection)
+        pgstac_load.update(connection, document)
+        pgstac_load.remove(
+            connection, collection, sides.ids("vanished", "changed", "moved", "twice")
+        )
+        for done in pgstac_load.load(connection, list(zip(names, spans, strict=True)), sides):
+            job.tell("loading items", done, total, "items")
+        pgstac_load.unqueue(connection, names)
+        _compare(job, connection, sides, document)
+        pgstac_load.forget_counts(connection)
+
+
+def _compare(job: Job, connection: Connection, sides: Comparison, document: dict[str, Any]) -> None:
+    """Compare what PgSTAC holds now with the dataset, inside the transaction.
+
+    Raises:
+        ServiceError: they differ; nothing is committed.
+    """
+    held, found = _found(job, connection, sides)
+    counts = sides.counts()
+    wrong = [f"{_example(sides, kind)} is {_WRONG[kind]}" for kind in _VERBS if counts[kind]]
+    if held is None or found["collection"] != comparison.digest(document):
+        wrong.append("the collection is held otherwise than it was sent")
+    if wrong:
+        raise ServiceError(
+            f"PgSTAC does not hold what it was sent: {'; '.join(wrong)}",
+            remedy="Nothing was loaded. Look at what is special in these items (a value that the "
+            "collection's item_assets have and the item has as null, for one).",
+        )
+
+
+_WRONG = {
+    "added": "missing",
+    "changed": "altered",
+    "moved": "altered, also in time",
+    "twice": "there twice",
+    "vanished": "there but not in the dataset",
+}
+
+
+def _example(sides: Comparison, kind: str) -> str:
+    count, some = sides.counts()[kind], sides.examples(kind, 3)
+    named = ", ".join(sides.where(id_) for id_ in some)
+    return named if count <= len(some) else f"{named} and {count - len(some)} more"
+
+
+def check(plan: Plan) -> Outcome:
+    """Read the catalogue back, over a connection of its own and through the STAC API.
+
+    The dataset is read anew; what `apply` said does not count.
+    """
+    job = plan.job
+    with comparison.comparing(job.folder) as sides:
+        document, goal = _goal(job, sides)
+        checks = [
+            Check("the dataset is the planned one", goal == plan.goal, f"{goal['items']} items")
+        ]
+        with pgstac.connected(job) as connection:
+            held, found = _found(job, connection, sides)
+        same = found["collection"] == goal["collection"]
+        checks.append(_collection_check("database", held is not None, same))
+        checks += _item_checks("database", sides)
+        checks += _served(job, sides, document)
+    summary = f"{goal['items']} items of {job.ticket.collection} are in the catalogue, as published"
+    return judged(STEP, checks, summary, goal=goal)
+
+
+def _collection_check(side: str, there: bool, same: bool) -> Check:
+    found = ("as published" if same else "differs from the published") if there else "missing"
+    return Check(f"{side}: collection", there and same, found)
+
+
+def _item_checks(side: str, sides: Comparison) -> list[Check]:
+    counts = sides.counts()
+    count = sides.side("held")[0]
+    checks = []
+    for name, kinds in (
+        ("every item is there", ("added",)),
+        ("once", ("twice",)),
+        ("none besides", ("vanished",)),
+        ("as published", ("changed", "moved")),
+    ):
+        wrong = [f"{_example(sides, k)}: {_WRONG[k]}" for k in kinds if counts[k]]
+        checks.append(Check(f"{side}: {name}", not wrong, "; ".join(wrong) or f"{count} items"))
+    return checks
+
+
+def _served(job: Job, sides: Comparison, document: dict[str, Any]) -> list[Check]:
+    """Compare what the STAC API serves; links, which it makes itself, are left out."""
+    root, id_ = job.target.stac_api.url, job.ticket.collection
+    matched: list[int | None] = []
+
+    def served() -> Iterator[tuple[str, str, bytes]]:
+        for features, number in stac_api.pages(client, root, id_):
+            matched.append(number)
+            for item in features:
+                raw = comparison.form(_without_links(item))
+                yield str(item.get("id")), comparison.span(item)[0], raw
+
+    unlinked = ((path, _without_links(item)) for path, item in publication.items(job))
+    with comparison.comparing(job.folder) as outside, stac_api.reading(root) as client:
+        for _ in outside.publish(unlinked):
+            pass
+        shown = stac_api.collection(client, root, id_)
+        _hold(job, outside, served() if shown is not None else [])
+        same = shown is not None and _same(shown, document)
+        checks = [_collection_check("STAC API", shown is not None, same)]
+        checks += _item_checks("STAC API", outside)
+        count = outside.side("published")[0]
+    numbers = {number for number in matched if number is not None}
+    told = ", ".join(str(number) for number in sorted(numbers)) or "not told (context is off)"
+    checks.append(Check("STAC API: numberMatched", not numbers - {count}, told))
+    return checks
+
+
+def _without_links(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "links"}
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return comparison.form(_without_links(one)) == comparison.form(_without_links(other))

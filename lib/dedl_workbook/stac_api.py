@@ -1,0 +1,90 @@
+"""The STAC API that serves the catalogue, read over plain HTTP as any client would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin
+
+from dedl_workbook.errors import ServiceError
+
+if TYPE_CHECKING:
+    import httpx
+
+PAGE = 500
+"""Items a page."""
+_PAGES_TOO_MANY = 10_000_000
+_REMEDY = "Check that the STAC API of the target is up and at this address, then run again."
+
+
+@contextmanager
+def reading(url: str) -> Iterator[httpx.Client]:
+    """Open an HTTP client with time-outs; its errors are raised as ours.
+
+    Raises:
+        ServiceError: no connection, a time-out, or an HTTP error.
+    """
+    import httpx
+
+    try:
+        with httpx.Client(
+            timeout=httpx.Timeout(60, connect=10), follow_redirects=True, trust_env=True
+        ) as client:
+            yield client
+    except httpx.HTTPStatusError as error:
+        raise ServiceError(
+            f"the STAC API answered {error.response.status_code}", where=url, remedy=_REMEDY
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise ServiceError(f"no answer: {reason}", where=url, remedy=_REMEDY) from error
+
+
+def _json(client: httpx.Client, url: str, **arguments: Any) -> dict[str, Any]:
+    answer = client.request("POST" if "json" in arguments else "GET", url, **arguments)
+    answer.raise_for_status()
+    try:
+        body = answer.json()
+    except ValueError:
+        raise ServiceError("the answer is no JSON", where=url, remedy=_REMEDY) from None
+    if not isinstance(body, dict):
+        raise ServiceError("the answer is no JSON object", where=url, remedy=_REMEDY)
+    return body
+
+
+def collection(client: httpx.Client, root: str, id_: str) -> dict[str, Any] | None:
+    """Return a collection as it is served, or None where there is none (404)."""
+    import httpx
+
+    try:
+        return _json(client, f"{root.rstrip('/')}/collections/{quote(id_, safe='')}")
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == 404:
+            return None
+        raise
+
+
+def pages(
+    client: httpx.Client, root: str, id_: str, size: int = PAGE
+) -> Iterator[tuple[list[dict[str, Any]], int | None]]:
+    """Yield the items of a collection as they are served, page by page, with numberMatched.
+
+    Raises:
+        ServiceError: paging goes in circles.
+    """
+    url: str | None = f"{root.rstrip('/')}/collections/{quote(id_, safe='')}/items?limit={size}"
+    seen: set[str] = set()
+    while url is not None:
+        if url in seen:
+            raise ServiceError("paging leads to a page that was there already", where=url)
+        seen.add(url)
+        body = _json(client, url)
+        yield body.get("features") or [], body.get("numberMatched")
+        links = [link for link in body.get("links", []) if link.get("rel") == "next"]
+        url = urljoin(url, links[0]["href"]) if links else None
+
+
+def search(client: httpx.Client, root: str, **query: Any) -> list[dict[str, Any]]:
+    """Return the items on the first page of a search."""
+    return list(_json(client, f"{root.rstrip('/')}/search", json=query).get("features") or [])
