@@ -35,12 +35,12 @@ _SYSTEM = Path("/usr/lib/postgresql")
 # PostgreSQL refuses to run as root, and its user must be able to enter each folder above the
 # cluster, which it can't in a clone under a root-only home.
 _ROOT_HOME = Path("/var/lib/dedl-workbook")
-# A sandbox may lose its last seconds when the machine dies: speed is worth more here.
+# A sandbox may lose its last seconds when the machine dies, but not when a process does: hence no
+# fsync, for speed, and yet synchronous_commit, so that what was committed has left the process.
 _SETTINGS = {
     "listen_addresses": processes.LOOPBACK,
     "unix_socket_directories": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
     "password_encryption": "scram-sha-256",
@@ -76,13 +76,17 @@ def find(environment: Mapping[str, str] | None = None, system: Path = _SYSTEM) -
     """
     environment = os.environ if environment is None else environment
     seen = [place for place in _candidates(environment, system) if (place / "postgres").exists()]
-    for place in seen:
-        if _has_postgis(place) and _can_run(place):
+    complete = [place for place in seen if _has_postgis(place)]
+    for place in complete:
+        if _can_run(place):
             return Installation(place)
-    raise ServiceError(
-        f"PostgreSQL in {seen[0]} has no PostGIS" if seen else "PostgreSQL isn't installed",
-        remedy=f"Type: {_remedy(environment)}",
-    )
+    if complete:
+        what = f"PostgreSQL in {complete[0]} can't be run by the user {user()}"
+    elif seen:
+        what = f"PostgreSQL in {seen[0]} has no PostGIS"
+    else:
+        what = "PostgreSQL isn't installed"
+    raise ServiceError(what, remedy=f"Type: {_remedy(environment)}")
 
 
 def _remedy(environment: Mapping[str, str]) -> str:

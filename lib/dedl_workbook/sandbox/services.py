@@ -44,6 +44,8 @@ class Service:
     """Runs before each start."""
     furnish: Callable[[Lake, Progress], None] = _nothing
     """Runs when it is well for the first time."""
+    tidy: Callable[[Lake], None] = lambda _: None
+    """Runs when it has ended."""
     connections: Callable[[Lake], dict[str, str]] = lambda _: {}
     user: Callable[[], str | None] = lambda: None
     stop: signal.Signals = signal.SIGTERM
@@ -131,6 +133,10 @@ def _get(
 
 # --- S3: SeaweedFS
 
+_ROLES = ("master", "volume", "filer", "admin")
+_GRPC_ROLES = ("s3", *_ROLES)
+_WORKER_OFFSET = 10_000
+
 
 def ca_of(folder: Path) -> Path:
     """Return the certificate authority that clients of the https endpoint must trust."""
@@ -141,7 +147,16 @@ def _certificates(folder: Path) -> tuple[Path, Path]:
     return folder / "tls" / "server.pem", folder / "tls" / "server.key"
 
 
+def _pair_admin_ports(lake: Lake) -> None:
+    # Its worker looks for the administration exactly there, whatever -admin.port.grpc says.
+    port = lake.ports["s3_admin"]
+    while not processes.is_free(port + _WORKER_OFFSET):
+        port = processes.choose_port(None, lake.ports.values())
+    lake.ports |= {"s3_admin": port, "s3_grpc_admin": port + _WORKER_OFFSET}
+
+
 def _prepare_s3(lake: Lake, progress: Progress) -> None:
+    _pair_admin_ports(lake)
     _remove_sockets(lake)
     certificate, key = _certificates(lake.folder)
     if ca_of(lake.folder).exists() and certificate.exists() and key.exists():
@@ -158,14 +173,9 @@ def _prepare_s3(lake: Lake, progress: Progress) -> None:
 
 
 def _remove_sockets(lake: Lake) -> None:
-    """Remove what a killed SeaweedFS leaves in /tmp, whatever TMPDIR says."""
-    for role, port in (
-        ("s3", "s3"),
-        ("master", "master"),
-        ("volume", "volume"),
-        ("filer", "filer"),
-    ):
-        number = lake.ports.get(f"s3_grpc_{port}")
+    """Remove what SeaweedFS leaves in /tmp, whatever TMPDIR says."""
+    for role in _GRPC_ROLES:
+        number = lake.ports.get(f"s3_grpc_{role}")
         if number is not None and processes.is_free(number):
             with suppress(OSError):
                 Path(f"/tmp/seaweedfs-{role}-grpc-{number}.sock").unlink()  # noqa: S108
@@ -184,8 +194,6 @@ def _s3_argv(lake: Lake) -> list[str]:
         "s3.port.https": lake.ports["s3_https"],
         "s3.cert.file": certificate,
         "s3.key.file": key,
-        "admin.port": lake.ports["s3_admin"],
-        "admin.port.grpc": lake.ports["s3_grpc_admin"],
         # Short names: a socket's path may have no more than 107 bytes.
         "filer.localSocket": "filer.sock",
         "s3.localSocket": "s3.sock",
@@ -199,9 +207,9 @@ def _s3_argv(lake: Lake) -> list[str]:
         "s3.allowDeleteBucketNotEmpty": "false",
         "volume.preStopSeconds": 0,
     }
-    for role in ("master", "volume", "filer"):
+    for role in _ROLES:
         options[f"{role}.port"] = lake.ports[f"s3_{role}"]
-    for role in ("s3", "master", "volume", "filer"):
+    for role in _GRPC_ROLES:
         options[f"{role}.port.grpc"] = lake.ports[f"s3_grpc_{role}"]
     return [str(weed), "-logtostderr", "mini", *(f"-{k}={v}" for k, v in options.items())]
 
@@ -310,8 +318,8 @@ SERVICES = (
         ports=(
             "s3",
             "s3_https",
-            *(f"s3_{role}" for role in ("master", "volume", "filer", "admin")),
-            *(f"s3_grpc_{role}" for role in ("s3", "master", "volume", "filer", "admin")),
+            *(f"s3_{role}" for role in _ROLES),
+            *(f"s3_grpc_{role}" for role in _GRPC_ROLES),
         ),
         argv=_s3_argv,
         environment=_s3_environment,
@@ -319,6 +327,7 @@ SERVICES = (
         url=lambda lake: f"http://{processes.LOOPBACK}:{lake.ports['s3']}",
         folder=lambda lake: lake.folder / "s3",
         prepare=_prepare_s3,
+        tidy=_remove_sockets,
         connections=_s3_connections,
     ),
     stac_api(),

@@ -258,13 +258,15 @@ class Supervisor:
         if process is None:
             return
         if process.poll() is None:
-            process.send_signal(service.stop)
+            # A server whose data was deleted has nothing to write, and waits long for it.
+            process.send_signal(service.stop if self._has_its_folder() else signal.SIGKILL)
         try:
             await asyncio.to_thread(process.wait, _STOP_PATIENCE)
         except subprocess.TimeoutExpired:
             logger.warning("%s doesn't stop: killing it", service.name)
             process.kill()
             await asyncio.to_thread(process.wait)
+        service.tidy(self.lake)
 
     async def _stop_all(self) -> None:
         """Stop those first that use others."""
