@@ -203,13 +203,11 @@ check_python_if_any
 system_packages
 check_python
 python_environment
-[ ! -e lib/dedl_workbook/sandbox/environments.py ] ||
-    quietly "making the environments of the sandbox's servers" \
-        .venv/bin/python -c 'from dedl_workbook.sandbox.environments import ensure_environments
+quietly "making the environments of the sandbox's servers" \
+    .venv/bin/python -c 'from dedl_workbook.sandbox.environments import ensure_environments
 ensure_environments()'
-[ ! -e lib/dedl_workbook/cli.py ] ||
-    quietly 'filling the schema store' \
-        .venv/bin/dedl-workbook schemas sync --from-packages
+[ ! -e lib/dedl_workbook/schemas.py ] ||
+    quietly 'filling the schema store' .venv/bin/dedl-workbook schemas sync --from-packages
 fingerprint >.venv/.ready.new
 mv .venv/.ready.new .venv/.ready
 say 'ready'
