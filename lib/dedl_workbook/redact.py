@@ -16,11 +16,11 @@ SHORTEST = 6
 _PATTERNS = {
     "JWT": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
-    "presigned URL": r"(?i)(?<=[?&;])(?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|"
+    "presigned URL": r"(?<=[?&;])(?i:X-Amz-(?:Signature|Credential|Security-Token)|Signature|"
     r"AWSAccessKeyId)=[^&\s\"'<>\\]+",
     "password in a URL": r"(?<=://)[^\s/:@\"'<>\\]+:[^\s/@\"'<>\\]+(?=@)",
     "AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "bearer token": r"(?i)(?<=bearer )[A-Za-z0-9._~+/-]{16,}=*",
+    "bearer token": r"(?<=(?i:bearer) )[A-Za-z0-9._~+/-]{16,}=*",
 }
 _USUAL = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS.values()))
 _NAMED = {name: re.compile(pattern) for name, pattern in _PATTERNS.items()}
@@ -68,8 +68,9 @@ def _forms(secret: str) -> Iterator[str]:
     yield urllib.parse.quote(secret, safe="")
     yield urllib.parse.quote(secret)
     yield urllib.parse.quote_plus(secret)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(json.dumps(secret)[1:-1])[1:-1]
+    for ascii_only in (True, False):
+        once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        yield from (once, json.dumps(once, ensure_ascii=ascii_only)[1:-1])
     raw = secret.encode()
     for shift in range(3):
         # Inside longer base64, a secret looks one of three ways; its ends mix with neighbours.

@@ -1,0 +1,138 @@
+"""Fixtures on real servers: one sandbox a test process, one data lake of its own a test."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dedl_workbook import s3, sandbox
+from dedl_workbook.case import Case
+from dedl_workbook.sample import make_sample
+from dedl_workbook.target import Target
+from dedl_workbook.ticket import Ticket
+
+PROJECT = Path(__file__).parents[1]
+COLLECTION = "EO.DEDL.DAT.DEMO_HEAT"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_person_who_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEDL_WORKBOOK_ROOT", "DEDL_OPERATOR", "DEDL_ATTEMPT", "DEDL_CASE_LOCK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scenes; never written to: `Lake.dataset` is a copy of it."""
+    return make_sample(tmp_path_factory.mktemp("sample") / COLLECTION, scenes=3)
+
+
+@pytest.fixture(scope="session")
+def data_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
+    """The real servers, ended with this test process whatever happens to it."""
+    with sandbox.up(tmp_path_factory.mktemp("sandbox"), attached=True) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A workbook's folder whose target has its own database, bucket and archive."""
+
+    root: Path
+    sandbox: sandbox.Sandbox
+    database: str
+    bucket: str
+
+    @property
+    def target(self) -> Target:
+        return Target.load("lake", self.root)
+
+    @property
+    def archive(self) -> Path:
+        return self.root / "archive"
+
+    @property
+    def dataset(self) -> Path:
+        return self.root / "delivered" / COLLECTION
+
+    def write_ticket(self, **changes: Any) -> str:
+        values = {
+            "ticket": "DEDL-1",
+            "dataset": f"delivered/{COLLECTION}",
+            "collection": COLLECTION,
+            "target": "lake",
+            "board_reference": "minutes 7",
+            "board_date": "2026-11-02",
+            **changes,
+        }
+        file = self.root / "parameters" / "tickets" / f"{values['ticket']}.yaml"
+        file.write_text(yaml.safe_dump(values))
+        return str(values["ticket"])
+
+    def ticket(self, **changes: Any) -> Ticket:
+        return Ticket.load(self.write_ticket(**changes), self.root)
+
+    def case(self, **changes: Any) -> Case:
+        return Case.of(self.ticket(**changes), self.root)
+
+    def objects(self) -> dict[str, int]:
+        pages = s3.client(self.target.s3).get_paginator("list_objects_v2")
+        return {
+            found["Key"]: found["Size"]
+            for page in pages.paginate(Bucket=self.bucket)
+            for found in page.get("Contents", [])
+        }
+
+    def collections(self) -> list[str]:
+        import psycopg
+
+        with psycopg.connect(self.admin_dsn) as connection:
+            return [row[0] for row in connection.execute("select id from pgstac.collections")]
+
+    @property
+    def admin_dsn(self) -> str:
+        import psycopg.conninfo
+
+        return psycopg.conninfo.make_conninfo(self.sandbox.admin_dsn, dbname=self.database)
+
+
+@pytest.fixture
+def lake(
+    data_lake: sandbox.Sandbox,
+    small_sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Lake]:
+    """A data lake of its own for one test, with a small dataset delivered into it."""
+    name = f"lake-{uuid.uuid4().hex[:12]}"
+    root = tmp_path / "workbook"
+    made = Lake(root, data_lake, name.replace("-", "_"), name)
+    (root / "parameters" / "tickets").mkdir(parents=True)
+    (root / "parameters" / "targets").mkdir()
+    (root / "notebooks").symlink_to(PROJECT / "notebooks")
+    shutil.copytree(small_sample, made.dataset)
+    values = {"s3": {}, "catalog": {}, "stac_api": {}, "archive": "archive"}
+    values["allow_any_approval"] = True
+    (root / "parameters" / "targets" / "lake.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
+    data_lake.create_database(made.database)
+    with data_lake.stac_api(made.database) as url:
+        settings = {
+            key.replace("SANDBOX", "LAKE"): value for key, value in data_lake.connections.items()
+        }
+        settings |= {
+            "DEDL_LAKE__S3__BUCKET": made.bucket,
+            "DEDL_LAKE__CATALOG__DATABASE": made.database,
+            "DEDL_LAKE__STAC_API__URL": url,
+        }
+        lines = [f"{key}='{value}'" for key, value in settings.items()]
+        (root / ".env").write_text("\n".join(lines) + "\n")
+        s3.client(made.target.s3).create_bucket(Bucket=made.bucket)
+        yield made
+    data_lake.drop_database(made.database)

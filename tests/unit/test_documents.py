@@ -1,0 +1,60 @@
+"""JSON: strict reading, canonical writing, whole files."""
+
+from pathlib import Path
+
+import pytest
+from dedl_workbook import documents
+from hypothesis import given
+from hypothesis import strategies as st
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_reads_back_what_it_wrote(value: object) -> None:
+    assert documents.parse(documents.canonical(value)) == value
+
+
+def test_gives_equal_digests_for_equal_values_in_any_order() -> None:
+    assert documents.digest({"a": 1, "b": [2]}) == documents.digest({"b": [2], "a": 1})
+    assert documents.digest({"a": 1}) != documents.digest({"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'{"a": 1, "a": 2}', "the key 'a' twice"),
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": -Infinity}', "-Infinity"),
+        (b"\xef\xbb\xbf{}", "byte-order mark"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        (b"[" * 200_000, "nested too deep"),
+        (b"{", "Expecting property name"),
+        (b"", "Expecting value"),
+    ],
+)
+def test_refuses_what_is_not_strict_json_and_says_why(data: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        documents.parse(data)
+
+
+def test_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    documents.write_atomic(file, "old")
+
+    with pytest.raises(TypeError):
+        documents.write_atomic(file, 1)  # type: ignore[arg-type]
+
+    assert file.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
