@@ -1,0 +1,55 @@
+"""A case without any server: what can be tested of ledgers, gates and evidence alone."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from dedl_workbook.case import Case
+from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook.ticket import Ticket
+
+CANARIES = ("canary-access-1", "canary-secret-2", "canary-password-3")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workbook's folder with one target, whose secrets are canaries, and one dataset."""
+    folder = tmp_path / "workbook"
+    (folder / "parameters" / "targets").mkdir(parents=True)
+    (folder / "parameters" / "tickets").mkdir()
+    (folder / "delivered" / "data").mkdir(parents=True)
+    (folder / "delivered" / "data" / "a.tif").write_bytes(b"data")
+    values = {
+        "s3": {"endpoint": "http://127.0.0.1:9", "bucket": "pool"},
+        "catalog": {"host": "127.0.0.1", "port": 9, "database": "dedl", "user": "loader"},
+        "stac_api": {"url": "http://127.0.0.1:9"},
+        "archive": "archive",
+    }
+    (folder / "parameters" / "targets" / "site.yaml").write_text(yaml.safe_dump(values))
+    names = ("S3__ACCESS_KEY", "S3__SECRET_KEY", "CATALOG__PASSWORD")
+    for name, value in zip(names, CANARIES, strict=True):
+        monkeypatch.setenv(f"DEDL_SITE__{name}", value)
+    return folder
+
+
+def make_case(root: Path, **changes: object) -> Case:
+    values = {
+        "ticket": "DEDL-1",
+        "dataset": "delivered",
+        "collection": "EO.XXX.DAT.YYY",
+        "target": "site",
+        "board_reference": "minutes 7",
+        "board_date": "2026-11-02",
+        **changes,
+    }
+    return Case.of(Ticket.of(values, "the test"), root)
+
+
+def worked_case(root: Path) -> Case:
+    """A case in which validating failed once and then passed."""
+    case = make_case(root)
+    for verdict in (Verdict.FAILED, Verdict.PASSED):
+        folder = case.new_attempt("validate")
+        (folder / "notebook.ipynb").write_text("{}")
+        case.record_outcome(folder, Outcome("validate", verdict, "36 items"), "fingerprint")
+    return case

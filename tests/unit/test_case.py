@@ -1,0 +1,236 @@
+"""Cases: attempts are never overwritten, gates hold, an approval is of that very plan."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+from dedl_workbook import steps
+from dedl_workbook.case import Case
+from dedl_workbook.errors import GateError, InputError, NotApprovedError
+from dedl_workbook.job import Job, state_before
+from dedl_workbook.steps import Action, Outcome, Plan, Verdict
+
+from tests.unit.conftest import CANARIES, make_case
+
+
+class FakeModule:
+    """A step whose desired state and state before the test chooses; planning needs no server."""
+
+    goal: dict[str, object] = {"objects": 3}
+    found: dict[str, object] = {"objects": 0}
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def plan(self, job: Job) -> Plan:
+        before = state_before(job.before.get(self.name), self.found, self.goal)
+        actions = () if self.found == self.goal else (Action("upload", "files", 3),)
+        return Plan(self.name, job, self.goal, before, actions)
+
+
+@pytest.fixture(autouse=True)
+def steps_without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeModule, "goal", {"objects": 3})
+    monkeypatch.setattr(FakeModule, "found", {"objects": 0})
+    monkeypatch.setattr(steps.Step, "module", property(lambda step: FakeModule(step.name)))
+
+
+def planned(case: Case) -> str:
+    return str(case.plan()["digest"])
+
+
+def upload_of(case: Case) -> Plan:
+    return FakeModule("upload").plan(case.job)
+
+
+def test_numbers_attempts_and_overwrites_none(root: Path) -> None:
+    case = make_case(root)
+
+    names = [case.new_attempt("upload").name for _ in range(3)]
+
+    assert names == ["001-upload", "002-upload", "003-upload"]
+    assert [line["attempt"] for line in case.ledger()] == names
+
+
+def test_records_who_where_when_and_with_which_software(root: Path) -> None:
+    case = make_case(root)
+    case.new_attempt("upload")
+
+    line = case.ledger()[0]
+
+    missing = [key for key in ("at", "operator", "host", "ticket", "software") if not line[key]]
+    assert missing == []
+    assert line["software"]["packages"]["boto3"]
+
+
+def test_writes_no_secret_of_the_target(root: Path) -> None:
+    case = make_case(root)
+    case.record("outcome", step="x", summary=f"password {CANARIES[2]} was refused")
+    case.write(case.folder / "plan.json", {"detail": [CANARIES[0], {CANARIES[1]: 1}]})
+
+    text = case.ledger_file.read_text() + (case.folder / "plan.json").read_text()
+
+    assert [secret for secret in CANARIES if secret in text] == []
+
+
+def test_a_plan_without_approval_may_not_be_applied(root: Path) -> None:
+    case = make_case(root)
+    planned(case)
+
+    with pytest.raises(NotApprovedError, match="no plan is approved"):
+        case.gate_approval(upload_of(case))
+
+
+def test_an_approved_plan_may_be_applied_also_when_it_was_planned_again(root: Path) -> None:
+    case = make_case(root)
+    case.approve(planned(case)[:12])
+    again = planned(make_case(root))
+
+    make_case(root).gate_approval(upload_of(case))
+
+    approved = [line["digest"] for line in case.ledger() if line["event"] == "approved"]
+    assert approved == [again]
+
+
+def test_resuming_after_a_crash_keeps_the_approval(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case(root)
+    case.approve(planned(case))
+    monkeypatch.setattr(FakeModule, "found", {"objects": 3})
+    resumed = make_case(root)
+
+    resumed.gate_approval(upload_of(resumed))
+
+
+@pytest.mark.parametrize("what", ["dataset", "ticket", "target", "goal", "state before"])
+def test_an_approval_is_void_once_something_changed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    case = make_case(root)
+    case.approve(planned(case))
+    changes: dict[str, object] = {}
+    if what == "dataset":
+        (root / "delivered" / "data" / "a.tif").write_bytes(b"other")
+    elif what == "ticket":
+        changes = {"access": "restricted", "roles": ["DEDL_UGD"]}
+    elif what == "target":
+        monkeypatch.setenv("DEDL_SITE__S3__BUCKET", "another-pool")
+    elif what == "goal":
+        monkeypatch.setattr(FakeModule, "goal", {"objects": 4})
+    else:
+        monkeypatch.setattr(FakeModule, "found", {"objects": 1})
+    later = make_case(root, **changes)
+
+    with pytest.raises(NotApprovedError, match="changed since the approval"):
+        later.gate_approval(upload_of(later))
+
+
+def test_an_approval_of_an_earlier_plan_does_not_hold_for_a_later_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case(root)
+    old = planned(case)
+    monkeypatch.setattr(FakeModule, "goal", {"objects": 4})
+    case.approve(old)
+    later = make_case(root)
+
+    with pytest.raises(NotApprovedError, match="what upload would do"):
+        later.gate_approval(upload_of(later))
+
+
+def test_the_ticket_itself_can_carry_the_approval(root: Path) -> None:
+    digest = planned(make_case(root))
+    case = make_case(root, approve=digest)
+
+    case.gate_approval(upload_of(case))
+    case.record_approval_of_ticket()
+    case.record_approval_of_ticket()
+
+    approved = [line for line in case.ledger() if line["event"] == "approved"]
+    assert [line["digest"] for line in approved] == [digest]
+
+
+def test_a_digest_in_the_ticket_that_is_no_plan_of_the_case_is_refused(root: Path) -> None:
+    planned(make_case(root))
+    case = make_case(root, approve="0" * 64)
+
+    with pytest.raises(NotApprovedError, match="none of this case's plans"):
+        case.gate_approval(upload_of_plain(case))
+
+
+def upload_of_plain(case: Case) -> Plan:
+    job = Job(case.ticket, case.target, case.folder, case.root)
+    return FakeModule("upload").plan(job)
+
+
+@pytest.mark.parametrize("given", ["", "0" * 64, "abc"])
+def test_only_a_plan_of_this_case_can_be_approved(root: Path, given: str) -> None:
+    case = make_case(root)
+    digest = planned(case)
+
+    with pytest.raises(InputError, match=digest):
+        case.approve(given)
+
+
+def test_approving_before_planning_says_to_plan(root: Path) -> None:
+    with pytest.raises(InputError, match="dedl-workbook plan DEDL-1"):
+        make_case(root).approve("0" * 64)
+
+
+def test_any_approval_is_refused_where_the_target_does_not_allow_it(root: Path) -> None:
+    with pytest.raises(InputError, match="'any' is not allowed on the target site"):
+        make_case(root, approve="any")
+
+
+@pytest.mark.parametrize(
+    ("reference", "date", "said"),
+    [
+        ("", "2026-11-02", "decision is missing"),
+        ("minutes 7", "", "decision is missing"),
+        ("minutes 7", str(dt.date.today() + dt.timedelta(days=2)), "dated in the future"),
+    ],
+)
+def test_nothing_is_approved_without_the_boards_decision(
+    root: Path, reference: str, date: str, said: str
+) -> None:
+    case = make_case(root, board_reference=reference, board_date=date)
+    digest = planned(case)
+
+    with pytest.raises(GateError, match=said):
+        case.approve(digest)
+
+
+def test_a_step_starts_only_when_those_it_needs_passed_for_this_dataset(root: Path) -> None:
+    case = make_case(root)
+    step = steps.STEPS["upload"]
+    with pytest.raises(GateError, match="validate has not passed"):
+        case.gate_needs(step)
+    outcome = Outcome("validate", Verdict.PASSED, "")
+    case.record_outcome(case.new_attempt("validate"), outcome, case.job.fingerprint)
+
+    case.gate_needs(step)
+
+    (root / "delivered" / "data" / "a.tif").write_bytes(b"other")
+    with pytest.raises(GateError, match="for the dataset as it is"):
+        make_case(root).gate_needs(step)
+
+
+def test_a_later_failure_takes_a_passed_outcome_back(root: Path) -> None:
+    case = make_case(root)
+    for verdict in (Verdict.PASSED, Verdict.FAILED):
+        outcome = Outcome("validate", verdict, "")
+        case.record_outcome(case.new_attempt("validate"), outcome, case.job.fingerprint)
+
+    with pytest.raises(GateError):
+        case.gate_needs(steps.STEPS["upload"])
+
+
+def test_the_case_plan_is_kept_with_all_that_it_covers(root: Path) -> None:
+    plan = make_case(root).plan()
+
+    kept = json.loads((root / "archive/DEDL-1/attempts/001-plan/plan.json").read_text())
+
+    assert kept == plan
+    assert sorted(kept["steps"]) == sorted(s.name for s in steps.STEPS.values() if s.changes)

@@ -1,0 +1,175 @@
+"""Evidence: whatever was changed in a bag is noticed, by the bag alone."""
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from dedl_workbook import evidence
+from dedl_workbook.errors import EvidenceError, InputError
+
+from tests.unit.conftest import CANARIES, make_case, worked_case
+
+
+@pytest.fixture
+def bag(root: Path) -> evidence.Bag:
+    return evidence.pack(worked_case(root))
+
+
+def test_finds_its_own_bag_intact_far_from_the_workbook(bag: evidence.Bag, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(bag.path, elsewhere)
+
+    found = evidence.verify(elsewhere, digest=bag.digest)
+
+    assert (found.digest, found.files, found.size) == (bag.digest, bag.files, bag.size)
+
+
+def test_other_tools_can_check_the_bag_too(bag: evidence.Bag) -> None:
+    import bagit
+
+    assert bagit.Bag(str(bag.path)).is_valid()
+    done = subprocess.run(["sha256sum", "-c", "--quiet", "manifest-sha256.txt"], cwd=bag.path)
+    assert done.returncode == 0
+
+
+def every_file(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def test_notices_one_changed_byte_in_any_file(bag: evidence.Bag) -> None:
+    unnoticed = []
+    for file in every_file(bag.path):
+        right = file.read_bytes()
+        file.write_bytes(bytes([right[0] ^ 1]) + right[1:])
+        try:
+            evidence.verify(bag.path, digest=bag.digest)
+            unnoticed.append(file.name)
+        except EvidenceError:
+            pass
+        file.write_bytes(right)
+
+    assert unnoticed == []
+    evidence.verify(bag.path, digest=bag.digest)
+
+
+def test_notices_that_any_file_was_removed(bag: evidence.Bag) -> None:
+    unnoticed = []
+    for file in every_file(bag.path):
+        right = file.read_bytes()
+        file.unlink()
+        try:
+            evidence.verify(bag.path)
+            unnoticed.append(file.name)
+        except (EvidenceError, InputError):
+            pass
+        file.write_bytes(right)
+
+    assert unnoticed == []
+
+
+@pytest.mark.parametrize("place", ["added.txt", "data/added.txt", "data/attempts/added.txt"])
+def test_notices_an_added_file(bag: evidence.Bag, place: str) -> None:
+    (bag.path / place).write_text("x")
+
+    with pytest.raises(EvidenceError, match=f"{place} was added"):
+        evidence.verify(bag.path)
+
+
+def test_notices_an_added_link(bag: evidence.Bag) -> None:
+    (bag.path / "data" / "link").symlink_to("/etc/hostname")
+
+    with pytest.raises(EvidenceError, match="data/link was added"):
+        evidence.verify(bag.path)
+
+
+def test_notices_a_renamed_file(bag: evidence.Bag) -> None:
+    (bag.path / "data" / "ticket.json").rename(bag.path / "data" / "tickets.json")
+
+    with pytest.raises(EvidenceError, match="ticket.json is missing") as refused:
+        evidence.verify(bag.path)
+
+    assert "tickets.json was added" in str(refused.value)
+
+
+def test_a_bag_that_was_made_again_has_another_digest(bag: evidence.Bag) -> None:
+    import bagit
+
+    (bag.path / "data" / "ticket.json").write_text("{}")
+    bagit.Bag(str(bag.path)).save(manifests=True)
+
+    evidence.verify(bag.path)
+    with pytest.raises(EvidenceError, match="the bag's digest is"):
+        evidence.verify(bag.path, digest=bag.digest)
+
+
+def test_notices_a_ledger_line_that_went_before_packing_again(bag: evidence.Bag) -> None:
+    import bagit
+
+    ledger = bag.path / "data" / "ledger.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join(lines[:1] + lines[2:]))
+    bagit.Bag(str(bag.path)).save(manifests=True)
+
+    with pytest.raises(EvidenceError, match="chain is broken"):
+        evidence.verify(bag.path)
+
+
+@pytest.mark.parametrize("secret", CANARIES)
+def test_refuses_to_pack_a_secret_and_packs_nothing(root: Path, secret: str) -> None:
+    case = worked_case(root)
+    (case.folder / "attempts" / "001-validate" / "log.txt").write_text(f"with {secret}!")
+
+    with pytest.raises(EvidenceError, match=r"001-validate/log\.txt holds a secret") as refused:
+        evidence.pack(case)
+
+    assert secret not in str(refused.value)
+    assert not (case.folder / "bag").exists()
+    assert [p.name for p in case.folder.iterdir() if p.name.startswith(".bag")] == []
+
+
+def test_packs_again_and_records_each_digest(root: Path) -> None:
+    case = worked_case(root)
+    first = evidence.pack(case)
+    second = evidence.pack(case)
+
+    packed = [line["digest"] for line in case.ledger() if line["event"] == "packed"]
+    assert packed == [first.digest, second.digest]
+    assert evidence.verify(case.folder / "bag").digest == second.digest
+
+
+def test_the_page_to_read_first_tells_failures_too_and_asks_nothing_of_a_network(
+    bag: evidence.Bag,
+) -> None:
+    page = (bag.path / "data" / "index.html").read_text()
+
+    assert "001-validate" in page
+    assert "failed" in page
+    assert [word for word in ("<script", "http://", "https://", "src=") if word in page] == []
+
+
+def test_shows_hostile_text_as_text(root: Path) -> None:
+    case = make_case(root, board_reference="<script>alert(1)</script>")
+    case.new_attempt("validate")
+
+    page = (evidence.pack(case).path / "data" / "index.html").read_text()
+
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_has_nothing_to_pack_in_a_case_that_never_began(root: Path) -> None:
+    with pytest.raises(InputError, match="nothing to pack"):
+        evidence.pack(make_case(root))
+
+
+def test_says_that_a_folder_is_no_bag(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no bag"):
+        evidence.verify(tmp_path)
+
+
+def test_the_digest_is_that_of_the_tag_manifest(bag: evidence.Bag) -> None:
+    raw = (bag.path / "tagmanifest-sha256.txt").read_bytes()
+
+    assert bag.digest == hashlib.sha256(raw).hexdigest()
