@@ -147,7 +147,7 @@ check_python_if_any() {
 fingerprint() {
     pwd -P
     sha256sum pyproject.toml scripts/*.sh requirements/*.txt \
-        lib/dedl_workbook/sandbox/requirements/*.txt
+        lib/dedl_workbook/sandbox/requirements/*.txt lib/dedl_workbook/schemas.lock.json
 }
 
 is_ready() {
@@ -206,8 +206,7 @@ python_environment
 quietly "making the environments of the sandbox's servers" \
     .venv/bin/python -c 'from dedl_workbook.sandbox.environments import ensure_environments
 ensure_environments()'
-[ ! -e lib/dedl_workbook/schemas.py ] ||
-    quietly 'filling the schema store' .venv/bin/dedl-workbook schemas sync --from-packages
+quietly 'filling the schema store' .venv/bin/dedl-workbook schemas sync --from-packages
 fingerprint >.venv/.ready.new
 mv .venv/.ready.new .venv/.ready
 say 'ready'
