@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, cast
 
@@ -107,6 +108,9 @@ def fingerprint(dataset: Dataset) -> str:
     return total.hexdigest()
 
 
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
 @dataclass(frozen=True)
 class Folder:
     """A dataset in a local folder."""
@@ -140,17 +144,31 @@ class Folder:
 
     def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
         """Return a file's bytes, or a range of them."""
-        with self.open(path) as file:
-            file.seek(start)
-            return file.read(-1 if length is None else length)
+        handle, size = self._open(path)
+        try:
+            wanted = max(0, size - start if length is None else min(length, size - start))
+            data = os.pread(handle, wanted, start)
+            # One call gives at most 2 GiB.
+            while more := os.pread(handle, wanted - len(data), start + len(data)):
+                data += more
+            return data
+        finally:
+            os.close(handle)
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a regular file; a link is refused (OSError), since it may leave the dataset."""
-        handle = os.open(self.root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        return os.fdopen(self._open(path)[0], "rb")
+
+    def _open(self, path: str) -> tuple[int, int]:
+        try:
+            handle = os.open(f"{self.root}/{path}", _READ)
+        except ValueError as error:
+            raise OSError(f"{path!r} can be no file's name") from error
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             os.close(handle)
             raise OSError(f"{path} is no regular file")
-        return os.fdopen(handle, "rb")
+        return handle, status.st_size
 
 
 def _file(path: str, status: os.stat_result) -> File:
@@ -163,38 +181,60 @@ def _file(path: str, status: os.stat_result) -> File:
 
 
 def _walk(root: Path, below: str) -> Iterator[File]:
-    try:
-        with os.scandir(root / below) as entries:
-            found = [(f"{below}/{entry.name}" if below else entry.name, entry) for entry in entries]
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        return
-    except OSError:
-        yield File(below, 0, "", "unreadable")
-        return
-    keyed = [
-        (os.fsencode(path) + (b"/" if entry.is_dir(follow_symlinks=False) else b""), path, entry)
-        for path, entry in found
-    ]
-    for _, path, entry in sorted(keyed, key=lambda item: item[0]):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(root, path)
+    # Not recursive: folders can be nested deeper than Python's calls. A folder may hold millions
+    # of entries: no more than their names is kept.
+    stack = [(below, iter(_names(root, below)))]
+    while stack:
+        folder, names = stack[-1]
+        name = next(names, None)
+        if name is None:
+            stack.pop()
+            continue
+        path = f"{folder}/{os.fsdecode(name)}" if folder else os.fsdecode(name)
+        if not name:
+            yield File(folder, 0, "", "unreadable")
+        elif path.endswith("/"):
+            stack.append((path[:-1], iter(_names(root, path[:-1]))))
         else:
             try:
-                yield _file(path, entry.stat(follow_symlinks=False))
+                status = os.lstat(f"{root}/{path}")
             except OSError:
                 continue
+            yield _file(path, status)
+
+
+def _names(root: Path, folder: str) -> list[bytes]:
+    """Return a folder's entries, subfolders with `/`, in order; [b''] if it can't be read."""
+    try:
+        with os.scandir(f"{root}/{folder}") as entries:
+            return sorted(
+                os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
+                for entry in entries
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError:
+        return [b""]
 
 
 @dataclass(frozen=True)
 class Bucket:
     """A dataset under a prefix of an S3 bucket."""
 
-    client: S3Client
+    settings: S3 | None
+    """The endpoint and who we are there; None: what boto3 finds."""
     bucket: str
     prefix: str
     """'' or ending in '/'."""
+
+    @cached_property
+    def client(self) -> S3Client:
+        """The client: one a process, made when it is first needed."""
+        return s3.client(self.settings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the client out, which can't go to another process."""
+        return {name: value for name, value in vars(self).items() if name != "client"}
 
     @property
     def location(self) -> str:
@@ -267,7 +307,7 @@ def _open_bucket(location: str, settings: S3 | None) -> Bucket:
     prefix = prefix.strip("/")
     if not bucket:
         raise InputError("names no bucket", where=location, remedy="Write s3://bucket/prefix.")
-    found = Bucket(s3.client(settings), bucket, f"{prefix}/" if prefix else "")
+    found = Bucket(settings, bucket, f"{prefix}/" if prefix else "")
     try:
         if next(iter(found.files()), None) is None:
             raise InputError("nothing lies there", where=location)

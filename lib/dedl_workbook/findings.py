@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -29,7 +30,7 @@ class Finding:
     message: str
     fix: str
     count: int = 1
-    """How many equal findings this one stands for."""
+    """How many findings this one stands for: itself, and like ones that are not listed."""
     waived: str = ""
     """The reason of the ticket's waiver, if there is one."""
 
@@ -96,11 +97,10 @@ class Group:
 
 
 def grouped(findings: Iterable[Finding], examples: int = 3) -> list[Group]:
-    """Gather findings that differ only in their file: 100,000 equal ones read as one line."""
-    groups: dict[tuple[str, ...], list[Finding]] = {}
+    """Gather findings that are alike: 100,000 of them read as one line."""
+    groups: dict[Shape, list[Finding]] = {}
     for finding in findings:
-        key = (finding.rule, finding.severity, finding.pointer, finding.message, finding.waived)
-        groups.setdefault(key, []).append(finding)
+        groups.setdefault(shape(finding), []).append(finding)
     return [
         Group(
             replace(members[0], count=1),
@@ -114,3 +114,62 @@ def grouped(findings: Iterable[Finding], examples: int = 3) -> list[Group]:
 def place(finding: Finding) -> str:
     """Return where a finding is, as file#pointer."""
     return f"{finding.file}#{finding.pointer}" if finding.pointer else finding.file
+
+
+Shape = tuple[str, Severity, str, str, str]
+
+_VARIES = re.compile(r"""(?<!\w)'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
+_NAMED = re.compile(r"^/(assets|links|properties)/[^/]+")
+
+
+def shape(finding: Finding) -> Shape:
+    """Return what findings of the same kind share: all but file, numbers and quoted names."""
+    pointer = _VARIES.sub("…", _NAMED.sub(r"/\1/…", finding.pointer))
+    message = _VARIES.sub("…", finding.message)
+    return finding.rule, finding.severity, pointer, message, finding.waived
+
+
+LISTED = 20
+"""How many findings of one shape are listed; the last of them stands for the rest."""
+SHAPES = 200
+"""How many shapes of one rule are told apart."""
+
+
+class Gatherer:
+    """Findings as they come, in bounded memory: of each shape the first ones and a count.
+
+    Which are kept does not depend on the order in which they come.
+    """
+
+    def __init__(self) -> None:
+        self._listed: dict[Shape, list[Finding]] = {}
+        self._counts: dict[Shape, int] = {}
+        self._shapes: dict[str, int] = {}
+
+    def add(self, finding: Finding) -> None:
+        """Take a finding in."""
+        key = shape(finding)
+        if key not in self._counts:
+            known = self._shapes.get(finding.rule, 0)
+            if known >= SHAPES:
+                key = (finding.rule, finding.severity, "", "", finding.waived)
+            else:
+                self._shapes[finding.rule] = known + 1
+        self._counts[key] = self._counts.get(key, 0) + finding.count
+        listed = self._listed.setdefault(key, [])
+        listed.append(replace(finding, count=1) if finding.count > 1 else finding)
+        if len(listed) > 2 * LISTED:
+            self._listed[key] = _first(listed)
+
+    def findings(self) -> list[Finding]:
+        """Return what is listed; the last of each shape stands for all that is not."""
+        result: list[Finding] = []
+        for key, listed in self._listed.items():
+            first = _first(listed)
+            rest = self._counts[key] - len(first)
+            result += [*first[:-1], replace(first[-1], count=1 + rest)]
+        return result
+
+
+def _first(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda f: (f.file, f.pointer, f.message))[:LISTED]

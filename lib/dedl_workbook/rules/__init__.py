@@ -1,0 +1,11 @@
+"""The rulebook: what must hold of a dataset before it is promoted."""
+
+from __future__ import annotations
+
+from dedl_workbook.rules import assets, collection, extent, items, layout, stac
+from dedl_workbook.rules.rulebook import Found, Given, Rule, in_order
+
+RULES: dict[str, Rule] = in_order(layout, collection, extent, items, assets, stac)
+"""Every rule by its id, in the rulebook's order."""
+
+__all__ = ["RULES", "Found", "Given", "Rule"]

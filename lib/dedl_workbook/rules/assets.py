@@ -1,0 +1,139 @@
+"""Assets: every href leads to the data that it promises, and all data is promised by an item."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dedl_workbook.dataset import COLLECTION, DATA
+from dedl_workbook.findings import Severity
+from dedl_workbook.rules.delivered import Asset, Item
+from dedl_workbook.rules.manifest import Manifest
+from dedl_workbook.rules.placeholders import placeholder
+from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointer, rule
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_REMOTE = ("http://", "https://", "s3://", "ftp://")
+_MEND = "Write the path of the file from the dataset's root, such as data/2024/11/16/ID/x.tif."
+
+
+def is_remote(href: object) -> bool:
+    """Tell whether an href leads to another server."""
+    return isinstance(href, str) and href.lower().startswith(_REMOTE)
+
+
+@rule("A01", "item")
+def href_names_a_data_file(item: Item, given: Given) -> Iterator[Found]:
+    """Each href stays inside data/ and names a file that is there, by its exact name.
+
+    Relative to the dataset's root, as the procedure has it: absolute paths, `file:` and `..` are
+    refused. A `%` is taken as it stands if there is such a file, else as percent-encoding.
+    """
+    for asset in item.assets:
+        if asset.path is None and not is_remote(asset.href):
+            yield from _no_path(asset)
+
+
+@part_of("A01", "collection")
+def href_of_the_collection_names_a_file(collection: Document, given: Given) -> Iterator[Found]:
+    """Look at the collection's own assets too, but leave placeholders to C09."""
+    for asset in given.assets:
+        href = asset.href
+        if asset.path is None and not is_remote(href) and not placeholder(str(href)):
+            yield from _no_path(asset)
+
+
+def _no_path(asset: Asset) -> Iterator[Found]:
+    href, where = asset.href, pointer("assets", asset.key, "href")
+    if not isinstance(href, str):
+        # I01 has it.
+        return
+    if ".." in href.split("/") or "%2e" in href.lower():
+        yield Found(f"the href '{href[:200]}' leads out of data/", _MEND, where)
+    elif href.startswith("/") or _SCHEME.match(href):
+        yield Found(f"the href '{href[:200]}' is absolute", _MEND, where)
+    else:
+        yield Found(f"the href '{href[:200]}' is no path inside data/", _MEND, where)
+
+
+@part_of("A01", "across")
+def files_of_hrefs_are_there(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """Compare hrefs with the files, and name the one that differs in case only."""
+    missing = """select h.path, h.file, h.key, f.path from
+        (select * from href anti join (select path from file where kind = 'file') using (path)) h
+        left join (select lower(path) as low, min(path) as path from file
+            where starts_with(path, ?) group by low) f on lower(h.path) = f.low"""
+    for path, file, key, like in manifest.ask(missing, DATA):
+        fix = f"There is '{like}': write it exactly so." if like else "Deliver it, or correct it."
+        where = pointer("assets", key, "href")
+        yield Found(f"there is no file '{path[:200]}'", fix, where, file)
+
+
+@rule("A04", "across", Severity.WARNING)
+def data_files_belong_to_items(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """Each data file is an asset of an item or the collection.
+
+    Others are uploaded, but nobody finds them. `item_config.json` is a setting of the submitters'
+    generator, no data.
+    """
+    sql = """select path from file anti join href using (path)
+        where starts_with(path, ?) and kind = 'file'
+        and not ends_with(path, '/item_config.json')"""
+    for (path,) in manifest.ask(sql, DATA):
+        yield Found("belongs to no item", "Name it as an asset, or take it out.", file=path)
+
+
+@rule("A05", "across", Severity.WARNING)
+def data_files_belong_to_one_item(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """No two items share a data file.
+
+    Mostly a slip in copying; a file that really covers several items is fine.
+    """
+    sql = """select file, key, path, first from
+        (select *, min(file) over (partition by path) as first from href where file <> ? and path in
+            (select path from href where file <> ? group by path having count(distinct file) > 1))
+        where file <> first"""
+    for file, key, path, first in manifest.ask(sql, COLLECTION, COLLECTION):
+        where = pointer("assets", key, "href")
+        yield Found(f"'{path}' is also an asset of '{first}'", "Correct one of them.", where, file)
+
+
+@rule("A06", "item", Severity.INFO)
+def remote_hrefs_are_known(item: Item, given: Given) -> Iterator[Found]:
+    """Hrefs of other servers are published as they are: nothing is uploaded or checked.
+
+    Their data is not with DEDL, and can vanish.
+    """
+    for asset in item.assets:
+        if asset.path is None and is_remote(asset.href):
+            yield Found(
+                "the asset lies on another server",
+                "Nothing to do, unless it should be delivered.",
+                pointer("assets", asset.key, "href"),
+            )
+
+
+@rule("A07", "item")
+def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
+    """The base names of an item's assets differ, and no asset is called downloadLink.
+
+    HDA serves assets by base name: of two with the same, one vanishes in silence; downloadLink is
+    its own.
+    """
+    seen: dict[str, str] = {}
+    for key, _, href, path in item.assets:
+        name = (path if path is not None else href if isinstance(href, str) else key).rpartition(
+            "/"
+        )[2]
+        if name in seen:
+            yield Found(
+                f"'{name}' is the base name of the asset '{seen[name]}' too: HDA would drop one",
+                "Rename one of the files.",
+                pointer("assets", key, "href"),
+            )
+        else:
+            seen[name] = key
+        if key == "downloadLink" or name == "downloadLink":
+            yield Found(
+                "HDA has an asset 'downloadLink' of its own", "Rename it.", pointer("assets", key)
+            )

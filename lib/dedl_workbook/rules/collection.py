@@ -1,0 +1,270 @@
+"""Collection: metadata/collection.json says what HDA's catalogue and its users need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from dedl_workbook.findings import Severity
+from dedl_workbook.publication import KEYWORD, has_keyword, slug
+from dedl_workbook.rules import keywords
+from dedl_workbook.rules.delivered import Item
+from dedl_workbook.rules.placeholders import may_hold_placeholder, placeholders
+from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointer, rule
+
+MANDATORY = (
+    *("id", "title", "description", "dedl:short_description", "license", "extent", "links"),
+    *("keywords", "providers"),
+)
+ROLES = ("processor", "producer", "licensor")
+
+
+@rule("C02", "collection")
+def mandatory_fields_are_filled(collection: Document, given: Given) -> Iterator[Found]:
+    """Id, title, description, dedl:short_description, license, extent, links, keywords, providers.
+
+    None may be missing, null or empty; links may be empty where the license needs none (C08). The
+    list is that of the procedure and of DEDL's public submitter code.
+    """
+    for field in MANDATORY:
+        value = collection.get(field)
+        if field == "links" and value == [] and is_spdx(collection.get("license")):
+            continue
+        if field not in collection:
+            yield Found(f"{field!r} is missing", f"Add {field}.")
+        elif (
+            value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+        ):
+            yield Found(f"{field!r} is empty", f"Fill in {field}.", pointer(field))
+
+
+_USUAL_ID = re.compile(r"[A-Z0-9]+(?:\.[A-Z0-9_-]+)+")
+
+
+@rule("C03", "collection")
+def id_is_the_agreed_one(collection: Document, given: Given) -> Iterator[Found]:
+    """The id is the one agreed in the ticket; without a ticket, the folder's name.
+
+    A form unlike HDA's ids (capitals, digits, `-` and `_` in parts joined by dots, such as
+    EO.ESA.DAT.SENTINEL-1.L1_GRD) is a warning.
+    """
+    found = collection.get("id")
+    if not isinstance(found, str) or not found:
+        return
+    if given.agreed and found != given.agreed:
+        yield Found(
+            f"the id is '{found}', but '{given.agreed}' was agreed in the ticket",
+            f"Write {given.agreed}, here and in every item.",
+            "/id",
+        )
+    if not given.agreed and not given.is_named(found):
+        yield Found(
+            f"the id is '{found}', but the dataset is called '{given.named}'",
+            "Write the agreed id, here, in every item and as the folder's name.",
+            "/id",
+        )
+    if not _USUAL_ID.fullmatch(found):
+        yield Found(
+            f"the id '{found}' has an unusual form",
+            "Use capitals, digits, - and _ in parts joined by dots, such as EO.XXX.DAT.NAME.",
+            "/id",
+            severity=Severity.WARNING,
+        )
+
+
+@rule("C04", "collection", Severity.WARNING)
+def keywords_are_known(collection: Document, given: Given) -> Iterator[Found]:
+    """Keywords are those of datasets that HDA serves already, compared by slug.
+
+    Users find datasets by keyword, so the procedure aligns them: case, blanks, `-` and `_` don't
+    count. Compared with HDA's collections where a target answers, else with a dated snapshot.
+    """
+    words = given.vocabulary
+    known = keywords.by_slug(
+        keywords.snapshot(keywords.snapshot_file()) if words is None else words
+    )
+    if not known:
+        return
+    for place, word in enumerate(_list(collection, "keywords")):
+        if not isinstance(word, str) or slug(word) in known or slug(word) == slug(KEYWORD):
+            continue
+        like = ", ".join(keywords.nearest(word, known))
+        yield Found(
+            f"the keyword '{word}' is not known to HDA",
+            f"Perhaps one of: {like}." if like else "Use a known one, or agree the new one.",
+            pointer("keywords", place),
+        )
+
+
+@rule("C05", "collection", Severity.INFO)
+def keyword_of_user_data_is_there(collection: Document, given: Given) -> Iterator[Found]:
+    """The keyword "User generated" is there, or is added by us at publication.
+
+    The procedure has operators add it.
+    """
+    if not has_keyword(dict(collection)):
+        yield Found(
+            f"the keyword {KEYWORD!r} is missing: we add it at publication",
+            "Nothing to do.",
+            "/keywords" if "keywords" in collection else "",
+        )
+
+
+@rule("C06", "collection")
+def providers_have_all_roles(collection: Document, given: Given) -> Iterator[Found]:
+    """Among the providers are the roles processor, producer and licensor.
+
+    One provider may have several. The procedure asks for them.
+    """
+    roles = {role for provider in _objects(collection, "providers") for role in _roles(provider)}
+    for role in ROLES:
+        if role not in roles and collection.get("providers"):
+            yield Found(
+                f"no provider has the role {role}",
+                f"Add {role} to the roles of the provider that is it, or add that provider.",
+                "/providers",
+            )
+
+
+@rule("C07", "collection", Severity.INFO)
+def host_is_dedl(collection: Document, given: Given) -> Iterator[Found]:
+    """The host among the providers is DEDL, or is added by us at publication.
+
+    The procedure has operators add it. Another host is an error: the data will lie with DEDL.
+    """
+    ours = False
+    for place, provider in enumerate(_list(collection, "providers")):
+        if not isinstance(provider, dict) or "host" not in _roles(provider):
+            continue
+        name = str(provider.get("name", ""))
+        if "dedl" in name.lower():
+            ours = True
+        else:
+            yield Found(
+                f"'{name}' is named as host, but DEDL will be",
+                "Take the role host from it.",
+                pointer("providers", place, "roles"),
+                severity=Severity.ERROR,
+            )
+    if not ours:
+        yield Found(
+            "the host DEDL is missing: we add it at publication",
+            "Nothing to do.",
+            "/providers" if "providers" in collection else "",
+        )
+
+
+@rule("C08", "collection")
+def license_is_usable(collection: Document, given: Given) -> Iterator[Found]:
+    """The license is an SPDX identifier, or a link with rel license leads to its text.
+
+    Source: the STAC Collection specification. Users must be able to learn what they may do.
+    """
+    written = collection.get("license")
+    if not isinstance(written, str) or not written.strip() or is_spdx(written):
+        return
+    links = (link for link in _objects(collection, "links") if link.get("rel") == "license")
+    if not any(isinstance(link.get("href"), str) and link["href"].strip() for link in links):
+        yield Found(
+            f"the license '{written}' is no SPDX identifier, and no link with rel license is there",
+            "Write an SPDX identifier such as CC-BY-4.0, or add a link with rel license.",
+            "/license",
+        )
+
+
+@lru_cache(maxsize=64)
+def _spdx(text: str) -> bool:
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        return "LicenseRef-" not in canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
+        return False
+
+
+def is_spdx(value: object) -> bool:
+    """Tell whether a value is an SPDX license expression."""
+    return isinstance(value, str) and bool(value.strip()) and _spdx(value)
+
+
+_REPLACE = "Replace it by what it stands for, or take the entry out."
+
+
+@rule("C09", "collection")
+def no_placeholder_is_left(collection: Document, given: Given) -> Iterator[Found]:
+    """No placeholder of the submitters' template is left in texts and URLs.
+
+    Such as DATASET_TITLE, LICENCE_URL_LINK or "Text describing the dataset. ...", in collection
+    and items. The id may look like one.
+    """
+    for where, name in placeholders(collection):
+        yield Found(f"is still the placeholder {name}", _REPLACE, where)
+
+
+@part_of("C09", "item")
+def no_placeholder_is_left_in_items(item: Item, given: Given) -> Iterator[Found]:
+    """Look only where one of the template's names is in the bytes."""
+    if may_hold_placeholder(item.data):
+        for where, name in placeholders(item.document):
+            yield Found(f"is still the placeholder {name}", _REPLACE, where)
+
+
+@rule("C10", "collection")
+def stac_version_is_served(collection: Document, given: Given) -> Iterator[Found]:
+    """The STAC version is one that the target serves: 1.0.0 or 1.1.0.
+
+    HDA serves 1.0.0, and reads 1.1.0.
+    """
+    found = collection.get("stac_version")
+    if isinstance(found, str) and found not in given.served:
+        served = ", ".join(given.served)
+        yield Found(f"STAC {found} is not served: {served} is", "Convert it.", "/stac_version")
+
+
+@part_of("C10", "item")
+def stac_version_of_item_is_served(item: Item, given: Given) -> Iterator[Found]:
+    """Hold an item to the same versions."""
+    found = item.document.get("stac_version")
+    if found not in given.served and isinstance(found, str):
+        served = ", ".join(given.served)
+        yield Found(f"STAC {found} is not served: {served} is", "Convert it.", "/stac_version")
+
+
+@rule("C13", "collection")
+def id_is_free(collection: Document, given: Given) -> Iterator[Found]:
+    """The id isn't published already by another ticket, unless the ticket's mode is replace.
+
+    Looked up in the target's STAC API; without a target it can't be, and is left out.
+    """
+    found = given.published
+    if found is None:
+        return
+    if found.problem:
+        yield Found(
+            f"the target can't be asked for published collections: {found.problem}",
+            "Ask again when it answers.",
+            "/id",
+            severity=Severity.WARNING,
+        )
+    elif found.there and found.by != given.ticket and not given.replaces:
+        by = f" by the ticket '{found.by}'" if found.by else ""
+        yield Found(
+            f"a collection '{given.id}' is published already{by}",
+            "Agree another id, or say `mode: replace` in the ticket.",
+            "/id",
+        )
+
+
+def _list(collection: Document, field: str) -> list[Any]:
+    found = collection.get(field)
+    return found if isinstance(found, list) else []
+
+
+def _objects(collection: Document, field: str) -> list[dict[str, Any]]:
+    return [entry for entry in _list(collection, field) if isinstance(entry, dict)]
+
+
+def _roles(provider: dict[str, Any]) -> list[str]:
+    return [role for role in _list(provider, "roles") if isinstance(role, str)]

@@ -1,0 +1,195 @@
+"""What was delivered: documents read strictly and fast, items with their assets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from dedl_workbook import documents
+from dedl_workbook.dataset import ITEMS, Dataset, File, bounded
+from dedl_workbook.publication import href_path
+from dedl_workbook.rules.times import span
+
+DOCUMENT_LIMIT = 16 * 2**20
+"""Bytes that a collection or an item may have to be read at all."""
+LARGEST = 10**308
+"""Numbers beyond it are no numbers to most programs."""
+DEEPEST = 254
+"""Levels of arrays and objects in a document, which is as deep as orjson writes."""
+
+
+class Unreadable(NamedTuple):
+    """Why a file's content can't be judged, and which rule that breaks."""
+
+    rule: str
+    text: str
+
+
+class Insane(ValueError):  # noqa: N818 - a finding, no error
+    """JSON, but of a size, depth or content that programs can't be trusted with."""
+
+
+class Asset(NamedTuple):
+    """An asset of an item or a collection."""
+
+    key: str
+    value: dict[str, Any]
+    href: Any
+    path: str | None
+    """The data file that the href names, whether it exists or not; None: none in data/."""
+
+
+@dataclass(slots=True)
+class Item:
+    """An item as it was delivered."""
+
+    path: str
+    document: dict[str, Any]
+    data: bytes
+    """The file's bytes."""
+    assets: list[Asset]
+
+    span: tuple[dt.datetime, dt.datetime] | None
+    """The first and the last instant, if they can be read."""
+
+    @property
+    def days(self) -> tuple[str, str]:
+        """The first and the last day in UTC as YYYY/MM/DD, or empty."""
+        if self.span is None:
+            return "", ""
+        return self.span[0].strftime("%Y/%m/%d"), self.span[1].strftime("%Y/%m/%d")
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The item's properties, if they are an object."""
+        found = self.document.get("properties")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending."""
+        return self.path[len(ITEMS) : -len(".json")]
+
+
+def read_document(dataset: Dataset, file: File, rule: str) -> tuple[bytes, Any] | Unreadable:
+    """Read and parse a JSON file; what can't be read breaks `rule`, or I07."""
+    try:
+        data = bounded(dataset, file, DOCUMENT_LIMIT)
+    except OSError as error:
+        return Unreadable(rule, f"can't be read: {error.strerror or error}")
+    except ValueError as error:
+        return Unreadable("I07" if rule == "L03" else rule, str(error))
+    if len(data) != file.size:
+        return Unreadable(rule, "was changed while it was read")
+    try:
+        return data, parse(data)
+    except Insane as error:
+        return Unreadable("I07" if rule == "L03" else rule, str(error))
+    except ValueError as error:
+        return Unreadable(rule, f"is no JSON: {error}" if not data.strip() else str(error))
+
+
+def read_item(dataset: Dataset, file: File) -> Item | Unreadable:
+    """Read an item's file."""
+    found = read_document(dataset, file, "L03")
+    if isinstance(found, Unreadable):
+        return found
+    data, document = found
+    if not isinstance(document, dict):
+        return Unreadable("L03", f"holds {kind(document)}, not an object")
+    properties = document.get("properties")
+    times = span(properties) if isinstance(properties, dict) else None
+    return Item(file.path, document, data, assets_of(document, dataset), times)
+
+
+def kind(value: object) -> str:
+    """Return what JSON calls a value."""
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def assets_of(document: dict[str, Any], dataset: Dataset) -> list[Asset]:
+    """Return a document's assets, as far as they are objects."""
+    assets = document.get("assets")
+    if not isinstance(assets, dict):
+        return []
+
+    def exists(path: str) -> bool:
+        return dataset.stat(path) is not None
+
+    return [
+        Asset(key, value, href := value.get("href"), href_path(href, exists))
+        for key, value in assets.items()
+        if isinstance(value, dict)
+    ]
+
+
+def parse(data: bytes) -> Any:
+    """Parse JSON as strictly as `documents.parse`, some five times as fast.
+
+    orjson keeps the last of two equal keys in silence. Written again, such a document has fewer
+    colons than before; colons in strings are the same in both, unless they were escaped.
+
+    Raises:
+        Insane: a number beyond double precision, text that no database stores, or too deep.
+        ValueError: no JSON, or no strict JSON; the message says why.
+    """
+    try:
+        value = orjson.loads(data)
+        plain = b"\\u00" not in data and data.count(b":") == orjson.dumps(value).count(b":")
+    except orjson.JSONDecodeError:
+        plain = False
+    except orjson.JSONEncodeError:
+        raise Insane(f"is nested deeper than {DEEPEST} levels") from None
+    if not plain:
+        value = _slow(data)
+        _demand_sane(value)
+    return value
+
+
+def _slow(data: bytes) -> Any:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("is UTF-16; JSON files are UTF-8")
+    try:
+        return documents.parse(data)
+    except ValueError as error:
+        if "nested too deep" in str(error):
+            raise Insane(f"is nested deeper than {DEEPEST} levels") from None
+        if "integer string conversion" in str(error):
+            raise Insane("holds a number that is too large") from None
+        raise
+
+
+def _demand_sane(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST and any(isinstance(node, (dict, list)) for node in level):
+            raise Insane(f"is nested deeper than {DEEPEST} levels")
+        below: list[Any] = []
+        for node in level:
+            if isinstance(node, dict):
+                below += node.values()
+                below += node
+            elif isinstance(node, list):
+                below += node
+            else:
+                _demand_sane_value(node)
+        level = below
+
+
+def _demand_sane_value(value: Any) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Insane("holds the character U+0000, which no database stores")
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise Insane("holds half a character (a lone surrogate)")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise Insane("holds a number that is too large")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise Insane("holds a number that is too large")

@@ -1,0 +1,193 @@
+"""Geometries and bounding boxes, in longitude and latitude (degrees)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
+from typing import Any
+
+from dedl_workbook.findings import Severity
+from dedl_workbook.rules.rulebook import Found, pointer
+
+TOLERANCE = 0.01
+"""Degrees by which a bbox may be rounded off the geometry."""
+_EDGE = 1e-6
+_DEPTHS = {
+    "Point": 0,
+    "MultiPoint": 1,
+    "LineString": 1,
+    "MultiLineString": 2,
+    "Polygon": 2,
+    "MultiPolygon": 3,
+}
+MOST_CHECKED = 20_000
+"""Positions of a ring that are searched for crossings."""
+
+Positions = list[Sequence[float]]
+_MEND = "Write GeoJSON as RFC 7946 has it: [longitude, latitude] in degrees."
+
+
+def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
+    """Yield what is wrong with a geometry, and with its bbox."""
+    problems: list[Found] = []
+    lines = list(_lines(geometry, "/geometry", problems))
+    yield from problems
+    if problems:
+        return
+    positions = list(chain.from_iterable(line for _, line, _ in lines))
+    if not positions:
+        yield Found("the geometry is empty", "Add the footprint of the data.", "/geometry")
+        return
+    lons = [position[0] for position in positions]
+    lats = [position[1] for position in positions]
+    west, east, south, north = min(lons), max(lons), min(lats), max(lats)
+    if west < -180 - _EDGE or east > 180 + _EDGE or south < -90 - _EDGE or north > 90 + _EDGE:
+        yield Found("leaves the range of longitude and latitude", _MEND, "/geometry")
+        return
+    for where, line, is_ring in lines:
+        if is_ring:
+            yield from _judge_ring(where, line)
+    if bbox is not None:
+        yield from _judge_bbox(bbox, lons, (west, south, east, north))
+
+
+def _lines(
+    geometry: Any, where: str, problems: list[Found], level: int = 0
+) -> Iterator[tuple[str, Positions, bool]]:
+    """Yield a geometry's lists of positions: where each is, and whether it must be a ring."""
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if kind == "GeometryCollection":
+        members = geometry.get("geometries")
+        if not isinstance(members, list) or level > 3:
+            problems.append(Found("is no usable GeometryCollection", _MEND, where))
+            return
+        for place, member in enumerate(members):
+            yield from _lines(member, where + pointer("geometries", place), problems, level + 1)
+        return
+    if not isinstance(kind, str) or kind not in _DEPTHS:
+        problems.append(Found(f"is no GeoJSON geometry: type {str(kind)[:40]!r}", _MEND, where))
+        return
+    found: list[tuple[str, Any]] = [(where + "/coordinates", geometry.get("coordinates"))]
+    depth = _DEPTHS[kind]
+    if depth == 0:
+        found = [(at, [position]) for at, position in found]
+    for _ in range(depth - 1):
+        nested, found = found, []
+        for at, parts in nested:
+            if isinstance(parts, list):
+                found += [(f"{at}/{n}", part) for n, part in enumerate(parts)]
+            else:
+                problems.append(Found("has no list of coordinates", _MEND, at))
+    for at, line in found:
+        if isinstance(line, list) and all(map(_is_position, line)):
+            yield at, line, kind.endswith("Polygon")
+        else:
+            problems.append(Found("holds a position that is none", _MEND, at))
+
+
+def _is_position(value: Any) -> bool:
+    if type(value) is not list or not 2 <= len(value) <= 4:
+        return False
+    lon, lat = value[0], value[1]
+    kinds = (float, int)
+    return type(lon) in kinds and type(lat) in kinds
+
+
+def _judge_ring(where: str, ring: Positions) -> Iterator[Found]:
+    if not ring or ring[0] != ring[-1]:
+        yield Found("the ring is not closed", "Repeat the first position at the end.", where)
+    elif len(ring) < 4:
+        yield Found("the ring has fewer than four positions", "Correct the outline.", where)
+    elif not _is_box(ring) and len(ring) <= MOST_CHECKED and crosses_itself(ring):
+        yield Found(
+            "the outline crosses itself", "Correct the outline.", where, severity=Severity.WARNING
+        )
+
+
+def _is_box(ring: Positions) -> bool:
+    """Tell whether a ring is a rectangle along the axes: the most frequent outline."""
+    if len(ring) != 5:
+        return False
+    a, b, c, d, _ = ring
+    if a[0] == b[0]:
+        return b[1] == c[1] and c[0] == d[0] and d[1] == a[1]
+    return a[1] == b[1] and b[0] == c[0] and c[1] == d[1] and d[0] == a[0]
+
+
+def crosses_itself(ring: Positions) -> bool:
+    """Tell whether two sides of a closed ring cross, by sweeping over them from west to east."""
+    sides = [(tuple(a[:2]), tuple(b[:2])) for a, b in pairwise(ring) if a != b]
+    order = sorted(range(len(sides)), key=lambda n: min(sides[n][0][0], sides[n][1][0]))
+    active: list[int] = []
+    for n in order:
+        a, b = sides[n]
+        start = min(a[0], b[0])
+        active = [m for m in active if max(sides[m][0][0], sides[m][1][0]) >= start]
+        low, high = min(a[1], b[1]), max(a[1], b[1])
+        for m in active:
+            c, d = sides[m]
+            if (c[1] < low and d[1] < low) or (c[1] > high and d[1] > high):
+                continue
+            if _cross(a, b, c, d):
+                return True
+        active.append(n)
+    return False
+
+
+def _cross(a: Any, b: Any, c: Any, d: Any) -> bool:
+    """Tell whether two sides cross in a point inside both."""
+    return _turn(a, b, c) * _turn(a, b, d) < 0 and _turn(c, d, a) * _turn(c, d, b) < 0
+
+
+def _turn(a: Any, b: Any, c: Any) -> int:
+    value = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    return 0 if abs(value) < 1e-12 else int(math.copysign(1, value))
+
+
+Box = tuple[float, float, float, float]
+
+
+def box_of(bbox: Any) -> Box | None:
+    """Return west, south, east, north of a bbox of four or six numbers, or None."""
+    if not isinstance(bbox, list) or len(bbox) not in (4, 6):
+        return None
+    if not all(type(value) in (float, int) for value in bbox):
+        return None
+    half = len(bbox) // 2
+    return bbox[0], bbox[1], bbox[half], bbox[half + 1]
+
+
+def _judge_bbox(bbox: Any, lons: list[float], bounds: Box) -> Iterator[Found]:
+    box = box_of(bbox)
+    if box is None:
+        yield Found("the bbox is no list of four or six numbers", _BOX, "/bbox")
+        return
+    west, south, east, north = box
+    if not (-180 - _EDGE <= west <= 180 + _EDGE and -180 - _EDGE <= east <= 180 + _EDGE):
+        yield Found("the bbox leaves the range of longitude", _BOX, "/bbox")
+    elif south > north or south < -90 - _EDGE or north > 90 + _EDGE:
+        yield Found("the bbox has a wrong south or north", _BOX, "/bbox")
+    elif not (_near(south, bounds[1]) and _near(north, bounds[3]) and _agrees(box, lons, bounds)):
+        yield Found("the bbox does not agree with the geometry", _BOX, "/bbox")
+
+
+_BOX = "Write [west, south, east, north] of the geometry; west > east over the antimeridian."
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= TOLERANCE
+
+
+def _agrees(box: Box, lons: list[float], bounds: Box) -> bool:
+    west, _, east, _ = box
+    if west <= east:
+        return _near(west, bounds[0]) and _near(east, bounds[2])
+    eastern = [lon for lon in lons if lon >= west - TOLERANCE]
+    western = [lon for lon in lons if lon <= east + TOLERANCE]
+    whole = len(eastern) + len(western) >= len(lons)
+    return (
+        whole
+        and (_near(west, 180) or (bool(eastern) and _near(west, min(eastern))))
+        and (_near(east, -180) or (bool(western) and _near(east, max(western))))
+    )

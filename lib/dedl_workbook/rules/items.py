@@ -1,0 +1,201 @@
+"""Items: each is valid, belongs to the collection, and can be found in space and time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dedl_workbook.dataset import ITEMS
+from dedl_workbook.findings import Severity
+from dedl_workbook.rules import geometry
+from dedl_workbook.rules.delivered import Item
+from dedl_workbook.rules.manifest import Manifest
+from dedl_workbook.rules.rulebook import Found, Given, part_of, pointer, rule
+from dedl_workbook.rules.times import instant
+
+
+@rule("I02", "item")
+def item_names_its_collection(item: Item, given: Given) -> Iterator[Found]:
+    """The field collection holds the collection's id.
+
+    PgSTAC files an item under the collection that it names, whichever that is.
+    """
+    found = item.document.get("collection")
+    if found != given.id:
+        if found is None:
+            yield Found("names no collection", f'Add "collection": "{given.id}".')
+        else:
+            yield Found(
+                f"names the collection {str(found)!r}, not {given.id!r}",
+                f"Write {given.id}.",
+                "/collection",
+            )
+
+
+_UNUSABLE = re.compile(r"[/\x00-\x1f\x7f]|^\.{1,2}$|^$|^ | $")
+LONGEST_ID = 200
+"""Bytes: the id becomes part of file names, keys and URLs."""
+
+
+@rule("I03", "item")
+def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
+    """The id is unique, equal to the file's name without .json, and usable in URLs and keys.
+
+    PgSTAC keeps one item of an id: the second replaces the first in silence. HDA answers 404 to an
+    id with a slash.
+    """
+    found = item.document.get("id")
+    if not isinstance(found, str):
+        return
+    if found != item.stem:
+        yield Found(
+            f"the id is '{found}', the file's name says '{item.stem}'",
+            "Make them equal.",
+            "/id",
+        )
+    if _UNUSABLE.search(found) or len(found.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+        yield Found(
+            f"the id '{found[:80]}' can't be used in URLs and keys",
+            f"Use at most {LONGEST_ID} bytes, without slashes, control characters, outer blanks.",
+            "/id",
+        )
+
+
+@part_of("I03", "across")
+def item_ids_are_unique(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """Compare the ids of all items; all but the first are reported."""
+    sql = """select id, file, first from
+        (select id, file, min(file) over (partition by id) as first from item
+         where id in (select id from item group by id having count(*) > 1))
+        where file <> first"""
+    for item_id, file, first in manifest.ask(sql):
+        yield Found(
+            f"the id '{item_id}' is also that of '{first}'", "Make ids unique.", "/id", file
+        )
+
+
+@rule("I04", "item")
+def geometry_is_usable(item: Item, given: Given) -> Iterator[Found]:
+    """There is a geometry: closed rings, longitude and latitude in range, the bbox agrees.
+
+    Boxes that cross the antimeridian (west > east) are fine. PgSTAC refuses an item without
+    geometry, though STAC allows it. An outline that crosses itself is a warning. Sources: GeoJSON
+    (RFC 7946), sections 3.1 and 5.
+    """
+    found = item.document.get("geometry")
+    if found is None:
+        yield Found(
+            "has no geometry: the catalogue refuses it",
+            "Add the footprint of the data.",
+            "/geometry" if "geometry" in item.document else "",
+        )
+        return
+    yield from geometry.judge(found, item.document.get("bbox"))
+
+
+_TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
+
+
+@rule("I05", "item")
+def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Found]:
+    """There is a datetime, or start_datetime and end_datetime, with time zone, the start first.
+
+    Source: STAC's common metadata, and RFC 3339. The schemas' formats are off, so that a month 13
+    would pass them.
+    """
+    properties = item.properties
+    for name in _TIMES:
+        value = properties.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            yield Found(f"{name} is no text", _WRITE, pointer("properties", name))
+            continue
+        try:
+            instant(value)
+        except ValueError as error:
+            yield Found(f"{name} {error}", _WRITE, pointer("properties", name))
+    start, end = properties.get("start_datetime"), properties.get("end_datetime")
+    if properties.get("datetime") is None and (start is None or end is None):
+        yield Found("has no datetime, nor start and end", _WRITE, "/properties")
+    if (start is None) != (end is None):
+        missing = "start_datetime" if start is None else "end_datetime"
+        yield Found(f"{missing} is missing beside the other", f"Add {missing}.", "/properties")
+    if start is not None and end is not None and item.span and item.span[0] > item.span[1]:
+        yield Found(
+            "starts after its end", "Exchange or correct them.", "/properties/start_datetime"
+        )
+
+
+_WRITE = "Write it in UTC, as 2024-11-16T12:00:00Z."
+
+
+@rule("I06", "item")
+def item_has_described_assets(item: Item, given: Given) -> Iterator[Found]:
+    """The item has assets, and each names its media type and roles (missing ones: warning).
+
+    An item without assets promises data that nobody can get. HDA guesses roles that are missing.
+    """
+    if not item.assets:
+        where = "/assets" if "assets" in item.document else ""
+        yield Found("has no assets", "Name the item's data files as assets.", where)
+    for key, value, _, _ in item.assets:
+        for field in ("type", "roles"):
+            if not value.get(field):
+                yield Found(
+                    f"the asset has no {field}",
+                    f"Add {field}.",
+                    pointer("assets", key),
+                    severity=Severity.WARNING,
+                )
+
+
+LARGE = 2**20
+"""Bytes of an item that nobody expects."""
+
+
+@rule("I07", "item")
+def item_is_sane_json(item: Item, given: Given) -> Iterator[Found]:
+    """Nothing in the item breaks programs: size, depth, numbers, characters.
+
+    At most 16 MiB (over 1 MiB: warning), 254 levels, numbers in double precision, no U+0000 and no
+    half characters, which PostgreSQL can't store.
+    """
+    if len(item.data) > LARGE:
+        yield Found(
+            f"has {len(item.data)} bytes, which makes every search slow",
+            "Simplify the geometry, or move bulk into an asset.",
+            severity=Severity.WARNING,
+        )
+
+
+@part_of("I07", "across")
+def item_was_parsed(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """Report what could not be parsed for its size, depth, numbers or characters."""
+    for path, text in manifest.ask("select file, text from problem where rule = 'I07'"):
+        yield Found(text, f"Mend or simplify the item in {ITEMS}.", file=path)
+
+
+_RENAMED = frozenset({"description", "license", "keywords", "providers", "title"})
+_KEPT = frozenset(
+    {
+        *("datetime", "start_datetime", "end_datetime", "created", "updated"),
+        *("platform", "instruments", "constellation", "mission", "gsd"),
+    }
+)
+
+
+@rule("I08", "item", Severity.INFO)
+def hda_keeps_the_properties(item: Item, given: Given) -> Iterator[Found]:
+    """No property of the item is one that HDA replaces or renames.
+
+    HDA's server gives title and providers values of its own, and serves description, license,
+    keywords and properties that no STAC extension defines under names of its own.
+    """
+    for name in item.properties:
+        if name not in _KEPT and (name in _RENAMED or ":" not in name):
+            yield Found(
+                f"HDA replaces or renames the property '{name}'",
+                "Nothing to do; users find it changed.",
+                pointer("properties", name),
+            )

@@ -1,0 +1,188 @@
+"""Layout: folders and files are where the procedure expects them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dedl_workbook.dataset import COLLECTION, DATA, ITEMS
+from dedl_workbook.findings import Severity
+from dedl_workbook.rules.delivered import Item
+from dedl_workbook.rules.manifest import Manifest
+from dedl_workbook.rules.rulebook import Found, Given, pointer, rule
+
+
+@rule("L01", "dataset")
+def root_is_named_after_the_collection(given: Given) -> Iterator[Found]:
+    """The root folder, or what follows usergenerated-proposal- in the bucket's name, is the id.
+
+    The procedure names the delivered folder after the collection, and the bucket
+    `usergenerated-proposal-<id>`. Bucket names have no capitals, so case doesn't count there.
+    """
+    if not given.is_named(given.id):
+        yield Found(
+            f"the dataset is called '{given.named}', its collection '{given.id}'",
+            "Rename the folder, or correct the collection id.",
+        )
+
+
+@rule("L02", "dataset")
+def collection_is_readable(given: Given) -> Iterator[Found]:
+    """metadata/collection.json is there and holds one JSON object in UTF-8.
+
+    A key that stands twice and NaN are refused: programs disagree on what they mean.
+    """
+    if given.collection is None:
+        yield Found(
+            given.problem,
+            "Deliver metadata/collection.json with one STAC Collection, in UTF-8.",
+            file=COLLECTION,
+        )
+
+
+@rule("L03", "across")
+def items_are_readable(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """There are items, each a regular .json file directly in metadata/items with one JSON object.
+
+    The procedure loads exactly those files; what lies deeper, or is called otherwise, would be
+    left out in silence. Files with another ending are a warning.
+    """
+    if not manifest.has("select 1 from file where starts_with(path, ?) limit 1", ITEMS):
+        yield Found("there are no items", f"Deliver each item as {ITEMS}<ID>.json.", file=ITEMS)
+    odd = """select path, kind, contains(substr(path, length(?) + 1), '/') as deeper from file
+        where starts_with(path, ?) and (deeper or kind <> 'file' or not ends_with(path, '.json'))"""
+    for path, kind, deeper in manifest.ask(odd, ITEMS, ITEMS):
+        if deeper:
+            yield Found("lies in a folder of its own", f"Move it up into {ITEMS}.", file=path)
+        elif kind != "file":
+            yield Found(f"is no regular file but a {kind}", "Deliver the file itself.", file=path)
+        else:
+            yield Found(
+                "does not end in .json: it is not loaded",
+                "Rename it, or take it out.",
+                file=path,
+                severity=Severity.WARNING,
+            )
+    for path, text in manifest.ask("select file, text from problem where rule = 'L03'"):
+        yield Found(text, "Deliver one STAC Item as a JSON object in UTF-8.", file=path)
+
+
+@rule("L04", "across")
+def data_is_there(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """The folder data/ is there and holds files.
+
+    A collection without data has nothing that could be promoted.
+    """
+    if not manifest.has("select 1 from file where starts_with(path, ?) limit 1", DATA):
+        yield Found("there are no data files", "Deliver the data files below data/.", file=DATA)
+
+
+@rule("L06", "across")
+def files_are_regular(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """Every entry is a regular file or a folder that can be read: no link, device, pipe or socket.
+
+    A link can lead out of the dataset, and a pipe never ends; neither is followed or opened.
+    """
+    reasons = {
+        "symlink": ("is a symbolic link", "Deliver the file itself in its place."),
+        "other": ("is a device, pipe or socket", "Take it out."),
+        "unreadable": ("can't be read", "Give the operators the right to read it."),
+    }
+    for path, kind in manifest.ask("select path, kind from file where kind <> 'file'"):
+        message, fix = reasons[kind]
+        yield Found(message, fix, file=path)
+
+
+@rule("L07", "across", Severity.INFO)
+def top_level_is_known(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """The root holds metadata/ and data/ alone.
+
+    Nothing else is uploaded or loaded.
+    """
+    sql = """select split_part(path, '/', 1) as top, count(*), min(path) from file
+        where top not in ('metadata', 'data') group by top order by top"""
+    for top, count, path in manifest.ask(sql):
+        what = "is ignored" if path == top else f"is ignored, with {count} files"
+        yield Found(what, "Nothing to do, unless it belongs into data/.", file=top)
+
+
+LONGEST_KEY = 1024
+"""Bytes of an S3 key."""
+ROOM_FOR_PREFIX = 66
+"""Bytes that `/<ticket>/` may add to collection id and path."""
+
+
+@rule("L08", "across")
+def names_are_usable_as_keys(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """Names can be keys in S3: UTF-8, no control characters, at most 1,024 bytes in all.
+
+    Names that differ only in case or in the Unicode form of their letters are a warning: on other
+    systems one overwrites the other.
+    """
+    room = LONGEST_KEY - ROOM_FOR_PREFIX - len(given.id)
+    long_or_odd = "select path from file where strlen(path) > ? or contains(path, chr(92))"
+    for (path,) in manifest.ask(long_or_odd, room):
+        size = len(path.encode("utf-8", "surrogateescape"))
+        if size > room:
+            yield Found(
+                f"is {size} bytes long; keys have room for {room}", "Shorten it.", file=path
+            )
+        if not _decodable(path):
+            yield Found("has bytes that are no UTF-8", "Rename it in UTF-8.", file=path)
+        elif any(ord(char) < 32 or ord(char) == 127 for char in path):
+            yield Found("has control characters in its name", "Rename it.", file=path)
+    twins = """select string_agg(path, chr(10)) from file
+        group by lower(nfc_normalize(path)) having count(*) > 1"""
+    for (paths,) in manifest.ask(twins):
+        for path in (names := sorted(paths.split("\n")))[1:]:
+            yield Found(
+                f"differs from '{names[0]}' only in case or Unicode form",
+                "Rename one of them, here and in the items.",
+                file=path,
+                severity=Severity.WARNING,
+            )
+
+
+def _decodable(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@rule("L09", "across")
+def data_files_are_not_empty(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """No data file is empty.
+
+    An empty file is an interrupted copy, and HDA's zip leaves it out in silence.
+    """
+    sql = "select path from file where starts_with(path, ?) and size = 0 and kind = 'file'"
+    for (path,) in manifest.ask(sql, DATA):
+        yield Found("is empty", "Deliver it again, or take it out of data and items.", file=path)
+
+
+_DATED = re.compile(r"data/((?:19|20)\d\d(?:/(?:0[1-9]|1[0-2])(?:/(?:0[1-9]|[12]\d|3[01]))?)?)/")
+
+
+@rule("L05", "item", Severity.WARNING)
+def data_lies_by_date(item: Item, given: Given) -> Iterator[Found]:
+    """Data files lie below data/YYYY, data/YYYY/MM or data/YYYY/MM/DD, on a day of their item.
+
+    The procedure wants folders by date; the operators can agree to none, hence a warning.
+    """
+    first, last = item.days
+    for asset in item.assets:
+        if asset.path is None:
+            continue
+        if not (dated := _DATED.match(asset.path)):
+            where = pointer("assets", asset.key, "href")
+            yield Found("lies in no folder of a date", "Move it below data/YYYY/MM/DD/.", where)
+            continue
+        day = dated[1]
+        if first and not first[: len(day)] <= day <= last[: len(day)]:
+            yield Found(
+                f"lies in the folder of '{day}', but its item is of '{first}' to '{last}'",
+                "Correct the item's times, or move the file.",
+                pointer("assets", asset.key, "href"),
+            )

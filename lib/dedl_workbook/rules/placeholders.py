@@ -1,0 +1,77 @@
+"""Placeholders of the template that DEDL gives to submitters, left in what was delivered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from dedl_workbook.rules.rulebook import pointer
+
+KNOWN = (
+    *("DATASET_TITLE", "PROVIDER_NAME", "PROVIDER_URL", "LICENCE_URL_LINK", "LICENCE_NAME"),
+    *("DOI_URL", "DOI_CODE", "DOI_DATASET_TITLE", "OTHER_DATASET_URL", "URL_TO_DATASET_IMAGE"),
+)
+"""As they stand in the template."""
+TEXTS = (
+    "Text describing the dataset. This text will be shown",
+    "Short Text describing the dataset. This text will be shown",
+)
+"""How the template's texts start."""
+
+_KNOWN = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(KNOWN)})(?![A-Za-z0-9_])")
+_WORDS = frozenset(
+    {
+        *("ABSTRACT", "AUTHOR", "CITATION", "CODE", "COLLECTION", "CONTACT", "DATASET", "DOI"),
+        *("DESCRIPTION", "EMAIL", "HREF", "ID", "IMAGE", "ITEM", "KEYWORD", "LICENCE", "LICENSE"),
+        *("LINK", "LOGO", "MY", "NAME", "OF", "OTHER", "OVERVIEW", "PLACEHOLDER", "PROVIDER"),
+        *("PUBLICATION", "SHORT", "TEXT", "THE", "THUMBNAIL", "TITLE", "TO", "URL", "YOUR"),
+    }
+)
+_SHOUTED = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
+_UNTOUCHED = frozenset({"id", "collection"})
+
+
+def placeholder(text: str) -> str:
+    """Return the placeholder that a text is or holds, or ''.
+
+    One is a name or a text of the template, or a text of nothing but template words in capitals
+    joined by `_`, such as YOUR_DATASET_NAME.
+    """
+    start = text.lstrip()
+    for known in TEXTS:
+        if start.startswith(known):
+            return known
+    if "_" not in text:
+        return ""
+    if found := _KNOWN.search(text):
+        return found[0]
+    word = text.strip()
+    if _SHOUTED.fullmatch(word) and _WORDS.issuperset(word.split("_")):
+        return word
+    return ""
+
+
+def placeholders(document: Any) -> Iterator[tuple[str, str]]:
+    """Yield the pointer of each text of a document that is or holds a placeholder, and which.
+
+    Ids are left out: they may look like one, and `EO.XXX.YYY.ZZZ` is none of a submitter's fault.
+    """
+    todo: list[tuple[str, Any]] = [("", document)]
+    while todo:
+        where, value = todo.pop()
+        if isinstance(value, str):
+            if found := placeholder(value):
+                yield where, found
+        elif isinstance(value, dict):
+            todo += [(where + pointer(k), v) for k, v in value.items() if k not in _UNTOUCHED]
+        elif isinstance(value, list):
+            todo += [(where + pointer(n), v) for n, v in enumerate(value)]
+
+
+_HINTS = tuple(name.encode() for name in KNOWN) + tuple(text.encode() for text in TEXTS)
+
+
+def may_hold_placeholder(data: bytes) -> bool:
+    """Tell whether it is worth looking: one of the template's names or texts is in the bytes."""
+    return any(hint in data for hint in _HINTS)

@@ -1,0 +1,170 @@
+"""What a rule is, what it is given, and how it enters the rulebook."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+from dedl_workbook.dataset import Bucket, Dataset
+from dedl_workbook.findings import Severity
+
+if TYPE_CHECKING:
+    from dedl_workbook.rules.delivered import Asset
+    from dedl_workbook.rules.extent import Extent
+
+Scope = Literal["dataset", "collection", "item", "across"]
+"""What a rule looks at: the dataset as a whole, its collection, one item, or the manifest of all
+files, items and hrefs."""
+
+Document = Mapping[str, Any]
+PROPOSAL_BUCKET = "usergenerated-proposal-"
+
+
+class Found(NamedTuple):
+    """What a rule found: what is wrong, how to mend it, where."""
+
+    message: str
+    """Names that vary from file to file stand in quotes: findings are grouped without them."""
+    fix: str
+    pointer: str = ""
+    """An RFC 6901 JSON pointer into the file."""
+    file: str = ""
+    """Default: the file at hand (the collection's or the item's)."""
+    severity: Severity | None = None
+    """Default: the rule's."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the target serves under the collection's id, as far as rules ask for it."""
+
+    there: bool
+    """Whether it serves a collection of that id."""
+    by: str = ""
+    """The ticket that published it, as far as that can be seen."""
+    problem: str = ""
+    """Why it can't be told."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What every rule is given besides what it looks at. It holds no secrets but the dataset's."""
+
+    dataset: Dataset
+    collection: Document | None
+    """collection.json, or None if it can't be read."""
+    problem: str = ""
+    """Why collection.json can't be read."""
+    extent: Extent | None = None
+    """What the collection says that its items cover."""
+    assets: tuple[Asset, ...] = ()
+    """The collection's own assets."""
+    agreed: str = ""
+    """The collection id that the ticket names; '' without a ticket."""
+    ticket: str = ""
+    """The ticket's id; '' without one."""
+    replaces: bool = False
+    """Whether the ticket replaces what is published."""
+    served: tuple[str, ...] = ("1.0.0", "1.1.0")
+    """The STAC versions that the target serves."""
+    published: Published | None = None
+    """What the target serves under this id; None: not looked up."""
+    vocabulary: tuple[str, ...] | None = None
+    """Keywords to compare with; None: the snapshot in parameters/keywords.yaml."""
+    off: frozenset[str] = frozenset()
+    """Rules that are switched off."""
+
+    @property
+    def named(self) -> str:
+        """The collection id that the dataset's root folder, or its bucket, is named after."""
+        return self.dataset.name.removeprefix(PROPOSAL_BUCKET)
+
+    @property
+    def id(self) -> str:
+        """The collection's id: the agreed one, else that of collection.json, else the folder's."""
+        written = self.collection.get("id") if self.collection else None
+        return self.agreed or (written if isinstance(written, str) and written else self.named)
+
+    def is_named(self, collection_id: str) -> bool:
+        """Tell whether the dataset's folder, or its bucket, is named after a collection id."""
+        if isinstance(self.dataset, Bucket):
+            return self.named.lower() == collection_id.lower()
+        return self.named == collection_id
+
+    def for_shards(self) -> Given:
+        """Return what items' rules need, small enough to go to another process."""
+        return replace(self, vocabulary=(), published=None)
+
+
+Function = Callable[..., Iterable[Found]]
+F = TypeVar("F", bound=Function)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of the rulebook."""
+
+    id: str
+    severity: Severity
+    """Of its findings, where they don't say otherwise."""
+    title: str
+    """What must hold."""
+    doc: str
+    """All of its docstring: why besides, and where the rule comes from."""
+    name: str
+    parts: dict[Scope, Function] = field(default_factory=dict)
+    """The functions that look: one for each scope that the rule has."""
+
+
+_RULES: dict[str, Rule] = {}
+
+
+def rule(rule_id: str, scope: Scope, severity: Severity = Severity.ERROR) -> Callable[[F], F]:
+    """Enter a function into the rulebook; its docstring is the rule's documentation.
+
+    The function of each scope is given:
+
+    - dataset: `(given)`, once;
+    - collection: `(collection, given)`, once, if there is a readable collection;
+    - item: `(item, given)`, for each readable item;
+    - across: `(manifest, given)`, once, after all items were read.
+    """
+
+    def enter(function: F) -> F:
+        doc = inspect.cleandoc(function.__doc__ or "")
+        _RULES[rule_id] = Rule(
+            rule_id, severity, doc.partition("\n")[0], doc, function.__name__, {scope: function}
+        )
+        return function
+
+    return enter
+
+
+def part_of(rule_id: str, scope: Scope) -> Callable[[F], F]:
+    """Enter a further function of a rule, for another scope."""
+
+    def enter(function: F) -> F:
+        _RULES[rule_id].parts[scope] = function
+        return function
+
+    return enter
+
+
+_GROUPS = {group: place for place, group in enumerate("LCIA")}
+
+
+def in_order(*modules: ModuleType) -> dict[str, Rule]:
+    """Return the rules in the rulebook's order: layout, collection, items, assets.
+
+    Args:
+        modules: those that enter rules; importing them did.
+    """
+    return dict(sorted(_RULES.items(), key=lambda entry: (_GROUPS[entry[0][0]], entry[0])))
+
+
+def pointer(*parts: str | int) -> str:
+    """Return the JSON pointer (RFC 6901) to a place in a document."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)

@@ -1,0 +1,65 @@
+"""STAC validity, as the official JSON schemas have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dedl_workbook import schemas
+from dedl_workbook.findings import Severity
+from dedl_workbook.rules.delivered import Item
+from dedl_workbook.rules.rulebook import Document, Found, Given, rule
+
+_SYNC = "Run `dedl-workbook schemas sync`, or ask stac-validator."
+
+
+@rule("C01", "collection")
+def collection_is_valid(collection: Document, given: Given) -> Iterator[Found]:
+    """The collection is STAC-valid: core 1.0.0 or 1.1.0, and every extension that it names.
+
+    Judged offline with the official schemas, as stac-validator applies them. A schema that isn't
+    in the local store is "not checked", a warning. stac-validator, the procedure's tool, is asked
+    besides; where it disagrees, that is a finding of this rule too.
+    """
+    yield from _judge(collection, "Collection")
+
+
+@rule("I01", "item")
+def item_is_valid(item: Item, given: Given) -> Iterator[Found]:
+    """The item is STAC-valid: core 1.0.0 or 1.1.0, and every extension that it names.
+
+    Judged offline with the official schemas, as stac-validator applies them. A schema that isn't
+    in the local store is "not checked", a warning. stac-validator, the procedure's tool, is asked
+    for a sample besides; where it disagrees, that is a finding of this rule too.
+    """
+    yield from _judge(item.document, "Feature")
+
+
+def _judge(document: Document, kind: str) -> Iterator[Found]:
+    found = document.get("type")
+    if found != kind and isinstance(found, str):
+        yield Found(f"is a {found!r}, not a {kind!r}", f"Write {kind}.", "/type")
+        return
+    validity = schemas.check(document)
+    if not validity.problems and not validity.not_checked:
+        return
+    for problem in validity.problems:
+        where = f" ({problem.schema})" if "/schemas.stacspec.org/" not in problem.schema else ""
+        yield Found(f"{problem.message}{where}", "Correct it as STAC wants it.", problem.pointer)
+    for url in validity.not_checked:
+        yield Found(
+            f"not checked against {url}: the schema isn't in the store",
+            _SYNC,
+            "/stac_extensions" if url in (document.get("stac_extensions") or ()) else "",
+            severity=Severity.WARNING,
+        )
+
+
+def disagreement(ours: bool, theirs: bool, said: str) -> Found | None:
+    """Return what is to be said if stac-validator's verdict differs from ours."""
+    if ours == theirs:
+        return None
+    verdict = "valid" if theirs else f"invalid: {said}"
+    return Found(
+        f"stac-validator calls it {verdict}; the workbook does not agree",
+        "Tell the maintainers of the workbook; look at the document yourself.",
+    )

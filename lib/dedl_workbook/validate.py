@@ -1,0 +1,307 @@
+"""Validate: runs the rulebook over a dataset. It changes nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from dedl_workbook import documents
+from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, Bucket, Dataset, File
+from dedl_workbook.errors import InputError
+from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped, ordered
+from dedl_workbook.job import Job, Tell, silent
+from dedl_workbook.parallel import map_shards, shards
+from dedl_workbook.rules import RULES, Given, published, run
+from dedl_workbook.rules.delivered import (
+    Item,
+    Unreadable,
+    assets_of,
+    kind,
+    read_document,
+    read_item,
+)
+from dedl_workbook.rules.extent import extent_of
+from dedl_workbook.rules.manifest import Manifest, text_of
+from dedl_workbook.steps import Check, Outcome, judged
+from dedl_workbook.target import Target
+from dedl_workbook.ticket import Ticket
+
+SecondOpinion = Literal["sample", "all", "none"]
+"""Of which items stac-validator is asked besides."""
+SAMPLE = 10
+"""Items of a sample."""
+SHARD = 2000
+"""Items of a shard, at most."""
+MANY = 20_000
+"""Items of a local dataset from which on more than one process is worth its start."""
+
+
+def validate(
+    dataset: Dataset,
+    *,
+    ticket: Ticket | None = None,
+    target: Target | None = None,
+    executor: Executor | None = None,
+    tell: Tell = silent,
+    second_opinion: SecondOpinion = "sample",
+) -> Report:
+    """Hold a dataset against every rule and report all that was found.
+
+    It streams: memory does not grow with the dataset. Without a target no socket is opened (but
+    those that an s3:// dataset needs).
+
+    Args:
+        dataset: what was delivered.
+        ticket: what was agreed; without it, the folder's name stands for the collection's id.
+        target: where it goes: its switches and severities of rules, and what it serves already.
+        executor: runs the shards; default: this thread for small local datasets, processes for
+            large ones, threads for a bucket.
+        tell: is told of progress, in items.
+        second_opinion: the items that stac-validator is asked about besides the collection.
+
+    Raises:
+        InputError: the schema store is damaged, or the keywords' file can't be read.
+        ServiceError: the bucket refuses or doesn't answer.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
+        Manifest(Path(folder)) as manifest,
+    ):
+        given = _given(dataset, ticket, target)
+        gathered = Gatherer()
+        listed = _list(dataset, manifest, tell)
+        for found in _before_items(given, manifest):
+            gathered.add(found)
+        count = _items(given, manifest, listed, executor, gathered, second_opinion, tell)
+        for found in run.judge("across", "", given, manifest):
+            gathered.add(found)
+        notes = [*_notes(ticket, target)]
+        if second_opinion != "none":
+            notes += _ask_sample(given, listed.sample, gathered)
+    findings = ordered(_settled(gathered.findings(), ticket, target))
+    return Report(dataset.location, findings, count, listed.files, listed.size, tuple(notes))
+
+
+def check(job: Job) -> Outcome:
+    """Validate a job's dataset; the outcome's detail holds the report in its JSON form.
+
+    The report is also left in the job's folder, as validation.json.
+
+    Raises:
+        InputError: the dataset can't be read at all.
+        ServiceError: the bucket refuses or doesn't answer.
+    """
+    report = validate(job.dataset, ticket=job.ticket, target=job.target, tell=job.tell)
+    written = report.as_json()
+    documents.write_atomic(job.folder / "validation.json", documents.pretty(written))
+    return judged("validate", _checks(report), _summary(report), report=written)
+
+
+def _checks(report: Report) -> list[Check]:
+    errors = [g for g in grouped(report.findings) if _counts(g.finding)]
+    seen = f"{report.items} items, {report.files} files, {report.size} bytes of data"
+    if not errors:
+        return [Check("rulebook", True, f"{seen}; {_summary(report)}")]
+    return [
+        Check(
+            f"{group.finding.rule} {RULES[group.finding.rule].name.replace('_', ' ')}",
+            False,
+            f"{group.count} x {group.finding.message}, such as {group.examples[0] or '(dataset)'}",
+        )
+        for group in errors
+    ]
+
+
+def _counts(finding: Finding) -> bool:
+    return finding.severity is Severity.ERROR and not finding.waived
+
+
+def _summary(report: Report) -> str:
+    counts = ", ".join(f"{report.count(severity)} {severity}s" for severity in Severity)
+    return f"{len(RULES)} rules over {report.items} items: {counts}".replace("infos", "notes")
+
+
+def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Given:
+    file = dataset.stat(COLLECTION)
+    found: tuple[bytes, Any] | Unreadable
+    if file is None:
+        found = Unreadable("L02", "there is no metadata/collection.json")
+    elif file.kind != "file":
+        found = Unreadable("L02", f"is no regular file but a {file.kind}")
+    else:
+        found = read_document(dataset, file, "L02")
+    if not isinstance(found, Unreadable) and not isinstance(found[1], dict):
+        found = Unreadable("L02", f"holds {kind(found[1])}, not an object")
+    off = frozenset(rule for rule, to in target.rules.items() if to == "off") if target else ()
+    given = Given(
+        dataset,
+        None if isinstance(found, Unreadable) else found[1],
+        found.text if isinstance(found, Unreadable) else "",
+        agreed=ticket.collection if ticket else "",
+        ticket=ticket.ticket if ticket else "",
+        replaces=bool(ticket and ticket.mode == "replace"),
+        off=frozenset(off),
+    )
+    if given.collection is None:
+        return given
+    assets = tuple(assets_of(dict(given.collection), dataset))
+    given = replace(given, extent=extent_of(given.collection), assets=assets)
+    if target is not None and "C13" not in given.off:
+        given = replace(given, published=published.look_up(target, given.id))
+    return given
+
+
+@dataclass
+class _Listed:
+    """What the listing showed."""
+
+    files: int = 0
+    size: int = 0
+    items: int = 0
+    sample: tuple[File, ...] = ()
+
+
+def _list(dataset: Dataset, manifest: Manifest, tell: Tell) -> _Listed:
+    listed = _Listed()
+    for file in dataset.files():
+        manifest.add_line("file", file.path, file.size, file.kind, file.version)
+        listed.files += 1
+        if file.path.startswith(DATA):
+            listed.size += file.size
+        elif _is_item(file.path, file.kind):
+            listed.items += 1
+        if listed.files % 10_000 == 0:
+            tell("list", listed.files, 0, "files")
+    return listed
+
+
+def _is_item(path: str, what: str) -> bool:
+    return (
+        path.startswith(ITEMS)
+        and path.endswith(".json")
+        and what == "file"
+        and "/" not in path[len(ITEMS) :]
+    )
+
+
+def _before_items(given: Given, manifest: Manifest) -> Iterator[Finding]:
+    yield from run.judge("dataset", "", given)
+    if given.collection is not None:
+        yield from run.judge("collection", COLLECTION, given, given.collection)
+        for asset in given.assets:
+            if asset.path is not None:
+                manifest.add_line("href", asset.path, COLLECTION, asset.key, -1)
+
+
+def _items(
+    given: Given,
+    manifest: Manifest,
+    listed: _Listed,
+    executor: Executor | None,
+    gathered: Gatherer,
+    second_opinion: SecondOpinion,
+    tell: Tell,
+) -> int:
+    look = partial(run.look_at, given.for_shards(), second_opinion == "all")
+    size = max(1, min(SHARD, listed.items // 32))
+    done = items = 0
+    chosen: list[File] = []
+    files = _sampling(_item_files(manifest), listed.items, chosen)
+    with _chosen(executor, given.dataset, listed.items) as chosen_executor:
+        for seen in map_shards(look, shards(files, size), chosen_executor):
+            done += seen.files
+            items += seen.items
+            manifest.add(seen.rows)
+            for finding in seen.findings:
+                gathered.add(finding)
+            tell("validate", done, listed.items, "items")
+    listed.sample = () if second_opinion == "all" else tuple(chosen)
+    return items
+
+
+def _item_files(manifest: Manifest) -> Iterator[File]:
+    for path, size, what, version in manifest.written("file"):
+        if _is_item(path, what):
+            yield File(text_of(path), int(size), version)
+
+
+def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:
+    """Pass files on, and keep some of them, evenly spread."""
+    for n, file in enumerate(files):
+        if n * SAMPLE // max(count, 1) > (n - 1) * SAMPLE // max(count, 1) or n == 0:
+            chosen.append(file)
+        yield file
+
+
+def _chosen(
+    executor: Executor | None, dataset: Dataset, items: int
+) -> AbstractContextManager[Executor | None]:
+    if executor is not None:
+        return nullcontext(executor)
+    if isinstance(dataset, Bucket):
+        return ThreadPoolExecutor(32)
+    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+    if items < MANY or (cores or 1) < 2:
+        return nullcontext(None)
+    # A fork would copy the locks of other threads, such as those of a notebook's kernel.
+    return ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
+
+
+def _ask_sample(given: Given, sample: Iterable[File], gathered: Gatherer) -> list[str]:
+    """Ask stac-validator about the collection and a sample; return what to note."""
+    asked = 0
+    try:
+        if given.collection is not None and "C01" not in given.off:
+            if finding := run.second_opinion("C01", COLLECTION, dict(given.collection)):
+                gathered.add(finding)
+            asked += 1
+        for file in sample if "I01" not in given.off else ():
+            item = read_item(given.dataset, file)
+            if isinstance(item, Item):
+                if finding := run.second_opinion("I01", file.path, item.document):
+                    gathered.add(finding)
+                asked += 1
+    except InputError as error:
+        return [f"stac-validator was not asked: {error.what}"]
+    return [f"stac-validator was asked about {asked} documents besides"]
+
+
+def _settled(
+    findings: Iterable[Finding], ticket: Ticket | None, target: Target | None
+) -> Iterator[Finding]:
+    """Give findings the target's severities and the ticket's waivers."""
+    severities: Mapping[str, str] = target.rules if target else {}
+    waived = {w.rule: f"{w.reason} (agreed by {w.agreed_by})" for w in _waivers(ticket)}
+    for finding in findings:
+        settled = finding
+        if finding.rule in severities:
+            settled = replace(settled, severity=Severity(severities[finding.rule]))
+        if finding.rule in waived:
+            settled = replace(settled, waived=waived[finding.rule])
+        yield settled
+
+
+def _waivers(ticket: Ticket | None) -> list[Any]:
+    return list(ticket.waivers) if ticket else []
+
+
+def _notes(ticket: Ticket | None, target: Target | None) -> Iterator[str]:
+    for rule, setting in sorted(target.rules.items()) if target else ():
+        if rule not in RULES:
+            yield f"{rule} is set in the target, but there is no such rule"
+        elif setting == "off":
+            yield f"{rule} is switched off in the target: {RULES[rule].title}"
+        else:
+            yield f"{rule} is of severity {setting} in the target"
+    for waiver in _waivers(ticket):
+        yield f"{waiver.rule} is waived: {waiver.reason} (agreed by {waiver.agreed_by})"
+    if target is None:
+        yield "C13 was not looked at: it needs a target"
