@@ -1,0 +1,297 @@
+"""From a ticket to a verified publication, and every gate that must hold, on the real servers."""
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from dedl_workbook import evidence, s3
+from dedl_workbook.cli import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED, main
+
+from tests.conftest import COLLECTION, Lake
+
+
+def approve_last_plan(lake: Lake, name: str = "DEDL-1") -> None:
+    lines = (lake.archive / name / "ledger.jsonl").read_text().splitlines()
+    planned = [line for line in map(json.loads, lines) if line["event"] == "planned"]
+    assert main(["approve", name, planned[-1]["digest"]]) == DONE
+
+
+def publish(lake: Lake, **changes: Any) -> None:
+    name = lake.write_ticket(**changes)
+    assert main(["plan", name]) == DONE
+    approve_last_plan(lake, name)
+    assert main(["run", name]) == DONE
+
+
+def outcomes(lake: Lake, name: str = "DEDL-1") -> list[tuple[str, str]]:
+    lines = (lake.archive / name / "ledger.jsonl").read_text().splitlines()
+    found = [line for line in map(json.loads, lines) if line["event"] == "outcome"]
+    return [(line["step"], line["verdict"]) for line in found]
+
+
+def nothing_was_changed(lake: Lake) -> bool:
+    return lake.objects() == {} and lake.collections() == []
+
+
+def edit(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))
+
+
+def test_a_ticket_goes_from_plan_and_approval_to_a_verified_publication(lake: Lake) -> None:
+    name = lake.write_ticket()
+
+    assert main(["plan", name]) == DONE
+    assert nothing_was_changed(lake)
+    approve_last_plan(lake)
+    assert main(["run", name]) == DONE
+
+    assert outcomes(lake) == [(s, "passed") for s in ("validate", "upload", "catalog", "verify")]
+    assert lake.collections() == [COLLECTION]
+    delivered = [f for f in (lake.dataset / "data").rglob("*") if f.is_file()]
+    assert sorted(lake.objects()) == sorted(
+        f"{COLLECTION}/DEDL-1/{file.relative_to(lake.dataset)}" for file in delivered
+    )
+    for step in ("002-plan", "001-validate", "003-upload", "004-catalog", "005-verify"):
+        assert (lake.archive / "DEDL-1" / "attempts" / step).is_dir()
+    notebook = lake.archive / "DEDL-1" / "attempts" / "003-upload" / "notebook.ipynb"
+    assert notebook.is_file()
+    assert notebook.with_suffix(".html").is_file()
+
+
+def test_running_again_changes_nothing_and_passes(lake: Lake) -> None:
+    publish(lake)
+    client = s3.client(lake.target.s3)
+    before = client.list_objects_v2(Bucket=lake.bucket)["Contents"]
+
+    assert main(["run", "DEDL-1"]) == DONE
+
+    assert client.list_objects_v2(Bucket=lake.bucket)["Contents"] == before
+    attempts = sorted((lake.archive / "DEDL-1" / "attempts").iterdir())
+    plan = json.loads((attempts[-3] / "plan.json").read_text())
+    assert (plan["step"], plan["actions"]) == ("upload", [])
+
+
+def test_no_secret_of_the_target_is_in_any_file_of_the_case(lake: Lake) -> None:
+    publish(lake)
+    evidence.pack(lake.case())
+
+    secrets = lake.target.secrets()
+    files = [file for file in (lake.archive / "DEDL-1").rglob("*") if file.is_file()]
+
+    assert len(secrets) >= 3
+    assert [f for f in files for s in secrets if s.encode() in f.read_bytes()] == []
+
+
+def test_the_evidence_of_a_run_can_be_checked_by_itself(lake: Lake, tmp_path: Path) -> None:
+    publish(lake)
+    assert main(["evidence", "pack", "DEDL-1"]) == DONE
+    shutil.move(lake.archive / "DEDL-1" / "bag", tmp_path / "bag")
+
+    assert main(["evidence", "verify", str(tmp_path / "bag")]) == DONE
+    sums = (tmp_path / "bag" / "data" / "sha256sums.txt").read_text().splitlines()
+    assert len(sums) == len(lake.objects())
+    (tmp_path / "bag" / "data" / "index.html").write_text("other")
+    assert main(["evidence", "verify", str(tmp_path / "bag")]) == FAILED
+
+
+def test_nothing_is_changed_when_validation_fails(lake: Lake) -> None:
+    name = lake.write_ticket()
+    edit(lake.dataset / "metadata/collection.json", lambda c: c.pop("license"))
+
+    assert main(["plan", name]) == FAILED
+    assert main(["run", name]) == FAILED
+
+    assert nothing_was_changed(lake)
+    assert outcomes(lake) == [("validate", "failed")] * 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"board_reference": ""},
+        {"board_date": ""},
+        {"board_date": str(dt.date.today() + dt.timedelta(days=2))},
+    ],
+)
+def test_nothing_is_changed_without_the_boards_decision(
+    lake: Lake, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = lake.write_ticket(approve="any", **changes)
+
+    assert main(["run", name]) == FAILED
+
+    assert nothing_was_changed(lake)
+    assert "review board's decision" in capsys.readouterr().out
+
+
+def test_nothing_is_changed_without_an_approval(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = lake.write_ticket()
+
+    assert main(["run", name]) == NOT_APPROVED
+
+    assert nothing_was_changed(lake)
+    assert "dedl-workbook approve DEDL-1" in capsys.readouterr().out
+
+
+def test_an_approval_of_another_plan_changes_nothing(lake: Lake) -> None:
+    name = lake.write_ticket()
+    assert main(["plan", name]) == DONE
+    approve_last_plan(lake)
+    lake.write_ticket(board_reference="minutes 8")
+
+    assert main(["run", name]) == NOT_APPROVED
+
+    assert nothing_was_changed(lake)
+
+
+def test_a_dataset_that_changed_since_the_approval_changes_nothing(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = lake.write_ticket()
+    assert main(["plan", name]) == DONE
+    approve_last_plan(lake)
+    edit(lake.dataset / "metadata/collection.json", lambda c: c.update(description="Another text."))
+
+    assert main(["run", name]) == NOT_APPROVED
+
+    assert nothing_was_changed(lake)
+    assert "the dataset" in capsys.readouterr().out
+
+
+def test_a_step_by_itself_waits_for_those_that_it_needs(lake: Lake) -> None:
+    name = lake.write_ticket(approve="any")
+
+    assert main(["run", name, "--step", "catalog"]) == FAILED
+
+    assert nothing_was_changed(lake)
+
+
+def test_any_approval_publishes_where_the_target_allows_it(lake: Lake) -> None:
+    assert main(["run", lake.write_ticket(approve="any")]) == DONE
+
+    assert lake.collections() == [COLLECTION]
+
+
+def test_verification_fails_when_an_item_is_missing_in_the_catalogue(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(lake)
+    item = sorted((lake.dataset / "metadata/items").iterdir())[1].stem
+    with psycopg.connect(lake.admin_dsn) as connection:
+        connection.execute("delete from pgstac.items where id = %s", [item])
+
+    assert main(["run", "DEDL-1", "--step", "verify"]) == FAILED
+
+    assert item in capsys.readouterr().out
+
+
+def test_verification_fails_when_an_object_is_damaged_in_the_bucket(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(lake)
+    key, size = next((k, s) for k, s in lake.objects().items() if k.endswith(".tif"))
+    client = s3.client(lake.target.s3)
+    client.put_object(Bucket=lake.bucket, Key=key, Body=b"\0" * size)
+
+    assert main(["run", "DEDL-1", "--step", "verify"]) == FAILED
+
+    assert key.rpartition("/")[2] in capsys.readouterr().out
+
+
+def test_a_server_that_died_fails_the_attempt_and_a_second_run_finishes(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = lake.write_ticket()
+    assert main(["plan", name]) == DONE
+    approve_last_plan(lake)
+    assert main(["run", name, "--step", "upload"]) == DONE
+    lake.sandbox.kill("postgres")
+    try:
+        assert main(["run", name]) == FAILED
+        output = capsys.readouterr().out
+    finally:
+        lake.sandbox.restart("postgres")
+
+    assert "Traceback" not in output
+    failed = sorted((lake.archive / "DEDL-1" / "attempts").iterdir())[-1]
+    assert failed.name.endswith("-catalog")
+    assert (failed / "notebook.ipynb").is_file()
+    assert main(["run", name]) == DONE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "NONE-1"], "there is no such ticket file"),
+        (["run", "parameters/tickets/NONE.yaml"], "there is no such ticket file"),
+        (["evidence", "verify", "nowhere"], "is no bag"),
+        (["run", "DEDL-1", "--step", "uplod"], "Did you mean 'upload'?"),
+        (["approve", "DEDL-1", "0" * 64], "no plan of this case"),
+    ],
+)
+def test_says_in_a_line_what_can_not_be_run(
+    lake: Lake, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake.write_ticket()
+
+    assert main(arguments) == COULD_NOT_RUN
+
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"target": "production"}, "there is no such target file"),
+        ({"dataset": "nowhere"}, "there is no such folder"),
+        ({"dataset": "parameters/targets/lake.yaml"}, "is a file; a dataset is a folder"),
+        ({"dataset": "empty"}, "is an empty folder"),
+        ({"dataset": "s3://no-such-bucket-here/x"}, "no such bucket"),
+        ({"colection": "x"}, "Did you mean 'collection'?"),
+        ({"mode": 1}, "mode: should be 'new' or 'replace'"),
+    ],
+)
+def test_refuses_a_ticket_that_can_not_be_run(
+    lake: Lake, changes: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lake.root / "empty").mkdir()
+    name = lake.write_ticket(**changes)
+
+    assert main(["run", name]) == COULD_NOT_RUN
+
+    assert said in capsys.readouterr().err
+
+
+def test_one_ticket_that_fails_does_not_stop_the_others(lake: Lake) -> None:
+    wrong = lake.write_ticket(ticket="DEDL-1", dataset="nowhere", approve="any")
+    right = lake.write_ticket(ticket="DEDL-2", approve="any")
+
+    assert main(["run", wrong, right]) == COULD_NOT_RUN
+
+    assert outcomes(lake, "DEDL-2")[-1] == ("verify", "passed")
+
+
+def test_status_shows_where_each_ticket_stands(
+    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lake.write_ticket(ticket="DEDL-2", approve="any", board_reference="")
+    lake.write_ticket(ticket="DEDL-3")
+    main(["run", "DEDL-2"])
+    capsys.readouterr()
+
+    assert main(["status"]) == DONE
+
+    output = capsys.readouterr().out
+    assert "upload" in output.partition("DEDL-2")[2].partition("DEDL-3")[0]
+    assert "failed" in output
+    assert "to do" in output.partition("DEDL-3")[2]

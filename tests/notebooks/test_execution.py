@@ -1,0 +1,90 @@
+"""Each notebook runs as users run it: with plain papermill, by nbval, by hand in a kernel."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dedl_workbook.cli import DONE, main
+from dedl_workbook.steps import STEPS
+
+from tests.conftest import Lake
+
+BIN = Path(sys.executable).parent
+
+
+def ledger(lake: Lake) -> list[dict[str, object]]:
+    file = lake.archive / "DEDL-1" / "ledger.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def papermill(lake: Lake, step: str, *more: str) -> "subprocess.CompletedProcess[str]":
+    notebook = f"notebooks/{STEPS[step].notebook}.ipynb"
+    ticket = "parameters/tickets/DEDL-1.yaml"
+    command = [str(BIN / "papermill"), notebook, f"{step}.ipynb", "-f", ticket, *more]
+    return subprocess.run(command, cwd=lake.root, capture_output=True, text=True)
+
+
+def test_plain_papermill_runs_every_step_and_leaves_the_same_ledger(lake: Lake) -> None:
+    lake.write_ticket(approve="any")
+
+    for step in STEPS:
+        done = papermill(lake, step)
+        assert done.returncode == 0, done.stderr
+
+    passed = [(x["step"], x["verdict"]) for x in ledger(lake) if x["event"] == "outcome"]
+    assert passed == [(step, "passed") for step in STEPS]
+
+
+def test_plain_papermill_without_approval_plans_only(lake: Lake) -> None:
+    lake.write_ticket()
+    assert papermill(lake, "validate").returncode == 0
+
+    assert papermill(lake, "upload").returncode == 0
+
+    assert ledger(lake)[-1]["verdict"] == "planned"
+    assert lake.objects() == {}
+
+
+def test_plain_papermill_fails_when_the_step_fails_and_the_ledger_says_why(lake: Lake) -> None:
+    lake.write_ticket(approve="any")
+
+    done = papermill(lake, "upload")
+
+    assert done.returncode != 0
+    assert "validate has not passed" in done.stderr
+    last = ledger(lake)[-1]
+    assert (last["step"], last["verdict"]) == ("upload", "failed")
+    assert "validate has not passed" in str(last["summary"])
+
+
+def test_a_wrong_parameter_is_refused_before_anything_is_done(lake: Lake) -> None:
+    lake.write_ticket()
+
+    done = papermill(lake, "validate", "-p", "mode", "update")
+
+    assert done.returncode != 0
+    assert "mode: should be 'new' or 'replace'" in done.stderr
+    assert not lake.archive.exists()
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_nbval_runs_every_notebook(lake: Lake, step: str) -> None:
+    """On copies with a ticket's parameters injected, after the steps before it have passed."""
+    name = lake.write_ticket(approve="any")
+    for earlier in list(STEPS)[: list(STEPS).index(step)]:
+        assert main(["run", name, "--step", earlier]) == DONE
+    assert papermill(lake, step, "--prepare-only").returncode == 0
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "-p", "no:randomly", f"{step}.ipynb"],
+        cwd=lake.root,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout

@@ -1,0 +1,50 @@
+"""The command line: exit codes, help and words for what was mistyped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dedl_workbook.cli import COULD_NOT_RUN, main
+
+COMMANDS = ["demo", "validate", "plan", "run", "approve", "status", "evidence", "rules"]
+COMMANDS += ["schemas", "sample", "lab", "sandbox"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+
+    assert ended.value.code == 0
+    assert "usage: dedl-workbook" in capsys.readouterr().out
+
+
+def test_offers_the_nearest_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["aprove"])
+
+    assert ended.value.code == COULD_NOT_RUN
+    assert "Did you mean 'approve'?" in capsys.readouterr().err
+
+
+def test_says_that_there_is_no_workbook_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["status"]) == COULD_NOT_RUN
+
+    assert "no workbook here" in capsys.readouterr().err
+
+
+def test_importing_the_library_loads_nothing_heavy() -> None:
+    heavy = ("boto3", "papermill", "pystac", "psycopg", "pypgstac", "IPython", "rasterio", "numpy")
+    code = (
+        "import sys, dedl_workbook.cli, dedl_workbook.headless, dedl_workbook.attempt;"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
