@@ -235,8 +235,12 @@ def _probe_s3(lake: Lake) -> str:
             return f"/healthz answers {status}"
         if (status := _get(lake.ports["s3_https"], "/healthz", ca=ca_of(lake.folder))[0]) != 200:
             return f"/healthz over https answers {status}"
+        # A volume server can be seconds late, and until then every PUT fails.
+        topology = json.loads(_get(lake.ports["s3_master"], "/dir/status")[1])["Topology"]
+        if not topology["Max"]:
+            return "no volume server has registered"
         status, body = _get(port, "/", dict(request.headers.items()))
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         return str(error)
     if status != 200:
         return f"listing the buckets answers {status}"
