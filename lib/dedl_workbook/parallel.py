@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from itertools import islice
@@ -26,6 +27,7 @@ def map_shards(
     executor: Executor | None = None,
     *,
     ahead: int = 16,
+    stop: threading.Event | None = None,
 ) -> Iterator[R]:
     """Apply a function to each shard and yield the results as they come, in no order.
 
@@ -38,6 +40,8 @@ def map_shards(
         executor: any `concurrent.futures.Executor` (threads, processes, or
             `distributed.Client(...).get_executor()`); None runs in this thread.
         ahead: how many shards may be under way.
+        stop: set when the handing out ends early, so that a shard under way in a thread can end
+            too: Ctrl-C shouldn't wait for whole shards.
     """
     if executor is None:
         yield from map(function, work)
@@ -52,6 +56,8 @@ def map_shards(
                 running.update(executor.submit(function, s) for s in islice(waiting, 1))
                 yield result
     finally:
+        if running and stop is not None:
+            stop.set()
         for future in running:
             future.cancel()
         wait(running)

@@ -1,0 +1,227 @@
+"""Manifest: what was hashed and uploaded, remembered over crashes, and compared with listings.
+
+Listings are compared by SQL and not by merging two streams: S3 promises the order of the keys'
+bytes, but SeaweedFS lists `a/x` before `a.txt`. SQLite keeps memory flat all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dedl_workbook.dataset import File
+from dedl_workbook.documents import digest
+from dedl_workbook.errors import InputError, ServiceError
+from dedl_workbook.job import Job
+
+NAME = "upload.sqlite"
+
+_MEMORY = """
+create table if not exists about (name text primary key, value text) without rowid;
+create table if not exists files (
+    path text primary key, size integer not null, version text not null,
+    sha256 text not null, etag text not null
+) without rowid;
+"""
+_LISTINGS = """
+create temp table delivered (path text primary key, size integer, version text) without rowid;
+create temp table objects (path text primary key, size integer, etag text) without rowid;
+create temp table types (path text primary key, type text) without rowid;
+create temp view seen as
+    select d.path, d.size, d.version, o.etag, case
+        when o.path is null then 'missing'
+        when o.size <> d.size then 'conflict'
+        when f.path is null or f.size <> d.size or f.version <> d.version then 'unknown'
+        when f.etag <> o.etag then 'conflict'
+        else 'done' end as state
+    from delivered d left join objects o using (path) left join files f using (path);
+create temp view strangers as
+    select o.path, o.size, o.etag from objects o left join delivered d using (path)
+    where d.path is null;
+"""
+
+
+class Row(NamedTuple):
+    """A file that lies in the pool: which state of it, its digest, and its object's ETag."""
+
+    path: str
+    size: int
+    version: str
+    sha256: str
+    etag: str
+
+
+class Todo(NamedTuple):
+    """A file to upload, or, where `etag` is that of an object there, to compare with it."""
+
+    path: str
+    size: int
+    version: str
+    etag: str | None
+    media_type: str | None
+
+    @property
+    def file(self) -> File:
+        """The file as the dataset listed it."""
+        return File(self.path, self.size, self.version)
+
+
+@dataclass
+class Manifest:
+    """The manifest of one publication's upload."""
+
+    connection: sqlite3.Connection
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def fill(self, table: str, rows: Iterable[tuple[Any, ...]], width: int) -> None:
+        """Put a listing, streamed, into one of the tables delivered, objects and types."""
+        marks = ", ".join("?" * width)
+        with _explained(self), self.connection:
+            self.connection.executemany(f"insert or ignore into {table} values ({marks})", rows)  # noqa: S608
+
+    def states(self) -> dict[str, tuple[int, int]]:
+        """Return count and bytes of the delivered files that are done, missing, unknown, ..."""
+        found = self._all("select state, count(*), sum(size) from seen group by state")
+        return {state: (count, size) for state, count, size in found}
+
+    def examples(self, state: str, limit: int = 3) -> list[str]:
+        """Return some paths of delivered files in a state."""
+        return [path for (path,) in self._all(_EXAMPLES, (state, limit))]
+
+    def strangers(self) -> tuple[int, str, list[str]]:
+        """Return count, digest and some paths of the objects that no delivered file stands for."""
+        total, count, examples = hashlib.sha256(), 0, []
+        for row in self.connection.execute("select * from strangers order by path"):
+            total.update(digest(row).encode())
+            count += 1
+            if count <= 10:
+                examples.append(row[0])
+        return count, total.hexdigest() if count else "", examples
+
+    def todo(self) -> Iterator[Todo]:
+        """Yield the files that are missing or not known to be done, small ones first.
+
+        The order makes SQLite sort them all before the first: `remember` can't disturb them.
+        """
+        found = self.connection.execute(
+            "select s.path, size, version, etag, type from seen s left join types using (path)"
+            " where state in ('missing', 'unknown') order by size, s.path"
+        )
+        return map(Todo._make, found)
+
+    def remember(self, rows: Iterable[Row]) -> None:
+        """Keep what was uploaded; once this returns, a killed process doesn't forget it."""
+        with _explained(self), self.connection:
+            self.connection.executemany("insert or replace into files values (?, ?, ?, ?, ?)", rows)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield what is known of every file that is done, by path."""
+        return map(Row._make, self.connection.execute(f"{_DONE} order by path"))
+
+    def pick(self, ranks: Iterable[int]) -> list[Row]:
+        """Return the smallest and the largest file that is done, and those of some ranks."""
+        queries = [f"{_DONE} order by {order} limit 1" for order in ("size", "size desc")]
+        queries += [f"{_DONE} order by path limit 1 offset {int(rank)}" for rank in ranks]
+        rows = [Row._make(row) for query in queries for row in self._all(query)]
+        return list({row.path: row for row in rows}.values())
+
+    def find(self, path: str) -> Row | None:
+        """Return what is known of one file."""
+        found = self._all("select * from files where path = ?", (path,))
+        return Row._make(found[0]) if found else None
+
+    def count(self) -> int:
+        """Return how many files were uploaded, by this manifest's memory."""
+        return int(self._all("select count(*) from files")[0][0])
+
+    def _all(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self.lock, _explained(self):
+            return self.connection.execute(query, values).fetchall()
+
+
+_EXAMPLES = "select path from seen where state = ? order by path limit ?"
+_DONE = "select f.* from files f join seen s using (path) where s.state = 'done'"
+
+
+def location(job: Job) -> Path:
+    """Return the manifest's file."""
+    return job.folder / NAME
+
+
+def open_manifest(job: Job, *, write: bool = False) -> Manifest:
+    """Open the manifest of a job; where there is none, or it is of another place, an empty one.
+
+    Args:
+        job: whose.
+        write: whether it will be written: only then a file is made.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = location(job)
+    place = f"{job.target.s3.endpoint}/{job.target.s3.bucket}/{job.prefix}"
+    try:
+        if write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return Manifest(_prepared(sqlite3.connect(path, check_same_thread=False), place))
+        if path.is_file():
+            connection = sqlite3.connect(
+                f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False
+            )
+            if _place(connection) == place:
+                connection.executescript(_LISTINGS)
+                return Manifest(connection)
+            connection.close()
+        return Manifest(_prepared(sqlite3.connect(":memory:", check_same_thread=False), place))
+    except sqlite3.Error as error:
+        raise _damaged(path, error) from error
+
+
+def _prepared(connection: sqlite3.Connection, place: str) -> sqlite3.Connection:
+    connection.execute("pragma journal_mode = wal")
+    connection.executescript(_MEMORY)
+    if _place(connection) != place:
+        with connection:
+            connection.execute("delete from files")
+            connection.execute("insert or replace into about values ('place', ?)", (place,))
+    connection.executescript(_LISTINGS)
+    return connection
+
+
+def _place(connection: sqlite3.Connection) -> str | None:
+    found = connection.execute("select value from about where name = 'place'").fetchone()
+    return found[0] if found else None
+
+
+@contextmanager
+def _explained(manifest: Manifest) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ServiceError(
+            f"the upload's manifest can't be written: {error}",
+            remedy="Make room or mend the rights of the ticket's working folder, then run again.",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        name = manifest.connection.execute("pragma database_list").fetchone()[2]
+        raise _damaged(Path(name), error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the upload's manifest can't be read: {error}",
+        where=str(path),
+        remedy="Delete it and run again: the upload then compares the bytes of every file.",
+    )

@@ -1,0 +1,172 @@
+"""Multipart: large files go to the pool in parts, whose digests are taken on the way.
+
+Every byte is read once. So the SHA-256 of a small object stands in its metadata, and that of a
+large one in the manifest alone: metadata must be given when a multipart upload begins, and to know
+the digest by then would cost a second reading of every large file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dedl_workbook import s3
+from dedl_workbook.dataset import Bucket
+from dedl_workbook.errors import ServiceError
+from dedl_workbook.manifest import Row, Todo
+from dedl_workbook.transfer import (
+    Pool,
+    accept,
+    calling,
+    code_of,
+    demand,
+    joined,
+    md5_of,
+    part_size,
+    proven,
+    read,
+    starts,
+    there,
+)
+
+
+@dataclass
+class Multipart:
+    """A large file on its way."""
+
+    todo: Todo
+    upload: str
+    """The id of the multipart upload."""
+    sha256: str = ""
+    md5s: dict[int, bytes] = field(default_factory=dict)
+    """By the part's number, those that have arrived."""
+    etags: dict[int, str] = field(default_factory=dict)
+    """What the store calls them."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a large file, read and ready to go."""
+
+    of: Multipart
+    number: int
+    start: int
+    data: bytes
+
+
+def begin(pool: Pool, todo: Todo) -> Multipart:
+    """Begin the upload of a large file."""
+    with calling(f"{pool.where(todo.path)} can't be written"):
+        made = pool.client.create_multipart_upload(
+            **pool.at(todo.path),
+            ContentType=todo.media_type or "application/octet-stream",
+        )
+    return Multipart(todo, made["UploadId"])
+
+
+def parts(pool: Pool, multipart: Multipart) -> Iterator[Part]:
+    """Read a large file part by part. When the last one is out, its SHA-256 is known."""
+    todo, sha256 = multipart.todo, hashlib.sha256()
+    for number, start in enumerate(starts(todo.size), 1):
+        length = min(part_size(todo.size), todo.size - start)
+        data = read(pool.dataset, todo.file, start, length)
+        sha256.update(data)
+        if start + length == todo.size:
+            multipart.sha256 = sha256.hexdigest()
+        yield Part(multipart, number, start, data)
+
+
+def send(pool: Pool, part: Part) -> Row | None:
+    """Send a part; with the last that arrives, complete the object and return its row."""
+    multipart, path, md5 = part.of, part.of.todo.path, md5_of(part.data)
+    with calling(f"{pool.where(path)}, part {part.number}, can't be written"):
+        found = _copy(pool, part) if pool.copies else _upload(pool, part, md5)
+    if found.strip('"') != md5.hex() and not pool.copies:
+        raise ServiceError(
+            f"part {part.number}: the store holds other bytes than were sent",
+            where=pool.where(path),
+            remedy="Have the store's operators look at it, then run again.",
+        )
+    with multipart.lock:
+        multipart.md5s[part.number], multipart.etags[part.number] = md5, found
+        last = len(multipart.md5s) == len(starts(multipart.todo.size))
+    return _complete(pool, multipart) if last else None
+
+
+def _upload(pool: Pool, part: Part, md5: bytes) -> str:
+    made = pool.client.upload_part(
+        **pool.at(part.of.todo.path),
+        UploadId=part.of.upload,
+        PartNumber=part.number,
+        Body=part.data,
+        ContentMD5=base64.b64encode(md5).decode(),
+    )
+    return made["ETag"]
+
+
+def _copy(pool: Pool, part: Part) -> str:
+    if not isinstance(pool.dataset, Bucket):
+        raise TypeError("only a store can copy")
+    todo = part.of.todo
+    made = pool.client.upload_part_copy(
+        **pool.at(todo.path),
+        UploadId=part.of.upload,
+        PartNumber=part.number,
+        CopySource={"Bucket": pool.dataset.bucket, "Key": pool.dataset.prefix + todo.path},
+        CopySourceIfMatch=f'"{todo.version}"',
+        CopySourceRange=f"bytes={part.start}-{part.start + len(part.data) - 1}",
+    )
+    return made["CopyPartResult"]["ETag"]
+
+
+def _complete(pool: Pool, multipart: Multipart) -> Row:
+    todo = multipart.todo
+    md5s = [multipart.md5s[number] for number in sorted(multipart.md5s)]
+    row = Row(todo.path, todo.size, todo.version, multipart.sha256, joined(md5s, todo.size))
+    if there(pool, todo.path):
+        # Stores may ignore If-None-Match on completion.
+        return accept(pool, row)
+    listed = [{"PartNumber": n, "ETag": multipart.etags[n]} for n in sorted(multipart.etags)]
+    try:
+        with calling(f"{pool.where(todo.path)} can't be completed"):
+            made = pool.client.complete_multipart_upload(
+                **pool.at(todo.path),
+                UploadId=multipart.upload,
+                MultipartUpload={"Parts": listed},  # type: ignore[typeddict-item]
+                IfNoneMatch="*",
+            )
+    except ServiceError as error:
+        if code_of(error) in {"NoSuchUpload", "PreconditionFailed", "412"} and there(
+            pool, todo.path
+        ):
+            return accept(pool, row)
+        raise
+    found = proven(pool, row, made["ETag"].strip('"'))
+    if found is None:
+        demand(pool, todo.path, made["ETag"], row.etag)
+    return found or row
+
+
+def stale(pool: Pool) -> list[tuple[str, str]]:
+    """Return key and id of the multipart uploads under our prefix that were never completed."""
+    pages = pool.client.get_paginator("list_multipart_uploads")
+    with calling(f"the multipart uploads under {pool.where()} can't be listed"):
+        return [
+            (upload["Key"], upload["UploadId"])
+            for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix)
+            for upload in page.get("Uploads", [])
+        ]
+
+
+def abort(pool: Pool, key: str, upload: str) -> None:
+    """Abort a multipart upload, so that nothing of it stays; one that is gone is fine."""
+    try:
+        with calling(f"the multipart upload of {key} can't be aborted"):
+            pool.client.abort_multipart_upload(Bucket=pool.bucket, Key=key, UploadId=upload)
+    except ServiceError as error:
+        if code_of(error) not in {"NoSuchUpload", *s3.NOT_FOUND}:
+            raise

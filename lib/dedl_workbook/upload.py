@@ -1,0 +1,361 @@
+"""Upload: brings data/ into the pool, under `<collection>/<ticket>/`, and proves it from there."""
+
+from __future__ import annotations
+
+import mimetypes
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dedl_workbook import multipart, publication, transfer
+from dedl_workbook.dataset import fingerprint
+from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.job import Job, state_before
+from dedl_workbook.manifest import Manifest, Row, Todo, location, open_manifest
+from dedl_workbook.multipart import Multipart, Part
+from dedl_workbook.parallel import map_shards
+from dedl_workbook.probe import probe
+from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
+from dedl_workbook.survey import Leftovers, pool_of, survey
+from dedl_workbook.transfer import SINGLE, Pool
+
+STEP = "upload"
+THREADS = 8
+AHEAD = 12
+"""Units of work under way at once, each of at most a part's bytes: what bounds memory."""
+SHARD = 50
+SAMPLE = 20
+"""Files that `check` reads back in full."""
+SUMS = "sha256sums.txt"
+MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+( *;[\x20-\x7e]*)?", re.ASCII)
+TYPES = mimetypes.MimeTypes(filenames=())
+for _type, _ending in (
+    ("application/netcdf", ".nc"),
+    ("application/x-hdf5", ".h5"),
+    ("application/wmo-GRIB2", ".grib2"),
+    ("application/geo+json", ".geojson"),
+    ("application/vnd.apache.parquet", ".parquet"),
+):
+    TYPES.add_type(_type, _ending)
+
+
+def plan(job: Job) -> Plan:
+    """Compare the dataset with what lies in the pool. Changes nothing, reads no data file.
+
+    Raises:
+        InputError: a data file that can't become an object.
+        ConflictError: at a key of ours lies an object with other content.
+        ServiceError: the store refuses or doesn't answer.
+    """
+    pool = pool_of(job)
+    with open_manifest(job) as manifest:
+        leftovers = survey(job, pool, manifest)
+        states = manifest.states()
+        _refuse_conflicts(pool, manifest, states)
+        strangers, listing, examples = manifest.strangers()
+    found = {"foreign_objects": strangers, "foreign_listing": listing}
+    files, size = (sum(part) for part in zip(*states.values(), strict=True))
+    goal = {
+        "bucket": job.target.s3.bucket,
+        "prefix": job.prefix,
+        "dataset": job.fingerprint,
+        "files": files,
+        "bytes": size,
+    }
+    return Plan(
+        step=STEP,
+        job=job,
+        goal=goal,
+        before=state_before(job.before.get(STEP), found, goal),
+        actions=tuple(_actions(pool, states, leftovers)),
+        detail={"foreign": examples, "there": states.get("done", (0, 0))[0]},
+    )
+
+
+def _actions(
+    pool: Pool, states: Mapping[str, tuple[int, int]], leftovers: Leftovers
+) -> Iterator[Action]:
+    for state, verb, subject in (
+        ("missing", "upload", f"data files to {pool.where()}"),
+        ("unknown", "compare", f"data files with their objects in {pool.where()}"),
+    ):
+        if state in states:
+            yield Action(verb, subject, *states[state])
+    if leftovers:
+        yield Action("remove", f"what a cut-off upload left in {pool.where()}", len(leftovers))
+
+
+def _refuse_conflicts(
+    pool: Pool, manifest: Manifest, states: Mapping[str, tuple[int, int]]
+) -> None:
+    if "conflict" not in states:
+        return
+    error = transfer.conflict(", ".join(map(pool.where, manifest.examples("conflict"))))
+    more = states["conflict"][0]
+    raise ConflictError(
+        f"{error.what} ({more} such objects)", where=error.where, remedy=error.remedy
+    )
+
+
+def apply(plan: Plan) -> Receipt:
+    """Upload what is missing, and compare what lies there but isn't known to be the same.
+
+    Objects are never overwritten. A run that was cut off, by whatever, is finished by the next.
+
+    Raises:
+        ChangedError: the dataset, or a file while it was read, isn't what was planned.
+        ConflictError: the pool isn't what was planned.
+        ServiceError: the store refuses, fails, or damages what it is given.
+    """
+    job, begun = plan.job, time.monotonic()
+    pool = pool_of(job)
+    with open_manifest(job, write=True) as manifest:
+        leftovers = survey(job, pool, manifest)
+        states = manifest.states()
+        _refuse_other_dataset(plan, states)
+        _refuse_conflicts(pool, manifest, states)
+        _refuse_strangers(plan, pool, manifest)
+        if states.keys() - {"done"}:
+            probe(pool)
+        _remove(pool, leftovers)
+        if "missing" in states:
+            manifest.fill("types", _media_types(job), 2)
+        done = _transfer(job, pool, manifest, states)
+    done |= {"already_there": states.get("done", (0, 0))[0], "removed_leftovers": len(leftovers)}
+    return Receipt(STEP, done, time.monotonic() - begun)
+
+
+def _refuse_other_dataset(plan: Plan, states: Mapping[str, tuple[int, int]]) -> None:
+    files, size = (sum(part) for part in zip(*states.values(), strict=True))
+    now = fingerprint(plan.job.dataset)
+    if (now, files, size) != (plan.goal["dataset"], plan.goal["files"], plan.goal["bytes"]):
+        raise ChangedError(
+            "the dataset was changed since it was planned; nothing was uploaded",
+            where=plan.job.dataset.location,
+            remedy="Validate the dataset again, plan, and have the new plan approved.",
+        )
+
+
+def _refuse_strangers(plan: Plan, pool: Pool, manifest: Manifest) -> None:
+    count, listing, examples = manifest.strangers()
+    if listing != plan.before["foreign_listing"]:
+        raise ConflictError(
+            f"{count} objects that aren't ours lie there, "
+            f"and not the {plan.before['foreign_objects']} that the plan found",
+            where=", ".join(map(pool.where, examples[:3])) or pool.where(),
+            remedy="Find out who wrote them, then plan again.",
+        )
+
+
+def _remove(pool: Pool, leftovers: Leftovers) -> None:
+    for path in leftovers.probes:
+        with transfer.calling(f"the left-over probe {pool.where(path)} can't be deleted"):
+            pool.client.delete_object(**pool.at(path))
+    for key, upload in leftovers.uploads:
+        multipart.abort(pool, key, upload)
+
+
+def _media_types(job: Job) -> Iterator[tuple[str, str]]:
+    start = publication.href(job, "")
+    for _, item in publication.items(job):
+        assets = item.get("assets")
+        for asset in assets.values() if isinstance(assets, dict) else ():
+            if isinstance(asset, dict):
+                href, kind = str(asset.get("href", "")), str(asset.get("type", ""))
+                if href.startswith(start) and MEDIA_TYPE.fullmatch(kind):
+                    yield href[len(start) :], kind
+
+
+def _transfer(
+    job: Job, pool: Pool, manifest: Manifest, states: Mapping[str, tuple[int, int]]
+) -> Counter[str]:
+    total = sum(states.get(state, (0, 0))[1] for state in ("missing", "unknown"))
+    done: Counter[str] = Counter(uploaded=0, bytes=0, compared=0)
+    open_uploads: dict[str, Multipart] = {}
+    moved = 0
+    executor = ThreadPoolExecutor(THREADS, thread_name_prefix="upload")
+    try:
+        work = _units(pool, manifest.todo(), open_uploads)
+        for result in map_shards(partial(_run, pool), work, executor, ahead=AHEAD, stop=pool.stop):
+            manifest.remember(result.rows)
+            for row in result.rows:
+                open_uploads.pop(row.path, None)
+            done.update(result.counts)
+            moved += result.size
+            job.tell(STEP, moved, total, "B")
+    finally:
+        pool.stop.set()
+        executor.shutdown(cancel_futures=True)
+        for begun in open_uploads.values():
+            # What can't be aborted now is found and aborted by the next run.
+            with suppress(ServiceError):
+                multipart.abort(pool, pool.prefix + begun.todo.path, begun.upload)
+    return done
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What became of a unit of work."""
+
+    rows: list[Row]
+    counts: Counter[str]
+    size: int
+
+
+_Unit = list[Todo] | Part
+
+
+def _units(
+    pool: Pool, todos: Iterator[Todo], open_uploads: dict[str, Multipart]
+) -> Iterator[_Unit]:
+    shard: list[Todo] = []
+    for todo in todos:
+        if todo.etag is None and todo.size > SINGLE:
+            begun = open_uploads[todo.path] = multipart.begin(pool, _typed(todo))
+            yield from multipart.parts(pool, begun)
+            continue
+        shard.append(_typed(todo))
+        if len(shard) == SHARD or sum(t.size for t in shard) > SINGLE:
+            yield shard
+            shard = []
+    if shard:
+        yield shard
+
+
+def _typed(todo: Todo) -> Todo:
+    kind = todo.media_type or TYPES.guess_type(f"file:///{todo.path}")[0]
+    return todo._replace(media_type=kind or "application/octet-stream")
+
+
+def _run(pool: Pool, unit: _Unit) -> _Result:
+    if isinstance(unit, Part):
+        row = None if pool.stop.is_set() else multipart.send(pool, unit)
+        rows = [row] if row else []
+        return _Result(rows, Counter(uploaded=len(rows), bytes=len(unit.data)), len(unit.data))
+    rows, counts = [], Counter[str]()
+    for todo in unit:
+        if pool.stop.is_set():
+            break
+        if todo.etag is None:
+            rows.append(transfer.put(pool, todo))
+            counts.update(uploaded=1, bytes=todo.size)
+        else:
+            rows.append(transfer.compare(pool, todo))
+            counts.update(compared=1)
+    return _Result(rows, counts, sum(row.size for row in rows))
+
+
+def check(plan: Plan) -> Outcome:
+    """Read the pool back: every key, size and ETag, and some files in full.
+
+    The expected ETags are those of the bytes that were read from the dataset. Writes the digests
+    of all files, as `sha256sum -c` reads them, to `sha256sums.txt` in the job's folder.
+    """
+    job = plan.job
+    pool = pool_of(job)
+    with open_manifest(job) as manifest:
+        leftovers = survey(job, pool, manifest)
+        states = manifest.states()
+        checks = [
+            _check_dataset(plan),
+            *_check_objects(plan, manifest, states),
+            _check_strangers(plan, manifest, leftovers),
+            _check_content(pool, manifest, states.get("done", (0, 0))[0]),
+        ]
+        _write_sums(job.folder / SUMS, manifest.rows())
+    files, size = states.get("done", (0, 0))
+    summary = f"{files} files, {size} bytes lie in {pool.where()} as they were delivered."
+    return judged(STEP, checks, summary, sha256sums=SUMS, files=files, bytes=size)
+
+
+def _check_dataset(plan: Plan) -> Check:
+    same = fingerprint(plan.job.dataset) == plan.goal["dataset"]
+    return Check("dataset", same, "as planned" if same else "was changed since it was planned")
+
+
+def _check_objects(
+    plan: Plan, manifest: Manifest, states: Mapping[str, tuple[int, int]]
+) -> Iterator[Check]:
+    for name, state, what in (
+        ("every file is there", "missing", "are missing"),
+        ("size and ETag", "conflict", "hold other bytes than were delivered"),
+        ("upload finished", "unknown", "lie there, but nobody compared them; run the upload"),
+    ):
+        count = states.get(state, (0, 0))[0]
+        keys = ", ".join(plan.job.prefix + path for path in manifest.examples(state))
+        yield Check(name, not count, f"{count} objects {what}: {keys}" if count else "none differs")
+    done = states.get("done", (0, 0))
+    whole = done == (plan.goal["files"], plan.goal["bytes"])
+    found = f"{done[0]} of {plan.goal['files']} files, {done[1]} of {plan.goal['bytes']} bytes"
+    yield Check("whole", whole, found)
+
+
+def _check_strangers(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Check:
+    count, listing, examples = manifest.strangers()
+    found = f"{count} objects that aren't of this dataset"
+    if listing != plan.before["foreign_listing"]:
+        found += f", not those that the plan found: {', '.join(examples[:3])}"
+    if leftovers:
+        found += f"; {len(leftovers)} left over from a cut-off upload"
+    passed = listing == plan.before["foreign_listing"] and not leftovers
+    return Check("nothing else is there", passed, found)
+
+
+def _check_content(pool: Pool, manifest: Manifest, files: int) -> Check:
+    ranks = random.SystemRandom().sample(range(files), min(files, SAMPLE - 2))
+    rows = manifest.pick(ranks)
+    wrong = [row.path for row in rows if transfer.digest_of(pool, row.path) != row.sha256]
+    found = f"{len(rows)} files read back in full, {sum(row.size for row in rows)} bytes"
+    if wrong:
+        found += f"; another SHA-256: {', '.join(pool.prefix + path for path in wrong[:3])}"
+    return Check("content", bool(rows) and not wrong, found)
+
+
+def _write_sums(path: Path, rows: Iterable[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            name = row.path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            file.write(f"{'' if name == row.path else chr(92)}{row.sha256}  {name}\n")
+    part.replace(path)
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Size (bytes) and SHA-256 of each published file, by its path in the dataset."""
+
+    manifest: Manifest
+
+    def get(self, path: str) -> tuple[int, str] | None:
+        """Return size and SHA-256 of a file, or None if it wasn't uploaded. Thread-safe."""
+        row = self.manifest.find(path)
+        return (row.size, row.sha256) if row else None
+
+    def __getitem__(self, path: str) -> tuple[int, str]:
+        if (found := self.get(path)) is None:
+            raise KeyError(path)
+        return found
+
+    def __len__(self) -> int:
+        return self.manifest.count()
+
+
+def digests(job: Job) -> Digests:
+    """Return size and SHA-256 of what this job's upload brought into the pool, by path.
+
+    Raises:
+        InputError: nothing was uploaded yet, or the manifest is damaged.
+    """
+    if not location(job).is_file():
+        raise InputError(
+            "nothing was uploaded yet", where=str(location(job)), remedy="Run the upload first."
+        )
+    return Digests(open_manifest(job))

@@ -1,0 +1,705 @@
+"""The upload, on a real S3 server: what arrives is what was delivered, or nothing is."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dedl_workbook import multipart, sandbox, transfer, upload
+from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.job import Job, Tell, silent
+from dedl_workbook.manifest import Todo, location
+from dedl_workbook.s3 import client
+from dedl_workbook.sandbox import Sandbox
+from dedl_workbook.steps import Outcome, Plan, Receipt, Verdict
+from dedl_workbook.survey import pool_of
+from dedl_workbook.target import S3, Target
+from dedl_workbook.ticket import Ticket
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ID = "EO.TEST.DAT.UPLOAD"
+PREFIX = f"{ID}/DEDL-1/"
+LARGE = transfer.SINGLE * 2 + 12345
+SMALL = {
+    "data/2024/a/x.tif": b"x" * 1000,
+    "data/2024/a.txt": b"sorts before a/ in S3, after it in SeaweedFS",
+    "data/2024/b ü+%41.json": b"{}",
+    "data/2024/empty": b"",
+    "data/2024/item_config.json": b"{}",
+}
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with sandbox.up(tmp_path_factory.mktemp("sandbox") / "lake") as up:
+        yield up
+
+
+@dataclass
+class Shore:
+    """A bucket of its own, a dataset, and jobs that publish it."""
+
+    servers: Sandbox
+    folder: Path
+    bucket: str
+    scheme: str
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        told = self.servers.connections
+        start = "DEDL_SANDBOX__S3__"
+        values = {
+            key.removeprefix(start).lower(): value
+            for key, value in told.items()
+            if key.startswith(start)
+        }
+        values["bucket"] = self.bucket
+        if self.scheme == "https":
+            ends = self.servers.endpoints
+            values |= {"endpoint": ends["s3_https"], "ca_bundle": ends["ca"]}
+        return values | changes
+
+    @property
+    def client(self) -> S3Client:
+        settings = self.settings()
+        del settings["bucket"]
+        return client(S3(**settings))
+
+    @property
+    def dataset(self) -> Path:
+        return self.folder / ID
+
+    def deliver(self, files: dict[str, bytes], items: dict[str, Any] | None = None) -> None:
+        names = {"metadata/collection.json": json.dumps({"type": "Collection", "id": ID}).encode()}
+        for name, item in (items or {}).items():
+            names[f"metadata/items/{name}.json"] = json.dumps(item).encode()
+        for name, data in (names | files).items():
+            path = self.dataset / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def job(
+        self, *, dataset: str = "", tell: Tell = silent, work: str = "work", **changes: Any
+    ) -> Job:
+        proposals = changes.pop("proposals", None)
+        target = Target(
+            name="lake",
+            s3=self.settings(**changes),
+            proposals=proposals,
+            catalog={"host": "h", "database": "d", "user": "u", "password": "p"},
+            stac_api={"url": "http://localhost:9"},
+            archive=self.folder / "archive",
+        )
+        ticket = {
+            "ticket": "DEDL-1",
+            "dataset": dataset or str(self.dataset),
+            "collection": ID,
+            "target": "lake",
+        }
+        return Job(Ticket.of(ticket, "test"), target, self.folder / work, self.folder, tell=tell)
+
+    def objects(self) -> dict[str, bytes]:
+        there = self.client
+        pages = there.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return {key: there.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+    def open_uploads(self) -> list[Any]:
+        return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
+
+
+def a_shore(servers: Sandbox, folder: Path, scheme: str) -> Shore:
+    shore = Shore(servers, folder, f"test-{uuid.uuid4().hex[:16]}", scheme)
+    shore.client.create_bucket(Bucket=shore.bucket)
+    return shore
+
+
+@pytest.fixture
+def shore(servers: Sandbox, tmp_path: Path) -> Shore:
+    return a_shore(servers, tmp_path, "http")
+
+
+@pytest.fixture(params=["http", "https"])
+def each_shore(servers: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Shore:
+    return a_shore(servers, tmp_path, request.param)
+
+
+def published(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {PREFIX + path: data for path, data in files.items()}
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    return hashlib.shake_128(seed.to_bytes(4)).digest(size)
+
+
+def run(job: Job) -> tuple[Plan, Receipt, Outcome]:
+    plan = upload.plan(job)
+    receipt = upload.apply(plan)
+    return plan, receipt, upload.check(plan)
+
+
+def failed(outcome: Outcome) -> dict[str, str]:
+    return {check.name: check.found for check in outcome.checks if not check.passed}
+
+
+def test_every_file_arrives_whole_and_labelled(each_shore: Shore):
+    files = {**SMALL, "data/large.bin": noise(LARGE)}
+    asset = {"href": "data/2024/a/x.tif", "type": "image/tiff; application=geotiff"}
+    each_shore.deliver(files, {"I": {"assets": {"x": asset}}})
+    plan, receipt, outcome = run(each_shore.job())
+    assert plan.goal["files"] == len(files)
+    assert plan.goal["bytes"] == sum(map(len, files.values()))
+    assert [action.verb for action in plan.actions] == ["upload"]
+    assert each_shore.objects() == published(files)
+    assert receipt.done["uploaded"] == len(files)
+    assert outcome.verdict is Verdict.PASSED, outcome
+    head = each_shore.client.head_object(Bucket=each_shore.bucket, Key=PREFIX + "data/2024/a/x.tif")
+    assert head["ContentType"] == asset["type"]
+    assert "ContentEncoding" not in head
+    assert head["Metadata"]["sha256"] == hashlib.sha256(b"x" * 1000).hexdigest()
+
+
+def test_the_plan_changes_nothing_and_is_empty_once_all_is_there(shore: Shore):
+    shore.deliver(SMALL)
+    first = upload.plan(shore.job())
+    assert (first.actions[0].count, first.actions[0].size) == (5, sum(map(len, SMALL.values())))
+    assert shore.objects() == {}
+    assert not location(shore.job()).exists()
+    upload.apply(first)
+    again = upload.plan(shore.job())
+    assert again.actions == ()
+    assert again.digest == first.digest
+    receipt = upload.apply(again)
+    assert receipt.done["uploaded"] == receipt.done["compared"] == 0
+    assert upload.check(again).verdict is Verdict.PASSED
+
+
+def test_the_plan_of_a_changed_dataset_is_another_plan(shore: Shore):
+    shore.deliver(SMALL)
+    first = upload.plan(shore.job())
+    (shore.dataset / "data/2024/more").write_bytes(b"more")
+    assert upload.plan(shore.job()).digest != first.digest
+    with pytest.raises(ChangedError, match="changed since it was planned"):
+        upload.apply(first)
+    assert shore.objects() == {}
+
+
+def test_sha256sum_agrees_with_the_list_of_digests(shore: Shore):
+    files = {**SMALL, "data/large.bin": noise(LARGE), "data/two\nlines": b"odd"}
+    shore.deliver(files)
+    run(shore.job())
+    sums = shore.job().folder / upload.SUMS
+    done = subprocess.run(
+        ["sha256sum", "--strict", "-c", sums], cwd=shore.dataset, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(": OK") == len(files)
+    digests = upload.digests(shore.job())
+    assert len(digests) == len(files)
+    for path, data in files.items():
+        assert digests[path] == (len(data), hashlib.sha256(data).hexdigest())
+    assert digests.get("data/none") is None
+
+
+def test_digests_before_an_upload_say_what_to_do(shore: Shore):
+    shore.deliver(SMALL)
+    with pytest.raises(InputError, match="nothing was uploaded yet"):
+        upload.digests(shore.job())
+
+
+def test_progress_ends_with_all_bytes(shore: Shore):
+    shore.deliver({**SMALL, "data/large.bin": noise(LARGE)})
+    told: list[tuple[str, int, int, str]] = []
+    plan, _, _ = run(shore.job(tell=lambda *news: told.append(news)))
+    assert told[-1] == ("upload", plan.goal["bytes"], plan.goal["bytes"], "B")
+    assert [done for _, done, _, _ in told] == sorted(done for _, done, _, _ in told)
+
+
+def test_an_object_with_other_content_is_a_conflict_and_stays(shore: Shore):
+    shore.deliver(SMALL)
+    shore.put(PREFIX + "data/2024/a.txt", b"of another size")
+    with pytest.raises(ConflictError, match=r"data/2024/a\.txt.*(?s:.)*Withdraw"):
+        upload.plan(shore.job())
+    same_size = b"?" * len(SMALL["data/2024/a.txt"])
+    shore.put(PREFIX + "data/2024/a.txt", same_size)
+    plan = upload.plan(shore.job())
+    assert {action.verb: action.count for action in plan.actions} == {"upload": 4, "compare": 1}
+    with pytest.raises(ConflictError, match=r"data/2024/a\.txt"):
+        upload.apply(plan)
+    assert shore.objects()[PREFIX + "data/2024/a.txt"] == same_size
+
+
+def test_an_object_that_appears_meanwhile_is_a_conflict_and_stays(shore: Shore):
+    shore.deliver({"data/a": b"ours", "data/large.bin": noise(LARGE)})
+    job = shore.job()
+    pool = transfer.Pool(shore.client, shore.bucket, PREFIX, job.dataset, copies=False)
+    shore.put(PREFIX + "data/a", b"their")
+    shore.put(PREFIX + "data/large.bin", b"their")
+    listed = {file.path: file for file in job.dataset.files("data/")}
+    small, large = (
+        Todo(path, listed[path].size, listed[path].version, None, None)
+        for path in ("data/a", "data/large.bin")
+    )
+    with pytest.raises(ConflictError, match="data/a"):
+        transfer.put(pool, small)
+    with pytest.raises(ConflictError, match="data/large"):
+        send_parts(pool, large)
+    assert set(shore.objects().values()) == {b"their"}
+
+
+def send_parts(pool: transfer.Pool, todo: Todo) -> None:
+    begun = multipart.begin(pool, todo)
+    for part in multipart.parts(pool, begun):
+        multipart.send(pool, part)
+
+
+def test_foreign_objects_are_part_of_the_plan_and_left_alone(shore: Shore):
+    shore.deliver(SMALL)
+    without = upload.plan(shore.job())
+    shore.put(PREFIX + "somebody.txt", b"theirs")
+    with pytest.raises(ConflictError, match=r"somebody\.txt"):
+        upload.apply(without)
+    assert shore.objects() == {PREFIX + "somebody.txt": b"theirs"}
+    plan = upload.plan(shore.job())
+    assert plan.before["foreign_objects"] == 1
+    assert plan.digest != without.digest
+    upload.apply(plan)
+    assert upload.check(plan).verdict is Verdict.PASSED
+    assert shore.objects() == {**published(SMALL), PREFIX + "somebody.txt": b"theirs"}
+
+
+def test_neighbours_of_the_prefix_are_not_looked_at(shore: Shore):
+    shore.deliver(SMALL)
+    shore.put(f"{ID}/DEDL-10/data/a", b"theirs")
+    plan, _, outcome = run(shore.job())
+    assert plan.before["foreign_objects"] == 0
+    assert outcome.verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "check"),
+    [
+        ("data/2024/a/x.tif", lambda data: data[:-1], "size and ETag"),
+        ("data/2024/a/x.tif", lambda data: b"y" + data[1:], "size and ETag"),
+        ("data/large.bin", lambda data: data[:-1] + b"?", "size and ETag"),
+        ("data/2024/a/x.tif", lambda _: b"", "size and ETag"),
+        ("data/2024/a/x.tif", None, "every file is there"),
+        ("data/more", lambda _: b"more", "nothing else is there"),
+    ],
+)
+def test_check_finds_a_damaged_missing_or_added_object_by_its_key(
+    shore: Shore, name: str, damage: Callable[[bytes], bytes] | None, check: str
+):
+    files = {**SMALL, "data/large.bin": noise(LARGE)}
+    shore.deliver(files)
+    plan, _, _ = run(shore.job())
+    if damage is None:
+        shore.client.delete_object(Bucket=shore.bucket, Key=PREFIX + name)
+    else:
+        shore.put(PREFIX + name, damage(files.get(name, b"")))
+    outcome = upload.check(plan)
+    assert outcome.verdict is Verdict.FAILED
+    assert name in failed(outcome)[check]
+    assert name in outcome.summary
+
+
+def test_check_reads_content_and_does_not_trust_etags(
+    shore: Shore, monkeypatch: pytest.MonkeyPatch
+):
+    shore.deliver({"data/a": b"12345"})
+    plan, _, _ = run(shore.job())
+    key = PREFIX + "data/a"
+    shore.put(key, b"54321")
+    etag = shore.client.head_object(Bucket=shore.bucket, Key=key)["ETag"].strip('"')
+    forge(shore.job(), "data/a", etag)
+    assert "data/a" in failed(upload.check(plan))["content"]
+
+
+def forge(job: Job, path: str, etag: str) -> None:
+    import sqlite3
+
+    with sqlite3.connect(location(job)) as manifest:
+        manifest.execute("update files set etag = ? where path = ?", (etag, path))
+    manifest.close()
+
+
+def test_check_without_an_upload_fails(shore: Shore):
+    shore.deliver(SMALL)
+    outcome = upload.check(upload.plan(shore.job()))
+    assert {"every file is there", "whole", "content"} <= failed(outcome).keys()
+
+
+def test_check_fails_when_the_dataset_was_changed_since(shore: Shore):
+    shore.deliver(SMALL)
+    plan, _, _ = run(shore.job())
+    (shore.dataset / "data/2024/empty").write_bytes(b"no more")
+    outcome = upload.check(plan)
+    assert "dataset" in failed(outcome)
+
+
+def test_a_lost_manifest_is_made_again_by_comparing_bytes(shore: Shore):
+    shore.deliver({**SMALL, "data/large.bin": noise(LARGE)})
+    run(shore.job())
+    location(shore.job()).unlink()
+    plan = upload.plan(shore.job())
+    assert [(action.verb, action.count) for action in plan.actions] == [("compare", 6)]
+    assert "upload finished" in failed(upload.check(plan))
+    receipt = upload.apply(plan)
+    assert (receipt.done["compared"], receipt.done["uploaded"]) == (6, 0)
+    assert upload.check(plan).verdict is Verdict.PASSED
+    assert upload.plan(shore.job()).actions == ()
+
+
+def test_a_touched_file_is_compared_and_kept(shore: Shore):
+    shore.deliver(SMALL)
+    run(shore.job())
+    os.utime(shore.dataset / "data/2024/a.txt", ns=(1, 1))
+    plan, receipt, outcome = run(shore.job())
+    assert [(action.verb, action.count) for action in plan.actions] == [("compare", 1)]
+    assert receipt.done["compared"] == 1
+    assert outcome.verdict is Verdict.PASSED
+
+
+def test_an_object_in_parts_of_another_size_is_read_to_be_compared(shore: Shore):
+    data = noise(LARGE)
+    shore.deliver({"data/large.bin": data})
+    shore.client.upload_file(
+        str(shore.dataset / "data/large.bin"), shore.bucket, PREFIX + "data/large.bin"
+    )
+    _, receipt, outcome = run(shore.job())
+    assert receipt.done["compared"] == 1
+    assert outcome.verdict is Verdict.PASSED
+
+
+def test_a_damaged_manifest_is_named_with_the_remedy(shore: Shore):
+    shore.deliver(SMALL)
+    run(shore.job())
+    location(shore.job()).write_bytes(b"no database" * 1000)
+    with pytest.raises(InputError, match=r"upload\.sqlite(?s:.)*Delete it"):
+        upload.plan(shore.job())
+
+
+def change(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    os.utime(path, ns=(7, 7))
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 3)
+
+
+@pytest.mark.parametrize("spoil", [change, truncate, Path.unlink])
+@pytest.mark.parametrize("size", [1000, LARGE])
+def test_a_file_that_changes_while_it_is_read_is_refused_and_nothing_of_it_stays(
+    shore: Shore, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], size: int
+):
+    shore.deliver({"data/x": noise(size)})
+    plan = upload.plan(shore.job())
+    path, kind = shore.dataset / "data/x", type(plan.job.dataset)
+    real, done = kind.read, []
+
+    def read(self: Any, name: str, start: int = 0, length: int | None = None) -> bytes:
+        data = real(self, name, start, length)
+        if name == "data/x" and not done and start + (length or 0) >= min(size, LARGE // 2):
+            done.append(spoil(path))
+        return data
+
+    monkeypatch.setattr(kind, "read", read)
+    with pytest.raises(ChangedError, match=r"data/x.*since it was validated"):
+        upload.apply(plan)
+    assert done
+    assert shore.objects() == {}
+    assert shore.open_uploads() == []
+
+
+def test_links_and_unusable_names_are_refused_before_anything_is_written(shore: Shore):
+    shore.deliver(SMALL)
+    (shore.dataset / "data/link").symlink_to("2024/a.txt")
+    with pytest.raises(InputError, match="data/link: is no regular file"):
+        upload.plan(shore.job())
+    (shore.dataset / "data/link").unlink()
+    Path(os.fsdecode(os.fsencode(shore.dataset) + b"/data/\xff")).write_bytes(b"x")
+    with pytest.raises(InputError, match="isn't UTF-8"):
+        upload.plan(shore.job())
+
+
+def test_a_dataset_without_data_is_refused(shore: Shore):
+    shore.deliver({})
+    with pytest.raises(InputError, match="holds no files"):
+        upload.plan(shore.job())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"access_key": "nobody"}, "access key"),
+        ({"secret_key": "wrong"}, "secret key"),
+        ({"bucket": "no-such-bucket-here"}, "no such bucket"),
+        ({"endpoint": "http://127.0.0.1:9"}, "Run the same again"),
+    ],
+)
+def test_what_stops_an_upload_is_said_with_its_remedy(
+    shore: Shore, changes: dict[str, str], says: str
+):
+    shore.deliver(SMALL)
+    with pytest.raises(ServiceError) as caught:
+        upload.plan(shore.job(**changes))
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_an_untrusted_certificate_is_said_with_its_remedy(servers: Sandbox, tmp_path: Path):
+    shore = a_shore(servers, tmp_path, "https")
+    shore.deliver(SMALL)
+    with pytest.raises(ServiceError, match="ca_bundle"):
+        upload.plan(shore.job(ca_bundle=None))
+
+
+@pytest.fixture
+def damaging() -> Iterator[tuple[str, type[_Damaging]]]:
+    class Handler(_Damaging):
+        stored: dict[str, tuple[bytes, dict[str, str]]] = {}
+        how = ""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", Handler
+    server.shutdown()
+    server.server_close()
+
+
+class _Damaging(http.server.BaseHTTPRequestHandler):
+    """As much of an S3 server as the probe needs, with the faults that real ones had."""
+
+    protocol_version = "HTTP/1.1"
+    stored: dict[str, tuple[bytes, dict[str, str]]]
+    how: str
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PUT(self) -> None:
+        if "100-continue" in self.headers.get("Expect", ""):
+            self.send_response_only(100)
+            self.end_headers()
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        kept = {key: value for key, value in self.headers.items() if "x-amz-meta" in key.lower()}
+        kept["Content_Type"] = self.headers["Content-Type"]
+        etag = hashlib.md5(data).hexdigest()
+        if self.how == "trailer":
+            data += b"\r\nx-amz-checksum-crc32:AAAAAA==\r\n"
+        elif self.how == "flip":
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        elif self.how == "encoding":
+            kept["Content_Encoding"] = "aws-chunked"
+        elif self.how == "type":
+            kept["Content_Type"] = "application/octet-stream"
+        elif self.how == "metadata":
+            kept = {"Content_Type": kept["Content_Type"]}
+        elif self.how == "etag":
+            etag = "0" * 32
+        self.stored[self.path] = data, kept
+        self._answer(200, ETag=f'"{etag}"')
+
+    def do_GET(self) -> None:
+        if self.path in self.stored:
+            data, headers = self.stored[self.path]
+            self._answer(200, data, **headers)
+        else:
+            kind = "ListBucketResult" if "list-type" in self.path else "ListMultipartUploadsResult"
+            self._answer(200, f"<{kind}><IsTruncated>false</IsTruncated></{kind}>".encode())
+
+    def do_DELETE(self) -> None:
+        self.stored.pop(self.path, None)
+        self._answer(204)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("trailer", "bytes were read back"),
+        ("flip", "bytes were read back"),
+        ("encoding", "aws-chunked"),
+        ("type", "media type"),
+        ("metadata", "metadata"),
+        ("etag", "ETag"),
+    ],
+)
+def test_a_store_that_damages_or_mislabels_objects_gets_none(
+    shore: Shore, damaging: tuple[str, type[_Damaging]], how: str, says: str
+):
+    shore.deliver(SMALL)
+    endpoint, handler = damaging
+    handler.how = how
+    plan = upload.plan(shore.job(endpoint=endpoint))
+    with pytest.raises(ServiceError, match=says):
+        upload.apply(plan)
+    assert handler.stored == {}
+
+
+def test_the_probe_accepts_a_store_that_keeps_what_it_is_given(
+    shore: Shore, damaging: tuple[str, type[_Damaging]]
+):
+    shore.deliver({"data/a": b"1"})
+    endpoint, handler = damaging
+    upload.apply(upload.plan(shore.job(endpoint=endpoint)))
+    assert [data for data, _ in handler.stored.values()] == [b"1"]
+
+
+def test_a_server_that_is_killed_midway_fails_the_upload_and_the_next_run_finishes_it(
+    servers: Sandbox, shore: Shore
+):
+    files = {f"data/{n:04}": noise(500, n) for n in range(400)} | {"data/large": noise(LARGE)}
+    shore.deliver(files)
+    killed: list[int] = []
+
+    def kill(what: str, done: int, total: int, unit: str) -> None:
+        if not killed:
+            killed.append(done)
+            servers.kill("s3")
+
+    plan = upload.plan(shore.job(tell=kill))
+    try:
+        with pytest.raises(ServiceError, match="Run the same again"):
+            upload.apply(plan)
+    finally:
+        servers.restart("s3")
+    assert killed
+    again, _, outcome = run(shore.job())
+    assert again.digest == plan.digest
+    assert outcome.verdict is Verdict.PASSED, outcome
+    assert shore.objects() == published(files)
+    assert shore.open_uploads() == []
+
+
+PROGRAM = """
+import pickle, sys
+from dedl_workbook import upload
+target, ticket, folder, root, bytes_ = pickle.load(sys.stdin.buffer)
+from dedl_workbook.job import Job
+def tell(what, done, total, unit):
+    if done >= bytes_:
+        print("there", flush=True)
+        sys.stdin.buffer.read()
+upload.apply(upload.plan(Job(ticket, target, folder, root, tell=tell)))
+"""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_upload_is_finished_by_the_next_run(
+    shore: Shore, share: float, how: signal.Signals
+):
+    files = {f"data/{n:04}": noise(30_000, n) for n in range(300)} | {"data/large": noise(LARGE)}
+    shore.deliver(files)
+    job = shore.job()
+    first = upload.plan(job)
+    given = (job.target, job.ticket, job.folder, job.root, share * first.goal["bytes"])
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(pickle.dumps(given))
+        process.stdin.flush()
+        assert process.stdout.readline() == b"there\n"
+        process.send_signal(how)
+        process.stdin.close() if how is signal.SIGKILL else None
+        process.wait()
+    assert process.returncode != 0
+    there = shore.objects()
+    assert there.items() <= published(files).items()
+    if how is signal.SIGINT:
+        assert shore.open_uploads() == []
+    plan = upload.plan(replace(job))
+    assert plan.digest == first.digest
+    receipt = upload.apply(plan)
+    assert receipt.done["uploaded"] <= len(files) - len(there)
+    assert upload.check(plan).verdict is Verdict.PASSED
+    assert shore.objects() == published(files)
+    assert shore.open_uploads() == []
+
+
+def test_leftovers_of_a_cut_off_upload_are_removed(shore: Shore):
+    shore.deliver(SMALL)
+    run(shore.job())
+    shore.client.create_multipart_upload(Bucket=shore.bucket, Key=PREFIX + "data/2024/gone")
+    shore.put(PREFIX + ".probe-1", b"left over")
+    plan = upload.plan(shore.job())
+    assert [(action.verb, action.count) for action in plan.actions] == [("remove", 2)]
+    assert plan.before["foreign_objects"] == 0
+    assert "nothing else is there" in failed(upload.check(plan))
+    upload.apply(plan)
+    assert shore.open_uploads() == []
+    assert upload.check(plan).verdict is Verdict.PASSED
+
+
+@pytest.fixture
+def proposal(shore: Shore) -> str:
+    name = f"proposal-{uuid.uuid4().hex[:16]}"
+    shore.client.create_bucket(Bucket=name)
+    return name
+
+
+def offer(shore: Shore, bucket: str, files: dict[str, bytes]) -> str:
+    shore.deliver(files)
+    for path in sorted(shore.dataset.rglob("*")):
+        if path.is_file():
+            key = f"{ID}/{path.relative_to(shore.dataset)}"
+            shore.client.upload_file(str(path), bucket, key)
+    return f"s3://{bucket}/{ID}"
+
+
+@pytest.mark.parametrize("endpoint", ["same", "another"])
+def test_a_dataset_in_a_bucket_is_published_whole(shore: Shore, proposal: str, endpoint: str):
+    files = {**SMALL, "data/large.bin": noise(LARGE)}
+    where = offer(shore, proposal, files)
+    other = replace(shore, scheme="https").settings()
+    del other["bucket"]
+    job = shore.job(dataset=where, proposals=other if endpoint == "another" else None)
+    _, _, outcome = run(job)
+    assert outcome.verdict is Verdict.PASSED, outcome
+    assert shore.objects() == published(files)
+    digests = upload.digests(job)
+    assert digests["data/large.bin"] == (LARGE, hashlib.sha256(noise(LARGE)).hexdigest())
+    assert upload.plan(job).actions == ()
+
+
+@pytest.mark.parametrize("size", [1000, LARGE])
+def test_an_object_that_changed_since_it_was_listed_is_refused(
+    shore: Shore, proposal: str, size: int
+):
+    where = offer(shore, proposal, {"data/x": noise(size)})
+    job = shore.job(dataset=where)
+    file = job.dataset.stat("data/x")
+    assert file is not None
+    shore.client.put_object(Bucket=proposal, Key=f"{ID}/data/x", Body=noise(size, 1))
+    pool = pool_of(job)
+    todo = Todo("data/x", size, file.version, None, None)
+    with pytest.raises(ChangedError, match="data/x"):
+        transfer.put(pool, todo) if size < LARGE else send_parts(pool, todo)
+    assert shore.objects() == {}
