@@ -25,6 +25,7 @@ Span = tuple[str, str, str, str]
 _PARTITION_PATIENCE = 60.0
 # Whoever waits for a table's strongest lock makes every later reader wait too.
 _SHORT_LOCK = "100ms"
+_LOCKED = ("55P03", "40P01")
 
 
 def make_collection(connection: Connection, document: dict[str, Any]) -> bool:
@@ -53,26 +54,32 @@ def _make_partition(connection: Connection, collection: str, span: Span) -> str:
 
     notices: list[str] = []
     deadline = time.monotonic() + _PARTITION_PATIENCE
-    handler = lambda notice: notices.append(notice.message_primary or "")  # noqa: E731
-    connection.add_notice_handler(handler)
+
+    def listen(notice: psycopg.errors.Diagnostic) -> None:
+        notices.append(notice.message_primary or "")
+
+    connection.add_notice_handler(listen)
     try:
-        while True:
-            with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        while time.monotonic() < deadline:
+            try:
                 if name := _try_partition(connection, collection, span):
                     return name
-                # PgSTAC swallows what went wrong and only tells of it.
-                if state := _swallowed(notices):
-                    remedy = REMEDIES.get(state[0], "Ask the database's operators.")
-                    raise ServiceError(f"can't make a partition: {state[1]}", remedy=remedy)
-            if time.monotonic() > deadline:
-                raise ServiceError(
-                    f"no partition of {collection} could be made: the catalogue is always locked",
-                    remedy="Run again when fewer are reading, or ask the database's operators.",
-                )
+            except psycopg.Error as error:
+                if not (_swallowed(notices) or error.sqlstate in _LOCKED):
+                    raise
+            # PgSTAC swallows what went wrong, and only tells of it.
+            state, told = _swallowed(notices) or ("55P03", "")
+            if state not in _LOCKED:
+                remedy = REMEDIES.get(state, "Ask the database's operators.")
+                raise ServiceError(f"can't make a partition: {told}", remedy=remedy)
             notices.clear()
             time.sleep(0.3)
     finally:
-        connection.remove_notice_handler(handler)
+        connection.remove_notice_handler(listen)
+    raise ServiceError(
+        f"no partition of {collection} could be made: the catalogue is always locked",
+        remedy="Run again when fewer are reading, or ask the database's operators.",
+    )
 
 
 def _try_partition(connection: Connection, collection: str, span: Span) -> str | None:
@@ -88,12 +95,10 @@ def _try_partition(connection: Connection, collection: str, span: Span) -> str |
 
 
 def _swallowed(notices: list[str]) -> tuple[str, str] | None:
+    """Return SQLSTATE and message of an error that PgSTAC only told of."""
     text = "\n".join(notices)
-    state = re.search(r"Error State:(\w+)", text)
-    name = re.search(r"Error Name:(.*)", text)
-    if state is None or state[1] in ("55P03", "40P01"):
-        return None
-    return state[1], name[1] if name else state[1]
+    state, name = re.search(r"Error State:(\w+)", text), re.search(r"Error Name:(.*)", text)
+    return (state[1], name[1] if name else state[1]) if state else None
 
 
 def update(connection: Connection, document: dict[str, Any]) -> None:
@@ -176,7 +181,7 @@ def _load_chunk(loader: Any, name: str, span: Span, chunk: list[Row]) -> None:
     try:
         once(loader, partition, rows, Methods.insert)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        place = re.search(r"line (\d+)", error.diag.context or "")
+        place = re.search(r"COPY \S+, line (\d+)", error.diag.context or "")
         if place is None or int(place[1]) > len(chunk):
             raise
         path = chunk[int(place[1]) - 1].path
@@ -244,8 +249,8 @@ def remove_empty(connection: Connection, collection: str) -> None:
     """Remove a collection that we made and that has no items."""
     with connection.transaction():
         connection.execute("select set_config('lock_timeout', %s, true)", [_SHORT_LOCK])
-        connection.execute(
-            "select delete_collection(id) from collections c where id = %s"
-            " and not exists (select from items i where i.collection = c.id)",
-            [collection],
-        )
+        items = connection.execute(
+            "select from items where collection = %s limit 1", [collection]
+        ).fetchall()
+        if not items:
+            connection.execute("select delete_collection(%s)", [collection])

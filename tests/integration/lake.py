@@ -7,8 +7,9 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,22 +95,27 @@ def write_dataset(
     return folder
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lake:
     """A sandbox with a database of its own, the STAC API on it, and a folder to work in."""
 
     sandbox: Sandbox
     database: str
-    api: str
     folder: Path
+    running: ExitStack
+
+    @cached_property
+    def api(self) -> str:
+        """The URL of the STAC API on this database."""
+        return self.running.enter_context(self.sandbox.stac_api(self.database))
 
     @property
     def admin_dsn(self) -> str:
         """How the superuser connects to this database."""
         return make_conninfo(self.sandbox.admin_dsn, dbname=self.database)
 
-    def target(self, **catalog: Any) -> Target:
-        """Return the target; arguments replace settings of its catalog."""
+    def target(self, *, api: bool = True, **catalog: Any) -> Target:
+        """Return the target; further arguments replace settings of its catalog."""
         told = self.sandbox.connections
         part = {
             kind: {
@@ -125,13 +131,19 @@ class Lake:
             name="sandbox",
             s3=Pool(**part["s3"]),
             catalog=Catalog(**part["catalog"]),
-            stac_api=StacApi(url=self.api),
+            stac_api=StacApi(url=self.api if api else "http://127.0.0.1:9/not-asked-for"),
             archive=self.folder / "archive",
             allow_any_approval=True,
         )
 
     def job(
-        self, dataset: Path, *, ticket: str = "LAKE-1", mode: str = "new", **catalog: Any
+        self,
+        dataset: Path,
+        *,
+        ticket: str = "LAKE-1",
+        mode: str = "new",
+        api: bool = False,
+        **catalog: Any,
     ) -> Job:
         """Return the job of a ticket for this dataset."""
         asked = Ticket.of(
@@ -144,7 +156,7 @@ class Lake:
             },
             "a test",
         )
-        return Job(asked, self.target(**catalog), self.folder / ticket, self.folder)
+        return Job(asked, self.target(api=api, **catalog), self.folder / ticket, self.folder)
 
     def execute(self, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser; return its rows."""
@@ -158,19 +170,19 @@ class Lake:
         rows = self.execute("select id from items where collection = %s order by id", COLLECTION)
         return [row[0] for row in rows]
 
+    @staticmethod
+    def resumed(job: Job, plan: steps.Plan) -> Job:
+        """Return the job as a later run has it: knowing what the approved plan had found."""
+        return replace(job, before={**job.before, plan.step: plan.before})
+
 
 @contextmanager
-def lake(sandbox: Sandbox, folder: Path) -> Iterator[Lake]:
-    """Make a database of its own with a STAC API on it, for one test."""
+def own_lake(servers: Sandbox, folder: Path) -> Iterator[Lake]:
+    """Make a database of its own for one test; the STAC API on it starts when it is asked for."""
     database = f"test_{uuid.uuid4().hex[:12]}"
-    sandbox.create_database(database)
+    servers.create_database(database)
     try:
-        with sandbox.stac_api(database) as api:
-            yield Lake(sandbox, database, api, folder)
+        with ExitStack() as running:
+            yield Lake(servers, database, folder, running)
     finally:
-        sandbox.drop_database(database)
-
-
-def resumed(job: Job, plan: steps.Plan) -> Job:
-    """Return the job as a later run has it: knowing what the approved plan had found."""
-    return replace(job, before={**job.before, plan.step: plan.before})
+        servers.drop_database(database)
