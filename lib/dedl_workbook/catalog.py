@@ -297,7 +297,7 @@ def _item_checks(side: str, sides: Comparison) -> list[Check]:
 
 
 def _served(job: Job, sides: Comparison, document: dict[str, Any]) -> list[Check]:
-    """Compare what the STAC API serves; see `_shown` for what it may serve otherwise."""
+    """Compare what the STAC API serves; see `stac_api.shown` for what it may serve otherwise."""
     root, id_ = job.target.stac_api.url, job.ticket.collection
     matched: list[int | None] = []
 
@@ -305,10 +305,10 @@ def _served(job: Job, sides: Comparison, document: dict[str, Any]) -> list[Check
         for features, number in stac_api.pages(client, root, id_):
             matched.append(number)
             for item in features:
-                raw = comparison.form(_shown(item))
+                raw = comparison.form(stac_api.shown(item))
                 yield str(item.get("id")), comparison.span(item)[0], raw
 
-    unlinked = ((path, _shown(item)) for path, item in publication.items(job))
+    unlinked = ((path, stac_api.shown(item)) for path, item in publication.items(job))
     with comparison.comparing(job.folder) as outside, stac_api.reading(root) as client:
         for _ in outside.publish(unlinked):
             pass
@@ -324,19 +324,5 @@ def _served(job: Job, sides: Comparison, document: dict[str, Any]) -> list[Check
     return checks
 
 
-def _shown(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document less what the STAC API leaves out or makes itself: nulls, and links."""
-    shown: dict[str, Any] = _without_nulls(document)
-    return {key: value for key, value in shown.items() if key != "links"}
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
-    return value
-
-
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return comparison.form(_shown(one)) == comparison.form(_shown(other))
+    return comparison.form(stac_api.shown(one)) == comparison.form(stac_api.shown(other))

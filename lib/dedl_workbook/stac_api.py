@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 PAGE = 500
 """Items a page."""
-_PAGES_TOO_MANY = 10_000_000
 _REMEDY = "Check that the STAC API of the target is up and at this address, then run again."
 
 
@@ -41,8 +40,8 @@ def reading(url: str) -> Iterator[httpx.Client]:
         raise ServiceError(f"no answer: {reason}", where=url, remedy=_REMEDY) from error
 
 
-def _json(client: httpx.Client, url: str, **arguments: Any) -> dict[str, Any]:
-    answer = client.request("POST" if "json" in arguments else "GET", url, **arguments)
+def _json(client: httpx.Client, url: str) -> dict[str, Any]:
+    answer = client.get(url)
     answer.raise_for_status()
     try:
         body = answer.json()
@@ -85,6 +84,15 @@ def pages(
         url = urljoin(url, links[0]["href"]) if links else None
 
 
-def search(client: httpx.Client, root: str, **query: Any) -> list[dict[str, Any]]:
-    """Return the items on the first page of a search."""
-    return list(_json(client, f"{root.rstrip('/')}/search", json=query).get("features") or [])
+def shown(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document less what the STAC API leaves out or makes itself: nulls, and links."""
+    whole: dict[str, Any] = _without_nulls(document)
+    return {key: value for key, value in whole.items() if key != "links"}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dedl_workbook import comparison, publication, s3, upload
+from dedl_workbook import comparison, publication, s3, stac_api, upload
 from dedl_workbook.comparison import Comparison
 from dedl_workbook.errors import ServiceError
 from dedl_workbook.job import Job
@@ -78,7 +78,8 @@ def check(job: Job) -> Outcome:
     digests = upload.digests(job)
     with comparison.comparing(job.folder) as sides, _client(job) as client:
         checks = _collection_checks(job, client)
-        for done in sides.publish(publication.items(job)):
+        wanted = ((path, stac_api.shown(item)) for path, item in publication.items(job))
+        for done in sides.publish(wanted):
             job.tell("reading items", done, 0, "items")
         every = len(digests) <= ALL
         seen = Seen()
@@ -142,20 +143,22 @@ def _paging_checks(
         job.tell("paging through the items", done, 0, "items")
     counts, dataset = sides.counts(), sides.side("published")[0]
     found = f"{seen.total} found, {dataset} in the dataset"
-    wrong = {
-        kind: f"{found}; {counts[kind]} {what}: {', '.join(sides.examples(kind, 3))}"
-        for kind, what in (
-            ("added", "are missing"), ("twice", "come twice"), ("vanished", "don't belong"),
-        )
-        if counts[kind]
-    }  # fmt: skip
+    checks = []
+    for name, kinds, what in (
+        ("every item", ("added",), "are missing"),
+        ("none twice", ("twice",), "come twice"),
+        ("none besides", ("vanished",), "don't belong"),
+        ("as published", ("changed", "moved"), "differ"),
+    ):
+        wrong = [
+            f"{counts[kind]} {what}: {', '.join(sides.examples(kind, 3))}"
+            for kind in kinds
+            if counts[kind]
+        ]
+        checks.append(Check(f"paging: {name}", not wrong, "; ".join([found, *wrong])))
     told = ", ".join(map(str, sorted(numbers))) or "not told"
-    return [
-        Check("paging: every item", "added" not in wrong, wrong.get("added", found)),
-        Check("paging: none twice", "twice" not in wrong, wrong.get("twice", found)),
-        Check("paging: none besides", "vanished" not in wrong, wrong.get("vanished", found)),
-        Check("paging: numberMatched", not numbers - {dataset}, told),
-    ]
+    checks.append(Check("paging: numberMatched", not numbers - {dataset}, told))
+    return checks
 
 
 def _paged(
@@ -166,7 +169,7 @@ def _paged(
             numbers.add(int(page["numberMatched"]))
         for item in page["features"]:
             _note(seen, item, every=every)
-            yield str(item["id"]), "", b""
+            yield str(item["id"]), "", comparison.form(stac_api.shown(item))
 
 
 def _note(seen: Seen, item: dict[str, Any], *, every: bool) -> None:
