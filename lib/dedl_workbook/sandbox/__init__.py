@@ -2,5 +2,16 @@
 
 from dedl_workbook.sandbox.client import Sandbox, ServiceStatus, Status, down, status, up
 from dedl_workbook.sandbox.environments import ensure_environments
+from dedl_workbook.sandbox.oidc import grant, revoke
 
-__all__ = ["Sandbox", "ServiceStatus", "Status", "down", "ensure_environments", "status", "up"]
+__all__ = [
+    "Sandbox",
+    "ServiceStatus",
+    "Status",
+    "down",
+    "ensure_environments",
+    "grant",
+    "revoke",
+    "status",
+    "up",
+]

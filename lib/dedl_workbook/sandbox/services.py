@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedl_workbook.errors import ServiceError
-from dedl_workbook.sandbox import environments, postgres, processes
+from dedl_workbook.sandbox import environments, oidc, postgres, processes
 from dedl_workbook.sandbox.state import Lake
 
 BUCKET = "fresh-data-pool"
@@ -333,6 +333,17 @@ SERVICES = (
         prepare=_prepare_s3,
         tidy=_remove_sockets,
         connections=_s3_connections,
+    ),
+    Service(
+        name="iam",
+        title="The OpenID Connect server",
+        ports=("iam",),
+        argv=oidc.argv,
+        environment=oidc.environment,
+        folder=oidc.folder,
+        probe=oidc.probe,
+        url=oidc.url,
+        connections=oidc.connections,
     ),
     stac_api(),
 )

@@ -29,6 +29,10 @@ _SECRETS = (
     "reader_password",
     "s3_access_key",
     "s3_secret_key",
+    "iam_user_password",
+    "iam_outsider_password",
+    "iam_service_secret",
+    "iam_team_secret",
 )
 
 
