@@ -124,7 +124,10 @@ def lake(
     data_lake.create_database(made.database)
     with data_lake.stac_api(made.database) as url:
         settings = {
-            key.replace("SANDBOX", "LAKE"): value for key, value in data_lake.connections.items()
+            key.replace("SANDBOX", "LAKE"): value
+            for key, value in data_lake.connections.items()
+            # HDA of the sandbox serves the sandbox's own database.
+            if "__HDA__" not in key
         }
         settings |= {
             "DEDL_LAKE__S3__BUCKET": made.bucket,

@@ -61,6 +61,49 @@ class StacApi(_Part):
     url: Url
 
 
+class Hda(_Part):
+    """HDA: where users find it, and the configuration that makes it serve a collection."""
+
+    url: Url
+    """As users have it, with its guard."""
+    internal_url: Url | None = None
+    """Behind the guard, if we may go there: restricted entries are read back from it."""
+    dialect: Literal["eodag4"] = "eodag4"
+    """Whose configuration it is."""
+    folder: Path
+    """The configuration's folder; a relative one starts at the workbook's root."""
+    collections_file: str = "collections.yml"
+    """In that folder: one entry a collection."""
+    providers_folder: str = "providers"
+    """In that folder: what can be loaded along with the collections file."""
+    provider_file: str = "providers/dedl_usergenerated.yml"
+    """In that folder: the file of the provider that serves user-generated data."""
+    provider: str = "dedl_usergenerated"
+    """The name of that provider, which is also in HDA's download links."""
+    documents_folder: str = "collections"
+    """In that folder: the full STAC Collection of each entry, as JSON."""
+    served_folder: Path | None = None
+    """The configuration's folder as HDA's server sees it; default: as we do."""
+    scopes_key: str = "scopes"
+    """Under which an entry lists the roles that open it."""
+    python: Path | None = None
+    """An interpreter with the server's eodag, which loads a change before it is let in."""
+    check: list[str] = []
+    """Instead of that: a command that is given a folder with the changed configuration, and ends
+    with 0 if HDA can load it."""
+    reload: list[str] = []
+    """The command that lets HDA read its files again, as a list of arguments; empty where others
+    roll the configuration out."""
+    reload_timeout: Annotated[float, Field(gt=0)] = 120
+    """Seconds that the command may take."""
+    served_timeout: Annotated[float, Field(gt=0)] = 120
+    """Seconds until HDA must serve what was changed."""
+    anonymous_downloads: bool = True
+    """Whether public data is to be had without a token."""
+    lists_restricted: bool = False
+    """Whether restricted collections are listed to everybody."""
+
+
 class Target(BaseSettings):
     """The services of one data lake: a file in parameters/targets, secrets from the environment.
 
@@ -80,6 +123,8 @@ class Target(BaseSettings):
     """Where submitters deliver, if that is another endpoint than the pool's."""
     catalog: Catalog
     stac_api: StacApi
+    hda: Hda | None = None
+    """None: nothing is done for HDA, and users are taken to read the STAC API."""
     archive: Path
     """The folder that the cases, with their evidence, are kept in."""
     allow_any_approval: bool = False
@@ -121,9 +166,12 @@ class Target(BaseSettings):
             raise explain(
                 error, cls, str(path), missing=lambda at: _missing(at, name, settings_file)
             ) from None
-        return target.model_copy(
-            update={"archive": _absolute(root, target.archive), "settings_file": settings_file}
-        )
+        update: dict[str, Any] = {"settings_file": settings_file}
+        update["archive"] = _absolute(root, target.archive)
+        if target.hda is not None:
+            folder = _absolute(root, target.hda.folder)
+            update["hda"] = target.hda.model_copy(update={"folder": folder})
+        return target.model_copy(update=update)
 
     def identity(self) -> dict[str, str | int]:
         """Return what a plan is bound to: which bucket and which database, nothing secret."""
@@ -131,6 +179,7 @@ class Target(BaseSettings):
             "name": self.name,
             "s3": f"{self.s3.endpoint}/{self.s3.bucket}",
             "catalog": f"{self.catalog.host}:{self.catalog.port}/{self.catalog.database}",
+            **({"hda": self.hda.url} if self.hda else {}),
         }
 
     def secrets(self) -> list[str]:

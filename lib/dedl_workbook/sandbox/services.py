@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedl_workbook.errors import ServiceError
-from dedl_workbook.sandbox import environments, oidc, postgres, processes
+from dedl_workbook.sandbox import environments, hda, oidc, postgres, processes
 from dedl_workbook.sandbox.state import Lake
 
 BUCKET = "fresh-data-pool"
@@ -346,4 +346,26 @@ SERVICES = (
         connections=oidc.connections,
     ),
     stac_api(),
+    Service(
+        name="hda",
+        title="HDA (eodag)",
+        ports=("hda",),
+        needs=("stac_api", "s3"),
+        argv=lambda lake: hda.argv(lake.ports["hda"]),
+        environment=lambda lake: hda.environment(hda.folder_of(lake.folder)),
+        folder=lambda lake: hda.folder_of(lake.folder),
+        prepare=hda.prepare(REGION),
+        probe=lambda lake: hda.probe(lake.ports["hda"]),
+        url=lambda lake: f"http://{processes.LOOPBACK}:{lake.ports['hda']}",
+    ),
+    Service(
+        name="guard",
+        title="The guard of HDA",
+        ports=("guard",),
+        needs=("hda", "iam"),
+        argv=hda.guard_command,
+        probe=lambda lake: hda.probe(lake.ports["guard"]),
+        url=lambda lake: f"http://{processes.LOOPBACK}:{lake.ports['guard']}",
+        connections=hda.connections,
+    ),
 )
