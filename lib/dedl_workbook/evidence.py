@@ -230,13 +230,10 @@ def _approvals(lines: list[dict[str, Any]]) -> str:
 
 
 def _timeline_row(line: dict[str, Any]) -> tuple[str, ...]:
-    event = line["event"]
-    what = {
-        "started": lambda: line["attempt"],
-        "outcome": lambda: f"{line['step']}: {line['verdict']}. {line['summary']}",
-        "planned": lambda: line["digest"],
-        "approved": lambda: line["digest"],
-    }.get(event, lambda: str(line.get("digest", "")))()
+    event = str(line["event"])
+    what = str(line.get("digest") or line.get("attempt", ""))
+    if event == "outcome":
+        what = f"{line['step']}: {line['verdict']}. {line['summary']}"
     return str(line["seq"]), line["at"], line["operator"], line["host"], event, what
 
 

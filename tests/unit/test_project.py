@@ -68,7 +68,8 @@ def declared() -> dict[NormalizedName, Requirement]:
 
 def conda() -> dict[NormalizedName, Requirement]:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    requirements = [Requirement(text) for text in environment["dependencies"]]
+    *texts, of_pypi = environment["dependencies"]
+    requirements = [Requirement(text) for text in [*texts, *of_pypi["pip"]]]
     return {canonicalize_name(requirement.name): requirement for requirement in requirements}
 
 
