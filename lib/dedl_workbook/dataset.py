@@ -149,7 +149,10 @@ class Folder:
             wanted = max(0, size - start if length is None else min(length, size - start))
             data = os.pread(handle, wanted, start)
             # One call gives at most 2 GiB.
-            while more := os.pread(handle, wanted - len(data), start + len(data)):
+            while len(data) < wanted:
+                more = os.pread(handle, wanted - len(data), start + len(data))
+                if not more:
+                    break
                 data += more
             return data
         finally:

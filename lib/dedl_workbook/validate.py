@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-from dedl_workbook import documents
+from dedl_workbook import documents, schemas
 from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, Bucket, Dataset, File
 from dedl_workbook.errors import InputError
 from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped, ordered
@@ -29,7 +29,7 @@ from dedl_workbook.rules.delivered import (
     read_item,
 )
 from dedl_workbook.rules.extent import extent_of
-from dedl_workbook.rules.manifest import Manifest, text_of
+from dedl_workbook.rules.manifest import Manifest, file_line, text_of
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
@@ -49,7 +49,7 @@ def validate(
     *,
     ticket: Ticket | None = None,
     target: Target | None = None,
-    executor: Executor | None = None,
+    executor: Executor | Literal["auto"] | None = None,
     tell: Tell = silent,
     second_opinion: SecondOpinion = "sample",
 ) -> Report:
@@ -62,8 +62,8 @@ def validate(
         dataset: what was delivered.
         ticket: what was agreed; without it, the folder's name stands for the collection's id.
         target: where it goes: its switches and severities of rules, and what it serves already.
-        executor: runs the shards; default: this thread for small local datasets, processes for
-            large ones, threads for a bucket.
+        executor: runs the shards; None: this thread for a folder, threads for a bucket; "auto":
+            for a large folder, a process for each core (scripts need their `__main__` guard).
         tell: is told of progress, in items.
         second_opinion: the items that stac-validator is asked about besides the collection.
 
@@ -99,7 +99,9 @@ def check(job: Job) -> Outcome:
         InputError: the dataset can't be read at all.
         ServiceError: the bucket refuses or doesn't answer.
     """
-    report = validate(job.dataset, ticket=job.ticket, target=job.target, tell=job.tell)
+    report = validate(
+        job.dataset, ticket=job.ticket, target=job.target, executor="auto", tell=job.tell
+    )
     written = report.as_json()
     documents.write_atomic(job.folder / "validation.json", documents.pretty(written))
     return judged("validate", _checks(report), _summary(report), report=written)
@@ -148,6 +150,7 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
         agreed=ticket.collection if ticket else "",
         ticket=ticket.ticket if ticket else "",
         replaces=bool(ticket and ticket.mode == "replace"),
+        schemas=schemas.default_store(),
         off=frozenset(off),
     )
     if given.collection is None:
@@ -172,7 +175,7 @@ class _Listed:
 def _list(dataset: Dataset, manifest: Manifest, tell: Tell) -> _Listed:
     listed = _Listed()
     for file in dataset.files():
-        manifest.add_line("file", file.path, file.size, file.kind, file.version)
+        manifest.add_text("file", file_line(file.path, file.size, file.kind, file.version))
         listed.files += 1
         if file.path.startswith(DATA):
             listed.size += file.size
@@ -205,7 +208,7 @@ def _items(
     given: Given,
     manifest: Manifest,
     listed: _Listed,
-    executor: Executor | None,
+    executor: Executor | Literal["auto"] | None,
     gathered: Gatherer,
     second_opinion: SecondOpinion,
     tell: Tell,
@@ -242,14 +245,14 @@ def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator
 
 
 def _chosen(
-    executor: Executor | None, dataset: Dataset, items: int
+    executor: Executor | Literal["auto"] | None, dataset: Dataset, items: int
 ) -> AbstractContextManager[Executor | None]:
-    if executor is not None:
+    if isinstance(executor, Executor):
         return nullcontext(executor)
     if isinstance(dataset, Bucket):
         return ThreadPoolExecutor(32)
-    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-    if items < MANY or (cores or 1) < 2:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if executor is None or items < MANY or (cores or 1) < 2:
         return nullcontext(None)
     # A fork would copy the locks of other threads, such as those of a notebook's kernel.
     return ProcessPoolExecutor(cores, mp_context=get_context("spawn"))

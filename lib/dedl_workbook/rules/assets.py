@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dedl_workbook.dataset import COLLECTION, DATA
 from dedl_workbook.findings import Severity
+from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.delivered import Asset, Item
 from dedl_workbook.rules.manifest import Manifest
 from dedl_workbook.rules.placeholders import placeholder
@@ -137,3 +138,80 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
             yield Found(
                 "HDA has an asset 'downloadLink' of its own", "Rename it.", pointer("assets", key)
             )
+
+
+@rule("A02", "item")
+def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
+    """file:size and file:checksum, where an asset has them, agree with the file.
+
+    Source: the file extension. A checksum costs reading the whole file, so only files that have
+    one are read.
+    """
+    for key, value, _, path in item.assets:
+        checksum = value.get("file:checksum")
+        if checksum is None or path is None:
+            continue
+        where = pointer("assets", key, "file:checksum")
+        try:
+            algorithm, promised = checksums.parse(str(checksum))
+        except ValueError as error:
+            yield Found(
+                f"the checksum {error}", "Write a multihash, such as 1220 and SHA-256.", where
+            )
+            continue
+        try:
+            found = checksums.digest(given.dataset, path, algorithm)
+        except OSError as error:
+            yield from _unreadable(given, key, path, error)
+            continue
+        if found != promised:
+            yield Found(
+                f"the file's {algorithm} is '{found.hex()}', the checksum says otherwise",
+                "Deliver the right file, or correct the checksum.",
+                where,
+            )
+
+
+@part_of("A02", "across")
+def sizes_agree(manifest: Manifest, given: Given) -> Iterator[Found]:
+    """Compare file:size with the listing."""
+    sql = """select h.file, h.key, h.size, f.size from href h join file f using (path)
+        where h.size >= 0 and h.size <> f.size"""
+    for file, key, promised, found in manifest.ask(sql):
+        yield Found(
+            f"the file has {found} bytes, file:size says {promised}",
+            "Deliver the whole file, or correct file:size.",
+            pointer("assets", key, "file:size"),
+            file,
+        )
+
+
+def _unreadable(given: Given, key: str, path: str, error: OSError) -> Iterator[Found]:
+    """Say that a file can't be read, unless another rule says that there is none."""
+    found = given.dataset.stat(path)
+    if found is not None and found.kind == "file":
+        yield Found(
+            f"the file can't be read: {error.strerror or error}",
+            "Give the operators the right to read it.",
+            pointer("assets", key, "href"),
+        )
+
+
+@rule("A03", "item")
+def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Found]:
+    """A file's content is of the asset's media type, and not cut off.
+
+    For TIFF, NetCDF, HDF5, GRIB, PNG, JPEG and ZIP: the first bytes, and whether everything that
+    the file's own tables promise lies inside it. Read in ranges; nothing is decoded.
+    """
+    for key, value, _, path in item.assets:
+        if path is None or (promised := content.format_of(value.get("type"))) is None:
+            continue
+        try:
+            wrong = content.judge(given.dataset, path, promised)
+        except OSError as error:
+            yield from _unreadable(given, key, path, error)
+            continue
+        if wrong:
+            fix = "Deliver the whole file, or correct the asset's type."
+            yield Found(f"the file {wrong}", fix, pointer("assets", key, "type"))

@@ -61,7 +61,11 @@ class Item:
         """The first and the last day in UTC as YYYY/MM/DD, or empty."""
         if self.span is None:
             return "", ""
-        return self.span[0].strftime("%Y/%m/%d"), self.span[1].strftime("%Y/%m/%d")
+        first, last = self.span
+        day = f"{first.year:04}/{first.month:02}/{first.day:02}"
+        if first is last:
+            return day, day
+        return day, f"{last.year:04}/{last.month:02}/{last.day:02}"
 
     @property
     def properties(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -134,8 +135,14 @@ _BAD_CHARS = re.compile(r"[\s\x00-\x1f\x7f<>\"{}|\\^`]")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
+_PLAIN = re.compile(r"https?://[\w.-]+(?::\d{1,4})?(?:/[\w.~!$&'()*+,;=:@/-]*)?", re.ASCII)
+
+
+@lru_cache(maxsize=512)
 def malformed(href: str) -> str:
     """Return what is wrong with the form of a URL or a relative reference (RFC 3986), or ''."""
+    if _PLAIN.fullmatch(href):
+        return ""
     if not href:
         return "is empty"
     if found := _BAD_CHARS.search(href):

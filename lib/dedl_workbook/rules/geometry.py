@@ -30,6 +30,8 @@ _MEND = "Write GeoJSON as RFC 7946 has it: [longitude, latitude] in degrees."
 
 def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
     """Yield what is wrong with a geometry, and with its bbox."""
+    if _is_plain_box(geometry, bbox):
+        return
     problems: list[Found] = []
     lines = list(_lines(geometry, "/geometry", problems))
     yield from problems
@@ -50,6 +52,22 @@ def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
             yield from _judge_ring(where, line)
     if bbox is not None:
         yield from _judge_bbox(bbox, lons, (west, south, east, north))
+
+
+def _is_plain_box(geometry: Any, bbox: Any) -> bool:
+    """Tell in a short way whether a geometry is the closed outline of its bbox, in range."""
+    box = box_of(bbox)
+    if box is None or len(bbox) != 4 or type(geometry) is not dict:
+        return False
+    west, south, east, north = box
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        return False
+    if geometry.get("type") != "Polygon":
+        return False
+    ring = geometry.get("coordinates")
+    around = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    # Most outlines start in the south-west and go round against the clock.
+    return ring == [around] or ring == [[*around[2:4], *around[:3]]] or ring == [around[::-1]]
 
 
 def _lines(

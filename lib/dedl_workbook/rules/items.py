@@ -63,12 +63,15 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
 
 @part_of("I03", "across")
 def item_ids_are_unique(manifest: Manifest, given: Given) -> Iterator[Found]:
-    """Compare the ids of all items; all but the first are reported."""
-    sql = """select id, file, first from
-        (select id, file, min(file) over (partition by id) as first from item
-         where id in (select id from item group by id having count(*) > 1))
-        where file <> first"""
-    for item_id, file, first in manifest.ask(sql):
+    """Compare the ids that aren't their files' names, with each other and with those names."""
+    sql = """with known as (
+            select file, id from item
+            union all select path, i.id from file join (select distinct id from item) i
+                on path = ? || i.id || '.json'
+            where path not in (select file from item))
+        select id, file, first from
+            (select *, min(file) over (partition by id) as first from known) where file <> first"""
+    for item_id, file, first in manifest.ask(sql, ITEMS):
         yield Found(
             f"the id '{item_id}' is also that of '{first}'", "Make ids unique.", "/id", file
         )

@@ -172,8 +172,9 @@ def data_lies_by_date(item: Item, given: Given) -> Iterator[Found]:
     The procedure wants folders by date; the operators can agree to none, hence a warning.
     """
     first, last = item.days
+    usual = f"data/{first}/" if first else None
     for asset in item.assets:
-        if asset.path is None:
+        if asset.path is None or (usual and asset.path.startswith(usual)):
             continue
         if not (dated := _DATED.match(asset.path)):
             where = pointer("assets", asset.key, "href")

@@ -21,9 +21,9 @@ TABLES: dict[str, dict[str, str]] = {
     "href": {"path": "VARCHAR", "file": "VARCHAR", "key": "VARCHAR", "size": "BIGINT"},
     "problem": {"rule": "VARCHAR", "file": "VARCHAR", "text": "VARCHAR"},
 }
-"""The tables and their columns: `file`, every file of the dataset; `item`, every readable item;
-`href`, every href of the metadata that names a file in data/; `problem`, what can't be read, and
-the rule that it breaks."""
+"""The tables and their columns: `file`, every file of the dataset; `item`, every readable item
+whose id isn't its file's name; `href`, every href of the metadata that names a file in data/;
+`problem`, what can't be read, and the rule that it breaks."""
 
 Rows = dict[str, bytes]
 """Lines of tables, as `line` makes them."""
@@ -44,6 +44,19 @@ def cell(text: str) -> str:
 def line(*cells: str | int) -> str:
     """Return a line of a table."""
     return "\t".join(cell(c) if isinstance(c, str) else str(c) for c in cells) + "\n"
+
+
+def file_line(path: str, size: int, kind: str, version: str) -> str:
+    """Return a line of the table `file`."""
+    return f"{cell(path)}\t{size}\t{kind}\t{version}\n"
+
+
+def href_line(path: str, file: str, key: str, size: int) -> str:
+    """Return a line of the table `href`."""
+    names = f"{path}\t{file}\t{key}"
+    if "\\" in names or names.count("\t") != 2 or not names.replace("\t", " ").isprintable():
+        return line(path, file, key, size)
+    return f"{names}\t{size}\n"
 
 
 def text_of(value: Any) -> Any:
@@ -68,7 +81,11 @@ class Manifest:
 
     def add_line(self, table: str, *cells: str | int) -> None:
         """Add one line to a table."""
-        self._files[table].write(line(*cells).encode("utf-8"))
+        self.add_text(table, line(*cells))
+
+    def add_text(self, table: str, lines: str) -> None:
+        """Add a line, or lines, to a table."""
+        self._files[table].write(lines.encode("utf-8"))
 
     def written(self, table: str) -> Iterator[list[str]]:
         """Yield the lines of a table as they were added, undecoded."""
@@ -101,7 +118,7 @@ class Manifest:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         }
-        connection = duckdb.connect(self.folder / "manifest.duckdb", config=settings)
+        connection = duckdb.connect(config=settings)
         for table, columns in TABLES.items():
             self._files[table].close()
             connection.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -74,6 +75,8 @@ class Given:
     """What the target serves under this id; None: not looked up."""
     vocabulary: tuple[str, ...] | None = None
     """Keywords to compare with; None: the snapshot in parameters/keywords.yaml."""
+    schemas: Path | None = None
+    """The store of JSON schemas; None: the default one."""
     off: frozenset[str] = frozenset()
     """Rules that are switched off."""
 

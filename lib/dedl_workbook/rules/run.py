@@ -10,7 +10,7 @@ from dedl_workbook.dataset import File
 from dedl_workbook.findings import Finding, Gatherer, Severity
 from dedl_workbook.rules import RULES
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
-from dedl_workbook.rules.manifest import Rows, line
+from dedl_workbook.rules.manifest import Rows, href_line, line
 from dedl_workbook.rules.rulebook import Document, Found, Given, Scope
 from dedl_workbook.rules.stac import disagreement
 
@@ -78,18 +78,19 @@ def look_at(given: Given, ask: bool, shard: list[File]) -> Seen:
                 gathered.add(_finding(rule, severity, file.path, found))
         if ask and (finding := second_opinion("I01", file.path, item.document)):
             gathered.add(finding)
-        items.append(line(file.path, str(item.document.get("id"))))
+        if (found_id := item.document.get("id")) != item.stem:
+            items.append(line(file.path, str(found_id)))
         hrefs += _href_lines(item)
     rows = {"item": items, "href": hrefs, "problem": problems}
     packed = {table: "".join(lines).encode() for table, lines in rows.items()}
-    return Seen(len(shard), len(items), gathered.findings(), packed)
+    return Seen(len(shard), len(shard) - len(problems), gathered.findings(), packed)
 
 
 def _href_lines(item: Item) -> Iterator[str]:
     for key, value, _, path in item.assets:
         if path is not None:
             size = value.get("file:size", -1)
-            yield line(path, item.path, key, size if type(size) is int else -1)
+            yield href_line(path, item.path, key, size if type(size) is int else -1)
 
 
 def second_opinion(rule: str, path: str, document: Document) -> Finding | None:

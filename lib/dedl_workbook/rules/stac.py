@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dedl_workbook import schemas
 from dedl_workbook.findings import Severity
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.rulebook import Document, Found, Given, rule
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
 
 _SYNC = "Run `dedl-workbook schemas sync`, or ask stac-validator."
 
@@ -20,7 +26,7 @@ def collection_is_valid(collection: Document, given: Given) -> Iterator[Found]:
     in the local store is "not checked", a warning. stac-validator, the procedure's tool, is asked
     besides; where it disagrees, that is a finding of this rule too.
     """
-    yield from _judge(collection, "Collection")
+    yield from _judge(collection, "Collection", given)
 
 
 @rule("I01", "item")
@@ -31,17 +37,37 @@ def item_is_valid(item: Item, given: Given) -> Iterator[Found]:
     in the local store is "not checked", a warning. stac-validator, the procedure's tool, is asked
     for a sample besides; where it disagrees, that is a finding of this rule too.
     """
-    yield from _judge(item.document, "Feature")
+    yield from _judge(item.document, "Feature", given)
 
 
-def _judge(document: Document, kind: str) -> Iterator[Found]:
+def _is_valid(document: Document, store: Path | None) -> bool:
+    """Tell in the shortest way whether there is nothing to be said."""
+    core = schemas.core_url(document)
+    extensions = document.get("stac_extensions") or ()
+    if not isinstance(core, str) or not isinstance(extensions, (list, tuple)):
+        return False
+    try:
+        return all(_compiled(url, store).is_valid(document) for url in (core, *extensions))
+    except (LookupError, TypeError):
+        return False
+
+
+@lru_cache(maxsize=256)
+def _compiled(url: str, store: Path | None) -> Validator:
+    found = schemas.validator(url, store)
+    if found is None:
+        raise LookupError(url)
+    return found
+
+
+def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
     found = document.get("type")
     if found != kind and isinstance(found, str):
         yield Found(f"is a {found!r}, not a {kind!r}", f"Write {kind}.", "/type")
         return
-    validity = schemas.check(document)
-    if not validity.problems and not validity.not_checked:
+    if _is_valid(document, given.schemas):
         return
+    validity = schemas.check(document, given.schemas)
     for problem in validity.problems:
         where = f" ({problem.schema})" if "/schemas.stacspec.org/" not in problem.schema else ""
         yield Found(f"{problem.message}{where}", "Correct it as STAC wants it.", problem.pointer)

@@ -1,0 +1,152 @@
+"""How fast validation is, beside what a user would run instead; the numbers of the README.
+
+    python benchmarks/validation.py [--items 20000] [--runs 5]
+
+One process on both sides; the medians of as many runs, taken in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+from dedl_workbook import schemas
+from dedl_workbook.dataset import open_dataset
+from dedl_workbook.validate import validate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "unit"))
+from builders import ID, any_asset, any_collection, any_item, png, tiff, write
+
+SAMPLE = 200
+CHECKSUM_FILES, CHECKSUM_SIZE = 64, 8 * 2**20
+
+
+def make(folder: Path, items: int) -> Path:
+    """Write a dataset of as many items, with two small data files each."""
+    root = folder / ID
+    picture, raster = png(), tiff()
+    write(root, "metadata/collection.json", any_collection())
+    for n in range(items):
+        item_id = f"heat_20241116_{n:07}"
+        below = f"data/2024/11/16/{item_id}"
+        assets = {
+            "map": any_asset(
+                item_id, href=f"{below}/map.tif", type="image/tiff; application=geotiff"
+            ),
+            "thumbnail": any_asset(item_id, href=f"{below}/thumbnail.png", roles=["thumbnail"]),
+        }
+        write(root, f"metadata/items/{item_id}.json", any_item(item_id, assets=assets))
+        write(root, f"{below}/map.tif", raster)
+        write(root, f"{below}/thumbnail.png", picture)
+    return root
+
+
+def make_large(folder: Path) -> Path:
+    """Write a dataset of large files with checksums."""
+    root = folder / ID
+    write(root, "metadata/collection.json", any_collection())
+    head = tiff()
+    for n in range(CHECKSUM_FILES):
+        item_id = f"large_{n:04}"
+        data = head + bytes([n]) * (CHECKSUM_SIZE - len(head))
+        asset = any_asset(item_id, type="image/tiff", href=f"data/2024/11/16/{item_id}/x.tif")
+        asset["file:checksum"] = "1220" + hashlib.sha256(data).hexdigest()
+        asset["file:size"] = len(data)
+        write(root, f"metadata/items/{item_id}.json", any_item(item_id, assets={"map": asset}))
+        write(root, asset["href"], data)
+    return root
+
+
+def stac_validator(root: Path) -> int:
+    """Ask stac-validator, offline, about a sample."""
+    paths = sorted((root / "metadata/items").iterdir())[:SAMPLE]
+    return sum(schemas.second_opinion(json.loads(path.read_bytes()))[0] for path in paths)
+
+
+def compiled_schema(root: Path) -> int:
+    """Read every item and hold it against the compiled core schema: no rules."""
+    url = "https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json"
+    validator = schemas.validator(url)
+    assert validator is not None
+    paths = (root / "metadata/items").iterdir()
+    return sum(validator.is_valid(orjson.loads(path.read_bytes())) for path in paths)
+
+
+def workbook(root: Path) -> int:
+    """Run the whole rulebook."""
+    report = validate(open_dataset(str(root)), executor=None, second_opinion="none")
+    assert report.passed, report.findings[:3]
+    return report.items
+
+
+def sha256sum(root: Path) -> int:
+    """Digest every data file, as an operator would."""
+    command = "find data -type f -print0 | xargs -0 sha256sum | wc -l"
+    done = subprocess.run(command, shell=True, cwd=root, check=True, capture_output=True)
+    return int(done.stdout)
+
+
+def medians(runs: int, root: Path, *functions: Callable[[Path], int]) -> list[float]:
+    """Return what each does a second, the median of runs that take turns."""
+    speeds: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        function(root)
+    for _ in range(runs):
+        for function, found in zip(functions, speeds, strict=True):
+            start = time.perf_counter()
+            count = function(root)
+            found.append(count / (time.perf_counter() - start))
+    return [statistics.median(found) for found in speeds]
+
+
+def peak(root: Path) -> int:
+    """Return the peak memory, in bytes, of validating a dataset in a process of its own."""
+    command = [sys.executable, __file__, "--peak", str(root)]
+    return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--peak", type=Path)
+    options = parser.parse_args()
+    if options.peak:
+        workbook(options.peak)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        return
+    with tempfile.TemporaryDirectory(prefix="dedl-bench-") as name:
+        folder = Path(name)
+        root = make(folder / "small", options.items)
+        slow, bare, ours = medians(options.runs, root, stac_validator, compiled_schema, workbook)
+        print(f"stac-validator      {slow:10,.0f} items/s (a sample of {SAMPLE})")
+        print(f"read + schema       {bare:10,.0f} items/s")
+        print(f"all rules           {ours:10,.0f} items/s")
+        print(f"  {ours / slow:.0f} times stac-validator (wanted: 60)")
+        print(f"  {ours / bare:.2f} of read + schema (wanted: 0.33)")
+        large = make_large(folder / "large")
+        theirs, digests = medians(options.runs, large, sha256sum, workbook)
+        print(f"sha256sum           {theirs * CHECKSUM_SIZE / 1e6:10,.0f} MB/s")
+        print(f"rules with digests  {digests * CHECKSUM_SIZE / 1e6:10,.0f} MB/s")
+        print(f"  {digests / theirs:.2f} of sha256sum (wanted: 0.7)")
+        if not options.no_memory:
+            small, big = peak(root), peak(make(folder / "big", 10 * options.items))
+            print(
+                f"peak memory         {small / 1e6:.0f} MB, {big / 1e6:.0f} MB for ten times the items"
+            )
+            print(f"  {big / small:.2f} times (wanted: at most 1.3)")
+
+
+if __name__ == "__main__":
+    main()

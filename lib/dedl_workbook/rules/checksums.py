@@ -1,0 +1,67 @@
+"""Checksums of the file extension: multihashes in hexadecimal."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from dedl_workbook.dataset import Dataset
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+ALGORITHMS = {
+    0x11: "sha1",
+    0x12: "sha256",
+    0x13: "sha512",
+    0x14: "sha3_512",
+    0x15: "sha3_384",
+    0x16: "sha3_256",
+    0x17: "sha3_224",
+    0x20: "sha384",
+    0xD5: "md5",
+}
+"""By multihash code (https://multiformats.io/multihash)."""
+CHUNK = 2**20
+
+
+def parse(checksum: str) -> tuple[str, bytes]:
+    """Return the algorithm and the digest of a multihash.
+
+    Raises:
+        ValueError: it is none, or of an algorithm that is not known; the message says which.
+    """
+    try:
+        data = bytes.fromhex(checksum)
+    except ValueError:
+        raise ValueError("is no hexadecimal multihash") from None
+    code, rest = _varint(data)
+    length, digest = _varint(rest)
+    if code not in ALGORITHMS:
+        raise ValueError("is of an algorithm that is not known")
+    if len(digest) != length or length != hashlib.new(ALGORITHMS[code]).digest_size:
+        raise ValueError("has a wrong length")
+    return ALGORITHMS[code], digest
+
+
+def _varint(data: bytes) -> tuple[int, bytes]:
+    value = shift = 0
+    for place, byte in enumerate(data[:9]):
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, data[place + 1 :]
+        shift += 7
+    raise ValueError("is no hexadecimal multihash")
+
+
+def digest(dataset: Dataset, path: str, algorithm: str) -> bytes:
+    """Return the digest of a data file, read once in chunks.
+
+    Raises:
+        OSError: it is gone or can't be read.
+    """
+    total: _Hash = hashlib.new(algorithm, usedforsecurity=False)
+    with dataset.open(path) as file:
+        while chunk := file.read(CHUNK):
+            total.update(chunk)
+    return total.digest()
