@@ -53,26 +53,36 @@ def plan(ticket: Ticket, root: Path, say: Say) -> tuple[Outcome | None, dict[str
 
 
 def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator[Outcome]:
-    """Run steps of a ticket in their order; yield each outcome; the first that isn't passed ends.
+    """Run steps of a ticket in their order, and yield each outcome; one that failed ends it.
 
     Validating is left out when it has passed for the dataset as it is. Without an approval, all
-    steps are planned, and nothing is changed.
+    steps are planned, and nothing is changed. A step that waits for somebody holds up those that
+    need it, and no others.
 
     Raises:
         WorkbookError: it could not be run; nothing was changed.
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
+        held_up: set[str] = set()
+        looked_for_approval = False
         for step in steps:
             case = Case.of(ticket, root)
             if step.name == "validate" and case.passed("validate", case.job.fingerprint):
                 continue
-            if step.changes and (outcome := _planned(case, say)):
-                yield outcome
-                return
+            if held_up.intersection(step.needs):
+                held_up.add(step.name)
+                continue
+            if step.changes and not looked_for_approval:
+                looked_for_approval = True
+                if outcome := _planned(case, say):
+                    yield outcome
+                    return
             outcome = run_step(case, step, say)
             yield outcome
-            if outcome.verdict is not Verdict.PASSED:
+            if outcome.verdict is Verdict.WAITING:
+                held_up.add(step.name)
+            elif outcome.verdict is not Verdict.PASSED:
                 return
 
 
