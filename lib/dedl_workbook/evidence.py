@@ -21,7 +21,7 @@ from dedl_workbook.case import Case
 from dedl_workbook.documents import pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, InputError
 from dedl_workbook.redact import Redactor
-from dedl_workbook.steps import STEPS, now
+from dedl_workbook.steps import STEPS, Action, now
 
 TAG_FILES = ("bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt")
 _CHUNK = 1 << 20
@@ -181,6 +181,7 @@ def index(case: Case, lines: list[dict[str, Any]], folder: Path) -> str:
         views.pairs(ticket.parameters()),
         "<h2>Plan and approval</h2>",
         _approvals(lines),
+        _plan(case),
         "<h2>Timeline</h2>",
         views.table(
             ("", "when (UTC)", "who", "where", "event", "what"),
@@ -227,6 +228,21 @@ def _approvals(lines: list[dict[str, Any]]) -> str:
         if x["event"] in ("planned", "approved")
     ]
     return views.table(("when (UTC)", "who", "event", "digest of the plan", "attempt"), rows)
+
+
+def _plan(case: Case) -> str:
+    """Return what the approved plan lists."""
+    approved = case.approved_plan()
+    if approved is None:
+        return "<p>No plan is approved.</p>"
+    rows = [
+        (step, *views.action_row(Action(**action)))
+        for step, planned in approved["steps"].items()
+        for action in planned["actions"]
+    ]
+    if not rows:
+        return "<p>The plan lists no change: all was there already.</p>"
+    return views.table(("step", "does", "what", "how many", "size"), rows, "What was approved")
 
 
 def _timeline_row(line: dict[str, Any]) -> tuple[str, ...]:

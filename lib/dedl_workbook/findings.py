@@ -75,6 +75,20 @@ class Report:
             "findings": [asdict(finding) for finding in self.findings],
         }
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Report:
+        """Return the report that `as_json` gave this form."""
+        counts = value["counts"]
+        found = [Finding(**{**f, "severity": Severity(f["severity"])}) for f in value["findings"]]
+        return cls(
+            value["dataset"],
+            tuple(found),
+            items=counts["items"],
+            files=counts["files"],
+            size=counts["bytes"],
+            notes=tuple(value["notes"]),
+        )
+
 
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 

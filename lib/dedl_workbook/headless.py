@@ -202,6 +202,9 @@ def _finish(case: Case, file: Path) -> None:
     from nbconvert import HTMLExporter
 
     notebook = nbformat.read(file, as_version=4)
+    # The front matter is for catalogues of notebooks; the defaults were overruled by the ticket.
+    hidden = {"front-matter", "parameters"}
+    notebook.cells = [c for c in notebook.cells if not hidden & set(c.metadata.get("tags", []))]
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
     write_atomic(file.with_suffix(".html"), case.redactor.text(page))
 

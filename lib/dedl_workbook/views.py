@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ _COLOURS = {
     "warning": "#b37700",
     "info": "#0072b2",
 }
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _SHOWN = 50
 """Rows of a table before it is cut."""
 
@@ -54,7 +56,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     )
     more = f"<p>… and {left:,} more rows.</p>" if left > 0 else ""
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+    top = f"<thead><tr>{head}</tr></thead>" if columns else ""
+    return f"<table>{title}{top}<tbody>{body}</tbody></table>{more}"
 
 
 def job(job: Job) -> View:
@@ -109,13 +112,16 @@ def receipt(receipt: Receipt | None) -> View:
 
 
 def outcome(outcome: Outcome) -> View:
-    """Show a verdict and every check that it rests on."""
+    """Show a verdict and every check that it rests on; for validating, every finding."""
     verdict = str(outcome.verdict)
     rows = [check_row(check) for check in outcome.checks]
     text = "\n".join([f"{verdict}: {outcome.summary}", *("  " + "  ".join(row) for row in rows)])
     markup = badge(verdict) + f" {html.escape(outcome.summary)}"
     if rows:
         markup += table(("", "checked", "found"), rows)
+    if "report" in outcome.detail:
+        below = report(Report.from_json(outcome.detail["report"]))
+        markup, text = markup + below.markup, f"{text}\n{below.text}"
     return View(markup, text)
 
 
@@ -172,7 +178,7 @@ def badge(verdict: str) -> str:
 
 def pairs(values: Mapping[str, Any]) -> str:
     """Return a mapping as a table of two columns."""
-    return table(("", ""), [(key, _plain(value)) for key, value in values.items()])
+    return table((), [(key, _plain(value)) for key, value in values.items()])
 
 
 def details(title: str, markup: str) -> str:
@@ -181,6 +187,8 @@ def details(title: str, markup: str) -> str:
 
 
 def _plain(value: Any) -> str:
+    if value is None or value in ("", [], ()):
+        return "none"
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_plain(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
@@ -191,6 +199,8 @@ def _plain(value: Any) -> str:
 
 def _cell(value: object) -> str:
     text = str(value)
+    if _TIME.fullmatch(text):
+        return f'<span style="white-space:nowrap">{text[:10]} {text[11:19]}</span>'
     if text in _COLOURS:
         return f'<span style="color:{_COLOURS[text]};font-weight:bold">{text}</span>'
     return html.escape(text)
