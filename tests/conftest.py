@@ -37,8 +37,10 @@ def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def data_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
     """The real servers, ended with this test process whatever happens to it."""
-    with sandbox.up(tmp_path_factory.mktemp("sandbox"), attached=True) as running:
+    folder = tmp_path_factory.mktemp("sandbox")
+    with sandbox.up(folder, attached=True) as running:
         yield running
+    sandbox.down(folder, wipe=True)
 
 
 @dataclass(frozen=True)
