@@ -32,7 +32,7 @@ from dedl_workbook.sandbox import environments, postgres, processes, services, s
 from dedl_workbook.sandbox.client import Sandbox
 from dotenv import dotenv_values
 
-SERVERS = {"postgres", "s3", "stac_api", "iam", "hda", "guard"}
+SERVERS = {"postgres", "s3", "stac_api", "iam", "hda", "guard", "helpdesk"}
 POOL = "fresh-data-pool"
 COLLECTION = {
     "type": "Collection",

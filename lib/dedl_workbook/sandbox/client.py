@@ -28,7 +28,7 @@ _UP_PATIENCE = 600.0
 # What lies in a sandbox folder, and what `wipe` may therefore remove.
 _ENTRIES = (
     *(state.STATE, state.PORTS, state.SECRETS, state.CONNECTION, state.CONTROL, "ca.pem"),
-    *(state.SUPERVISOR_LOCK, state.UP_LOCK, "logs", "tls", "s3", "hda", "iam"),
+    *(state.SUPERVISOR_LOCK, state.UP_LOCK, "logs", "tls", "s3", "hda", "iam", "helpdesk"),
 )
 # Detached supervisors that this process started: they outlive it, and are reaped if they don't.
 _detached: list[subprocess.Popen[bytes]] = []

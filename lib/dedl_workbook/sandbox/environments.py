@@ -17,7 +17,7 @@ from dedl_workbook.errors import ServiceError
 from dedl_workbook.sandbox.state import locked
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("api", "hda", "iam")
+NAMES = ("api", "hda", "iam", "desk")
 # Written last: an environment without it was cut off while it was made.
 _STAMP = "complete"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedl_workbook.errors import ServiceError
-from dedl_workbook.sandbox import environments, hda, oidc, postgres, processes
+from dedl_workbook.sandbox import environments, hda, helpdesk, oidc, postgres, processes
 from dedl_workbook.sandbox.state import Lake
 
 BUCKET = "fresh-data-pool"
@@ -344,6 +344,17 @@ SERVICES = (
         probe=oidc.probe,
         url=oidc.url,
         connections=oidc.connections,
+    ),
+    Service(
+        name="helpdesk",
+        title="The help desk (Roundup)",
+        ports=("helpdesk",),
+        argv=helpdesk.argv,
+        environment=helpdesk.environment,
+        folder=helpdesk.folder,
+        probe=helpdesk.probe,
+        url=helpdesk.url,
+        connections=helpdesk.connections,
     ),
     stac_api(),
     Service(

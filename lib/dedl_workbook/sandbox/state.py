@@ -33,6 +33,9 @@ _SECRETS = (
     "iam_outsider_password",
     "iam_service_secret",
     "iam_team_secret",
+    "helpdesk_admin_password",
+    "helpdesk_operator_password",
+    "helpdesk_submitter_password",
 )
 
 
