@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,6 +21,9 @@ from dedl_workbook.reading import explain, nearest, read_yaml, workbook_root
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$")]
 RuleSetting = Literal["off", "info", "warning", "error"]
+# Asymmetric ones only: with a public key as its secret, HS256 would let anybody sign.
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+_SECRET_KEYS = ("access_key", "secret_key", "password", "client_secret", "token")
 
 
 class _Part(BaseModel):
@@ -59,6 +62,74 @@ class StacApi(_Part):
     """The STAC API that serves the PgSTAC database."""
 
     url: Url
+
+
+class Login(_Part):
+    """A user who logs in as people do, at the portal; the token is exchanged for a data lake's."""
+
+    issuer: Url = "https://auth.destine.eu/realms/desp"
+    """The portal's realm."""
+    client_id: str = "dedl-hda"
+    redirect_uri: Url = "https://hda.data.destination-earth.eu/stac"
+    """What the portal knows of that client. It is never opened."""
+    broker: str = "desp-oidc"
+    """What the data lake's realm calls the portal's."""
+    user: str
+    password: SecretStr
+
+
+class ServiceAccount(_Part):
+    """A client with an account of its own in the data lake's realm."""
+
+    client_id: str
+    client_secret: SecretStr
+
+
+class Iam(_Part):
+    """The IAM service: who issues tokens, how we get one, and how roles are asked for."""
+
+    issuer: Url
+    """The data lake's realm, exactly as in the tokens' claim `iss`."""
+    audience: str = "hda-public"
+    """What must be in the claim `aud`."""
+    client_id: str = "hda-public"
+    """The client for which a portal's token is exchanged."""
+    algorithms: list[Algorithm] = ["RS256"]
+    """How tokens may be signed."""
+    identity: Literal["login", "service_account", "environment"] = "login"
+    """Whose token shows that the roles were granted."""
+    login: Login | None = None
+    service_account: ServiceAccount | None = None
+    token: SecretStr | None = None
+    """An access token, for `identity: environment`."""
+    outsider: Login | None = None
+    """A user without any role: who must not see restricted data."""
+    request_via: Literal["helpdesk", "outbox"] = "outbox"
+    """How the IAM service is asked for roles."""
+    contact: str = ""
+    """Whom the IAM service shall answer."""
+    answer_days: Annotated[int, Field(ge=1)] = 5
+    """By when roles are asked for: days after the request."""
+    timeout: Annotated[float, Field(gt=0)] = 20
+    """Seconds after which an IAM service that says nothing counts as down."""
+
+    @model_validator(mode="after")
+    def _has_what_tokens_come_from(self) -> Iam:
+        if self.identity != "environment" and getattr(self, self.identity) is None:
+            raise ValueError(
+                f"identity is {self.identity!r}, but there is no {self.identity}: add it, "
+                "or get tokens from elsewhere (login, service_account, environment)"
+            )
+        return self
+
+    @property
+    def account(self) -> str:
+        """Whose token it is, in words."""
+        if self.identity == "login" and self.login:
+            return self.login.user
+        if self.identity == "service_account" and self.service_account:
+            return f"service-account-{self.service_account.client_id}"
+        return "the user of the given token"
 
 
 class Hda(_Part):
@@ -123,6 +194,8 @@ class Target(BaseSettings):
     """Where submitters deliver, if that is another endpoint than the pool's."""
     catalog: Catalog
     stac_api: StacApi
+    iam: Iam | None = None
+    """None: only public datasets can be published."""
     hda: Hda | None = None
     """None: nothing is done for HDA, and users are taken to read the STAC API."""
     archive: Path
@@ -231,16 +304,20 @@ def _merge(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _refuse_secrets(written: Mapping[str, Any], path: Path, name: str) -> None:
-    for key in ("access_key", "secret_key", "password", "token"):
-        for part, values in written.items():
-            if isinstance(values, Mapping) and key in values:
-                raise InputError(
-                    f"{part}.{key}: a secret does not belong in this file",
-                    where=str(path),
-                    remedy=f"Take it out (and change it, if it was ever shared); set "
-                    f"{_variable((part, key), name)} in the environment or in .env.",
-                )
+def _refuse_secrets(
+    written: Mapping[str, Any], path: Path, name: str, above: tuple[str, ...] = ()
+) -> None:
+    for key, value in written.items():
+        here = (*above, str(key))
+        if above and key in _SECRET_KEYS:
+            raise InputError(
+                f"{'.'.join(here)}: a secret does not belong in this file",
+                where=str(path),
+                remedy=f"Take it out (and change it, if it was ever shared); set "
+                f"{_variable(here, name)} in the environment or in .env.",
+            )
+        if isinstance(value, Mapping):
+            _refuse_secrets(value, path, name, here)
 
 
 def _variable(location: tuple[str | int, ...], name: str) -> str:

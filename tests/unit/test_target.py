@@ -124,7 +124,7 @@ def test_the_example_for_production_is_complete_but_for_its_secrets(
     folder.mkdir(parents=True)
     text = (PROJECT / "parameters" / "targets" / "production.example.yaml").read_text()
     (folder / "production.yaml").write_text(text)
-    for name in ("S3__ACCESS_KEY", "S3__SECRET_KEY", "CATALOG__PASSWORD"):
+    for name in ("S3__ACCESS_KEY", "S3__SECRET_KEY", "CATALOG__PASSWORD", "IAM__LOGIN__PASSWORD"):
         monkeypatch.setenv(f"DEDL_PRODUCTION__{name}", "x" * 10)
         assert f"DEDL_PRODUCTION__{name}" in text
     for name in ("PROPOSALS__ACCESS_KEY", "PROPOSALS__SECRET_KEY"):
