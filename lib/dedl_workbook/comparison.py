@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import re
 import sqlite3
 import tempfile
@@ -49,19 +50,13 @@ def form(document: Any) -> bytes:
 
     raw = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     if _SPELLED.search(raw):
-        raw = orjson.dumps(_respelled(document), option=orjson.OPT_SORT_KEYS)
+        raw = orjson.dumps(json.loads(raw, parse_float=_number), option=orjson.OPT_SORT_KEYS)
     return raw
 
 
-def _respelled(value: Any) -> Any:
-    if isinstance(value, float):
-        whole = value.is_integer() and -(2**63) <= value < 2**64
-        return int(value) if whole else value
-    if isinstance(value, dict):
-        return {key: _respelled(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_respelled(member) for member in value]
-    return value
+def _number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() and -(2**63) <= value < 2**64 else value
 
 
 def digest(document: Any) -> str:
@@ -114,7 +109,9 @@ def comparing(folder: Path) -> Iterator[Comparison]:
     """Open an empty comparison in a file under `folder` that goes away at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compare-", dir=folder) as scratch:
-        database = sqlite3.connect(Path(scratch) / "items.sqlite", isolation_level=None)
+        database = sqlite3.connect(
+            Path(scratch) / "items.sqlite", isolation_level=None, check_same_thread=False
+        )
         try:
             database.executescript(_SCHEMA)
             yield Comparison(database)

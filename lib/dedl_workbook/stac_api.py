@@ -86,8 +86,11 @@ def pages(
 
 def shown(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document less what the STAC API leaves out or makes itself: nulls, and links."""
-    whole: dict[str, Any] = _without_nulls(document)
-    return {key: value for key, value in whole.items() if key != "links"}
+    import orjson
+
+    kept = {key: value for key, value in document.items() if key != "links"}
+    whole: dict[str, Any] = _without_nulls(kept) if b":null" in orjson.dumps(kept) else kept
+    return whole
 
 
 def _without_nulls(value: Any) -> Any:

@@ -10,8 +10,8 @@ import hashlib
 import logging
 import random
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,6 +62,8 @@ class Seen:
     """By media type; a fair sample of each, or all."""
     count: dict[str, int] = field(default_factory=dict)
     items: list[dict[str, Any]] = field(default_factory=list)
+    matched: set[int] = field(default_factory=set)
+    """What numberMatched said, on any page."""
     south: float = 90.0
     north: float = -90.0
     earliest: str = ""
@@ -76,15 +78,18 @@ def check(job: Job) -> Outcome:
         ServiceError: the STAC API doesn't answer, or not as one.
     """
     digests = upload.digests(job)
-    with comparison.comparing(job.folder) as sides, _client(job) as client:
-        checks = _collection_checks(job, client)
-        wanted = ((path, stac_api.shown(item)) for path, item in publication.items(job))
-        for done in sides.publish(wanted):
-            job.tell("reading items", done, 0, "items")
-        every = len(digests) <= ALL
-        seen = Seen()
+    with (
+        comparison.comparing(job.folder) as sides,
+        _client(job) as client,
+        ThreadPoolExecutor(1) as worker,
+    ):
+        # The dataset is read, and then what was found is digested, while the server works.
+        published = worker.submit(_publish, job, sides)
+        checks, seen = _collection_checks(job, client), Seen()
         if all(check.passed for check in checks):
-            checks += _paging_checks(job, client, sides, seen, every=every)
+            every = len(digests) <= ALL
+            checks += _paging_checks(job, client, sides, seen, worker, every=every)
+        published.result()
         searches = list(_searches(job, client, seen))
         checks += _search_checks(searches)
     assets = [asset for some in seen.assets.values() for asset in some]
@@ -97,6 +102,12 @@ def check(job: Job) -> Outcome:
     )
     tried = {"searches": searches[:_ROWS], "downloads": rows[:_ROWS]}
     return judged(STEP, checks, summary, left_out=max(0, len(rows) - _ROWS), **tried)
+
+
+def _publish(job: Job, sides: Comparison) -> None:
+    wanted = ((path, stac_api.shown(item)) for path, item in publication.items(job))
+    for done in sides.publish(wanted):
+        job.tell("reading items", done, 0, "items")
 
 
 @contextmanager
@@ -135,11 +146,12 @@ def _collection_checks(job: Job, client: Client) -> list[Check]:
 
 
 def _paging_checks(
-    job: Job, client: Client, sides: Comparison, seen: Seen, *, every: bool
+    job: Job, client: Client, sides: Comparison, seen: Seen, worker: Executor, *, every: bool
 ) -> list[Check]:
     search = client.search(collections=[job.ticket.collection], limit=PAGE)
-    numbers: set[int] = set()
-    for done in sides.hold(_paged(search.pages_as_dicts(), seen, numbers, every=every)):
+    look = partial(_looked, seen, every=every)
+    pages = map_shards(look, search.pages_as_dicts(), worker)
+    for done in sides.hold(row for page in pages for row in page):
         job.tell("paging through the items", done, 0, "items")
     counts, dataset = sides.counts(), sides.side("published")[0]
     found = f"{seen.total} found, {dataset} in the dataset"
@@ -156,20 +168,19 @@ def _paging_checks(
             if counts[kind]
         ]
         checks.append(Check(f"paging: {name}", not wrong, "; ".join([found, *wrong])))
-    told = ", ".join(map(str, sorted(numbers))) or "not told"
-    checks.append(Check("paging: numberMatched", not numbers - {dataset}, told))
+    told = ", ".join(map(str, sorted(seen.matched))) or "not told"
+    checks.append(Check("paging: numberMatched", not seen.matched - {dataset}, told))
     return checks
 
 
-def _paged(
-    pages: Iterable[dict[str, Any]], seen: Seen, numbers: set[int], *, every: bool
-) -> Iterator[tuple[str, str, bytes]]:
-    for page in pages:
-        if page.get("numberMatched") is not None:
-            numbers.add(int(page["numberMatched"]))
-        for item in page["features"]:
-            _note(seen, item, every=every)
-            yield str(item["id"]), "", comparison.form(stac_api.shown(item))
+def _looked(seen: Seen, page: dict[str, Any], *, every: bool) -> list[tuple[str, str, bytes]]:
+    if page.get("numberMatched") is not None:
+        seen.matched.add(int(page["numberMatched"]))
+    for item in page["features"]:
+        _note(seen, item, every=every)
+    return [
+        (str(item["id"]), "", comparison.form(stac_api.shown(item))) for item in page["features"]
+    ]
 
 
 def _note(seen: Seen, item: dict[str, Any], *, every: bool) -> None:

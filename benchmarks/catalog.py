@@ -1,0 +1,182 @@
+"""The catalogue step beside what a user would run instead: bare pypgstac, and the procedure.
+
+Run: python benchmarks/catalog.py [--items 20000 ...]; prints one table for each size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from dedl_workbook import catalog, publication, sandbox, stac_api, upload, verify
+from dedl_workbook.job import Job
+from dedl_workbook.steps import Verdict
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.integration.lake import COLLECTION, Lake, a_collection, an_item, own_lake
+
+PROCEDURE = 100
+"""Items that the procedure's way is measured on; it takes the same time for each."""
+OTHER = "EO.OTHER.DAT.READ"
+
+
+def dataset(folder: Path, count: int) -> Path:
+    """Write a dataset of items that lie in two years; one file is local, the others elsewhere."""
+    root = folder / COLLECTION
+    (root / "metadata" / "items").mkdir(parents=True)
+    (root / "metadata" / "collection.json").write_text(json.dumps(a_collection()))
+    for number in range(count):
+        item = an_item(number % 700) | {"id": f"LAKE_{number:07d}"}
+        if number:
+            item["assets"]["data"]["href"] = f"https://example.org/{item['id']}.tif"
+        else:
+            file = root / item["assets"]["data"]["href"]
+            file.parent.mkdir(parents=True)
+            file.write_bytes(b"data")
+        (root / "metadata" / "items" / f"{item['id']}.json").write_text(json.dumps(item))
+    return root
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return how many seconds some work took, and its result."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def bare(lake: Lake, job: Job) -> None:
+    """Load with pypgstac's Loader alone: not atomic, nothing compared."""
+    from pypgstac.db import PgstacDB
+    from pypgstac.load import Loader, Methods
+
+    with psycopg.connect(lake.admin_dsn, autocommit=True) as connection:
+        connection.execute("set search_path = pgstac, public")
+        loader = Loader(PgstacDB(connection=connection))
+        loader.load_collections(iter([publication.collection(job)]), Methods.upsert)
+        loader.load_items((item for _, item in publication.items(job)), Methods.delsert)
+
+
+def procedure(lake: Lake, job: Job) -> None:
+    """Load as operators do by hand today: one process an item."""
+    tool = [str(Path(sys.executable).with_name("pypgstac")), "load"]
+    root = Path(job.ticket.dataset)
+    dsn = ["--dsn", f"{lake.admin_dsn} options='-csearch_path=pgstac,public'"]
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    text = json.dumps(publication.collection(job))
+    (lake.folder / "collection.json").write_text(text)
+    subprocess.run([*tool, "collections", str(lake.folder / "collection.json"), *dsn], **quiet)
+    for file in sorted((root / "metadata" / "items").iterdir())[:PROCEDURE]:
+        subprocess.run([*tool, "items", str(file), *dsn, "--method", "upsert"], **quiet)
+
+
+@contextmanager
+def reading(lake: Lake) -> Iterator[list[float]]:
+    """Search another collection again and again meanwhile; yield how long each took."""
+    waits: list[float] = []
+    done = threading.Event()
+    search = json.dumps({"collections": [OTHER], "limit": 10})
+
+    def read() -> None:
+        with psycopg.connect(lake.admin_dsn, autocommit=True) as connection:
+            connection.execute("set search_path = pgstac, public")
+            while not done.is_set():
+                waits.append(timed(lambda: connection.execute("select search(%s)", [search]))[0])
+                done.wait(0.005)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield waits
+    finally:
+        done.set()
+        thread.join()
+
+
+def other(lake: Lake) -> None:
+    """Put another collection into the database, for readers."""
+    lake.execute("select create_collection(%s)", json.dumps(a_collection(id=OTHER)))
+    for number in range(20):
+        lake.execute("select create_item(%s)", json.dumps(an_item(number, collection=OTHER)))
+
+
+def row(what: str, value: str, wanted: str = "") -> None:
+    """Print a line of the table."""
+    print(f"  {what:<52}{value:>16}  {wanted}", flush=True)
+
+
+def loads(servers: sandbox.Sandbox, folder: Path, root: Path, count: int) -> None:
+    """Compare loading."""
+    with own_lake(servers, folder) as lake:
+        plain, _ = timed(lambda: bare(lake, lake.job(root)))
+    row("bare Loader, from the dataset", f"{count / plain:,.0f} items/s")
+    with own_lake(servers, folder) as lake:
+        other(lake)
+        lake.execute("analyze")
+        with reading(lake) as idle:
+            time.sleep(2)
+        job = lake.job(root, ticket=lake.database, api=True)
+        planning, plan = timed(lambda: catalog.plan(job))
+        with reading(lake) as busy:
+            ours, _ = timed(lambda: catalog.apply(plan))
+        row("plan of a new collection", f"{planning:.1f} s")
+        row("apply, compared before the commit", f"{count / ours:,.0f} items/s")
+        row("apply to bare Loader", f"{plain / ours:.2f}", "wanted: 0.6")
+        row("slowest reader of another collection, idle", f"{max(idle):.3f} s")
+        row("slowest reader of another collection, loading", f"{max(busy):.3f} s")
+        row("added latency", f"{max(busy) - max(idle):.3f} s", "wanted: at most 0.2")
+        again, same = timed(lambda: catalog.plan(job))
+        assert not same.actions
+        row("plan of the unchanged collection to apply", f"{again / ours:.2f}", "wanted: at most 2")
+        verified(job, plan, count)
+    with own_lake(servers, folder) as lake:
+        slow, _ = timed(lambda: procedure(lake, lake.job(root)))
+    row(f"the procedure, one process an item ({PROCEDURE})", f"{PROCEDURE / slow:.1f} items/s")
+    row("apply to the procedure", f"{count / ours / (PROCEDURE / slow):,.0f}", "wanted: 1,000")
+
+
+def verified(job: Job, plan: Any, count: int) -> None:
+    """Compare verifying with paging alone."""
+    upload.apply(upload.plan(job))
+    checking, outcome = timed(lambda: catalog.check(plan))
+    assert outcome.verdict is Verdict.PASSED, outcome.summary
+    row("check, database and STAC API", f"{checking:.1f} s")
+
+    def paging() -> int:
+        with stac_api.reading(job.target.stac_api.url) as client:
+            pages = stac_api.pages(client, job.target.stac_api.url, COLLECTION, verify.PAGE)
+            return sum(len(features) for features, _ in pages)
+
+    alone, seen = timed(paging)
+    assert seen == count
+    verifying, outcome = timed(lambda: verify.check(job))
+    assert outcome.verdict is Verdict.PASSED, outcome.summary
+    row("paging alone", f"{count / alone:,.0f} items/s")
+    row("verify to paging alone", f"{alone / verifying:.2f}", "wanted: 0.8")
+
+
+def main() -> None:
+    """Run all, for each size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, nargs="+", default=[20_000, 200_000])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        with sandbox.up(Path(place) / ".sandbox", attached=True) as servers:
+            for count in options.items:
+                print(f"{count:,} items", flush=True)
+                folder = Path(place) / str(count)
+                loads(servers, folder, dataset(folder, count), count)
+        sandbox.down(Path(place) / ".sandbox", wipe=True)
+
+
+if __name__ == "__main__":
+    main()
