@@ -1,0 +1,143 @@
+"""The request to the IAM service for roles: its text, and sending it once only.
+
+A record is written before and after sending. After a crash in between, the channel is asked
+whether the request got through, by the reference that stands in its text.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Protocol
+
+from dedl_workbook.documents import digest, pretty, write_atomic
+from dedl_workbook.errors import ServiceError
+from dedl_workbook.job import Job
+from dedl_workbook.target import Iam
+
+RECORD = "access-request.json"
+_NAME = "iam-request.txt"
+
+
+class Channel(Protocol):
+    """A way to the IAM service."""
+
+    def find(self, reference: str) -> str:
+        """Return where a request with this reference was sent to, or the empty string."""
+
+    def send(self, reference: str, text: str) -> str:
+        """Send a request; return where to."""
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """A folder of texts that a person sends on."""
+
+    folder: Path
+
+    def find(self, reference: str) -> str:
+        """Return the file of a request, or the empty string."""
+        line = f"Reference: {reference}"
+        for file in sorted(self.folder.glob(f"[0-9][0-9][0-9]-{_NAME}")):
+            if line in file.read_text("utf-8").splitlines():
+                return str(file)
+        return ""
+
+    def send(self, reference: str, text: str) -> str:
+        """Write the text, whole or not at all, as the folder's next file."""
+        numbers = [int(file.name[:3]) for file in self.folder.glob("[0-9][0-9][0-9]-*")]
+        file = self.folder / f"{max(numbers, default=0) + 1:03d}-{_NAME}"
+        write_atomic(file, text)
+        return str(file)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a request; without `where` it may or may not have been sent."""
+
+    reference: str
+    at: str
+    """When, in UTC."""
+    where: str = ""
+
+
+def reference(job: Job, iam: Iam) -> str:
+    """Return what tells this request from others: other roles are another request."""
+    ticket = job.ticket
+    asked = [ticket.ticket, ticket.collection, sorted(ticket.roles), iam.issuer, iam.account]
+    return f"{ticket.ticket}-{digest(asked)[:12]}"
+
+
+def render(job: Job, iam: Iam, at: str) -> str:
+    """Return the text of the request.
+
+    Args:
+        job: what is published.
+        iam: the target's settings.
+        at: when it is sent; ISO 8601.
+    """
+    template = resources.files(__package__).joinpath("request.txt").read_text("utf-8")
+    day = dt.datetime.fromisoformat(at).date()
+    ticket = job.ticket
+    values: Mapping[str, object] = {
+        "ticket": ticket.ticket,
+        "collection": ticket.collection,
+        "date": day,
+        "reference": reference(job, iam),
+        "issuer": iam.issuer,
+        "roles": "\n".join(f"  - {role}" for role in sorted(set(ticket.roles))),
+        "account": iam.account,
+        "board_reference": ticket.board_reference or "(not yet known)",
+        "board_date": ticket.board_date or "(no date)",
+        "by": day + dt.timedelta(days=iam.answer_days),
+        "contact": iam.contact or f"the ticket {ticket.ticket}",
+    }
+    return Template(template).substitute(values)
+
+
+def sent(job: Job, iam: Iam) -> Record | None:
+    """Return the record of this very request, if it was sent."""
+    record = _read(job)
+    if record is None or record.reference != reference(job, iam) or not record.where:
+        return None
+    return record
+
+
+def send(job: Job, iam: Iam, channel: Channel, at: str) -> Record:
+    """Send the request, unless it was sent already, and record it.
+
+    Raises:
+        ServiceError: it can't be sent; the next run tries again.
+    """
+    begun = _read(job)
+    if begun is None or begun.reference != reference(job, iam):
+        begun = Record(reference(job, iam), at)
+    if begun.where:
+        return begun
+    _write(job, begun)
+    try:
+        where = channel.find(begun.reference)
+        where = where or channel.send(begun.reference, render(job, iam, begun.at))
+    except OSError as error:
+        raise ServiceError(
+            f"the request to the IAM service can't be written: {error.strerror}",
+            where=str(error.filename),
+            remedy="Mend that, then run again; nothing was sent.",
+        ) from error
+    done = replace(begun, where=where)
+    _write(job, done)
+    return done
+
+
+def _read(job: Job) -> Record | None:
+    file = job.folder / RECORD
+    return Record(**json.loads(file.read_bytes())) if file.is_file() else None
+
+
+def _write(job: Job, record: Record) -> None:
+    write_atomic(job.folder / RECORD, pretty(asdict(record)))
