@@ -156,7 +156,12 @@ def _netcdf(source: Source) -> None:
     if source.at(0, 3) == b"CDF":
         from dedl_workbook.rules.netcdf import needed_size
 
-        if needed_size(source.at(0, 2**20)) > source.size:
+        head = source.at(0, 2**20)
+        needed = needed_size(head)
+        # A header that is longer than what was read tells nothing.
+        if needed is None and len(head) == source.size:
+            raise Truncated
+        if needed is not None and needed > source.size:
             raise Truncated
     else:
         _hdf5(source)
@@ -178,9 +183,10 @@ def _grib(source: Source) -> None:
             raise Truncated
         gap = source.at(at + length, 1024).find(b"GRIB")
         if gap < 0:
-            break
+            return
         at += length + gap
-    if b"7777" not in source.at(max(0, source.size - 1024), 1024):
+    tail = source.at(max(0, source.size - 1024), 1024)
+    if not tail.rstrip(b"\0\r\n ").endswith(b"7777"):
         raise Truncated
 
 

@@ -51,7 +51,7 @@ def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
         if is_ring:
             yield from _judge_ring(where, line)
     if bbox is not None:
-        yield from _judge_bbox(bbox, lons, (west, south, east, north))
+        yield from _judge_bbox(bbox, [line for _, line, _ in lines], (west, south, east, north))
 
 
 def _is_plain_box(geometry: Any, bbox: Any) -> bool:
@@ -176,7 +176,7 @@ def box_of(bbox: Any) -> Box | None:
     return bbox[0], bbox[1], bbox[half], bbox[half + 1]
 
 
-def _judge_bbox(bbox: Any, lons: list[float], bounds: Box) -> Iterator[Found]:
+def _judge_bbox(bbox: Any, lines: list[Positions], bounds: Box) -> Iterator[Found]:
     box = box_of(bbox)
     if box is None:
         yield Found("the bbox is no list of four or six numbers", _BOX, "/bbox")
@@ -186,7 +186,7 @@ def _judge_bbox(bbox: Any, lons: list[float], bounds: Box) -> Iterator[Found]:
         yield Found("the bbox leaves the range of longitude", _BOX, "/bbox")
     elif south > north or south < -90 - _EDGE or north > 90 + _EDGE:
         yield Found("the bbox has a wrong south or north", _BOX, "/bbox")
-    elif not (_near(south, bounds[1]) and _near(north, bounds[3]) and _agrees(box, lons, bounds)):
+    elif not (_near(south, bounds[1]) and _near(north, bounds[3]) and _agrees(box, lines, bounds)):
         yield Found("the bbox does not agree with the geometry", _BOX, "/bbox")
 
 
@@ -197,10 +197,16 @@ def _near(one: float, other: float) -> bool:
     return abs(one - other) <= TOLERANCE
 
 
-def _agrees(box: Box, lons: list[float], bounds: Box) -> bool:
+def _agrees(box: Box, lines: list[Positions], bounds: Box) -> bool:
+    """Tell whether west and east of a bbox are those of a geometry."""
     west, _, east, _ = box
     if west <= east:
         return _near(west, bounds[0]) and _near(east, bounds[2])
+    sides = [(a[0], b[0]) for line in lines for a, b in pairwise(line)]
+    if any(180 >= abs(a - b) > 0 and min(a, b) <= east and max(a, b) >= west for a, b in sides):
+        # It goes the other way round, through what the box leaves out.
+        return False
+    lons = [position[0] for line in lines for position in line]
     eastern = [lon for lon in lons if lon >= west - TOLERANCE]
     western = [lon for lon in lons if lon <= east + TOLERANCE]
     whole = len(eastern) + len(western) >= len(lons)

@@ -45,11 +45,11 @@ class _Header:
             self.skip(_SIZES.get(kind, 1) * self.number(self.wide))
 
 
-def needed_size(data: bytes) -> int:
-    """Return how many bytes a file with that header must have, or 0 if it can't be told.
+def needed_size(data: bytes) -> int | None:
+    """Return how many bytes a file with that header must have, or None if the header is cut off.
 
     Args:
-        data: the file's start. A header that is longer, or damaged, tells nothing.
+        data: the file's start.
     """
     header = _Header(data)
     if data[3:4] == b"\5":
@@ -64,7 +64,7 @@ def needed_size(data: bytes) -> int:
         header.attributes()
         variables = [_variable(header) for _ in range(header.count())]
     except IndexError:
-        return 0
+        return None
     if records == 256**header.wide - 1:
         # Still being written: the count of records isn't known.
         records = 0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from dedl_workbook.dataset import DATA
 from dedl_workbook.rules.rulebook import pointer
 
 KNOWN = (
@@ -61,7 +62,8 @@ def placeholders(document: Any) -> Iterator[tuple[str, str]]:
     while todo:
         where, value = todo.pop()
         if isinstance(value, str):
-            if found := placeholder(value):
+            # The names of delivered files are what they are.
+            if not value.startswith(DATA) and (found := placeholder(value)):
                 yield where, found
         elif isinstance(value, dict):
             todo += [(where + pointer(k), v) for k, v in value.items() if k not in _UNTOUCHED]

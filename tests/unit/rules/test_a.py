@@ -1,0 +1,389 @@
+"""Assets: A01 to A07."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from dedl_workbook.rules.netcdf import needed_size
+from PIL import Image
+
+from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, png, tiff, write
+from tests.unit.rules.examples import bad, found, good, places, report
+
+FILE = "metadata/items/heat_20241116.json"
+FOLDER = "data/2024/11/16"
+
+
+def with_file(tmp_path: Path, name: str, content: bytes, **asset: Any) -> Path:
+    """A dataset of one item with one file."""
+    href = f"{FOLDER}/{name}"
+    item = any_item(assets={"map": any_asset(href=href, **asset)})
+    return any_dataset(tmp_path, item, files={href: content})
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        *("/data/x.png", "file:///data/x.png", "file:x.png", "../x.png", "data/../../x.png"),
+        *("data/%2e%2e/x.png", "data/2024/../x.png", "data//x.png", "x.png", "Data/x.png", "data"),
+        *("metadata/collection.json", "C:\\data\\x.png", "data/", ""),
+    ],
+)
+@bad("A01")
+def test_an_href_that_is_no_path_inside_data_is_an_error(tmp_path: Path, href: str) -> None:
+    root = any_dataset(tmp_path)
+    write(root, FILE, any_item(assets={"a/b": any_asset(href=href)}))
+
+    assert places(root, "A01") == [f"error {FILE}#/assets/a~1b/href"]
+
+
+@bad("A01")
+def test_an_href_that_names_no_file_is_an_error(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    (root / FOLDER / "heat_20241116/heat_20241116.png").unlink()
+
+    assert places(root, "A01") == [f"error {FILE}#/assets/map/href"]
+
+
+@bad("A01")
+def test_an_href_that_differs_in_case_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    root = with_file(tmp_path, "Map.PNG", png())
+    write(root, FILE, any_item(assets={"map": any_asset(href=f"{FOLDER}/map.png")}))
+
+    (finding,) = found(root, "A01")
+
+    assert f"{FOLDER}/Map.PNG" in finding.fix
+
+
+@bad("A01")
+def test_an_href_that_names_a_link_or_a_folder_is_an_error(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    (root / FOLDER / "link.png").symlink_to("heat_20241116/heat_20241116.png")
+    assets = {
+        "folder": any_asset(href=f"{FOLDER}/heat_20241116"),
+        "link": any_asset(href=f"{FOLDER}/link.png"),
+    }
+    write(root, FILE, any_item(assets=assets))
+
+    assert places(root, "A01") == [
+        f"error {FILE}#/assets/{name}/href" for name in ("folder", "link")
+    ]
+
+
+@bad("A01")
+def test_an_asset_of_the_collection_must_be_there_too(tmp_path: Path) -> None:
+    assets = {"a": any_asset(href="data/none.png"), "b": any_asset(href="/none.png")}
+    root = any_dataset(tmp_path, collection=any_collection(assets=assets))
+
+    assert places(root, "A01") == [
+        f"error metadata/collection.json#/assets/{name}/href" for name in ("a", "b")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("my file.png", "my file.png"),
+        ("my file.png", "my%20file.png"),
+        ("100%.png", "100%.png"),
+        ("100%25.png", "100%25.png"),
+        ("a[1].png", "a%5B1%5D.png"),
+        ("é.png", "%C3%A9.png"),
+    ],
+)
+@good("A01", "A04")
+def test_percent_signs_are_taken_as_they_stand_or_decoded(
+    tmp_path: Path, name: str, written: str
+) -> None:
+    root = with_file(tmp_path, name, png())
+    write(root, FILE, any_item(assets={"map": any_asset(href=f"{FOLDER}/{written}")}))
+
+    assert report(root).findings == ()
+
+
+@good("A01")
+def test_a_leading_dot_is_fine(tmp_path: Path) -> None:
+    root = with_file(tmp_path, "x.png", png())
+    write(root, FILE, any_item(assets={"map": any_asset(href=f"./{FOLDER}/x.png")}))
+
+    assert report(root).findings == ()
+
+
+HASHES = {"1220": "sha256", "1114": "sha1", "1340": "sha512", "d50110": "md5"}
+
+
+@pytest.mark.parametrize("prefix", HASHES)
+@good("A02")
+def test_sizes_and_checksums_that_agree_are_fine(tmp_path: Path, prefix: str) -> None:
+    data = png()
+    checksum = prefix + hashlib.new(HASHES[prefix], data).hexdigest()
+    extra = {"file__checksum": checksum, "file__size": len(data)}
+
+    assert report(with_file(tmp_path, "x.png", data, **extra)).findings == ()
+
+
+@pytest.mark.parametrize("prefix", HASHES)
+@bad("A02")
+def test_a_checksum_that_does_not_agree_is_an_error(tmp_path: Path, prefix: str) -> None:
+    checksum = prefix + hashlib.new(HASHES[prefix], b"other").hexdigest()
+    root = with_file(tmp_path, "x.png", png(), file__checksum=checksum)
+
+    assert places(root, "A02") == [f"error {FILE}#/assets/map/file:checksum"]
+
+
+@pytest.mark.parametrize("checksum", ["", "zz", "1220ab", "0000", "7b01aa", "ff" * 12, 7])
+@bad("A02")
+def test_a_checksum_that_is_none_is_an_error(tmp_path: Path, checksum: object) -> None:
+    root = with_file(tmp_path, "x.png", png(), file__checksum=checksum)
+
+    assert places(root, "A02") == [f"error {FILE}#/assets/map/file:checksum"]
+
+
+@bad("A02")
+def test_a_size_that_does_not_agree_is_an_error(tmp_path: Path) -> None:
+    root = with_file(tmp_path, "x.png", png(), file__size=7)
+
+    assert places(root, "A02") == [f"error {FILE}#/assets/map/file:size"]
+
+
+def picture(kind: str, side: int = 64) -> bytes:
+    out = io.BytesIO()
+    noise = numpy.random.default_rng(1).integers(0, 255, (side, side), dtype="uint8")
+    Image.fromarray(noise).save(out, kind)
+    return out.getvalue()
+
+
+def raster(folder: Path, **options: Any) -> bytes:
+    """A GeoTIFF as GDAL writes it."""
+    import rasterio
+
+    path = folder / "made.tif"
+    shape = {"count": 1, "height": 256, "width": 256, "dtype": "uint8"}
+    transform = rasterio.Affine(0.1, 0, 2, 0, -0.1, 52)
+    with rasterio.open(path, "w", "GTiff", transform=transform, **shape, **options) as file:
+        data = numpy.random.default_rng(1).integers(0, 255, (1, 256, 256), dtype="uint8")
+        file.write(data)
+    return path.read_bytes()
+
+
+def netcdf(version: int, records: int = 0) -> bytes:
+    """A classic NetCDF file: x(4) of ints, and t(record) of doubles."""
+    wide = 8 if version == 5 else 4
+    offset = 4 if version == 1 else 8
+
+    def count(value: int) -> bytes:
+        return value.to_bytes(wide, "big")
+
+    def name(text: str) -> bytes:
+        return count(len(text)) + text.encode() + b"\0" * (-len(text) % 4)
+
+    def tag(kind: int, length: int) -> bytes:
+        return kind.to_bytes(4, "big") + count(length)
+
+    def header(first: int, second: int) -> bytes:
+        attribute = name("title") + (2).to_bytes(4, "big") + name("heat")
+        dimensions = name("x") + count(4) + name("t") + count(0)
+        x = name("x") + count(1) + count(0) + tag(0, 0) + (4).to_bytes(4, "big") + count(16)
+        t = name("t") + count(1) + count(1) + tag(0, 0) + (6).to_bytes(4, "big") + count(8)
+        return (
+            *(b"CDF" + bytes([version]) + count(records), tag(10, 2) + dimensions),
+            *(tag(12, 1) + attribute, tag(11, 2), x + first.to_bytes(offset, "big")),
+            t + second.to_bytes(offset, "big"),
+        )
+
+    start = sum(map(len, header(0, 0)))
+    return b"".join(header(start, start + 16)) + bytes(16 + 8 * records)
+
+
+def hdf5(version: int, size: int = 2048) -> bytes:
+    if version < 2:
+        head = bytes([version, 0, 0, 0, 0, 8, 8, 0]) + bytes(8) + bytes(4 * version)
+    else:
+        head = bytes([version, 8, 8, 0])
+    end = struct.pack("<QQQ", 0, 2**64 - 1, size)
+    return (b"\x89HDF\r\n\x1a\n" + head + end).ljust(size, b"\1")
+
+
+def grib(messages: int = 3, edition: int = 2) -> bytes:
+    body = bytes(90)
+    if edition == 2:
+        one = b"GRIB\0\0\0\2" + (16 + 90 + 4).to_bytes(8, "big") + body + b"7777"
+    else:
+        one = b"GRIB" + (8 + 90 + 4).to_bytes(3, "big") + b"\1" + body + b"7777"
+    return one * messages
+
+
+def archive() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("a.txt", b"hello" * 2000)
+    return out.getvalue()
+
+
+WHOLE = {
+    "a TIFF of one strip": ("image/tiff", lambda folder: tiff()),
+    "a GeoTIFF": ("image/tiff; application=geotiff", raster),
+    "a tiled GeoTIFF": (
+        "image/tiff; application=geotiff; profile=cloud-optimized",
+        lambda folder: raster(folder, tiled=True, blockxsize=64, blockysize=64, compress="deflate"),
+    ),
+    "a BigTIFF": ("image/tiff", lambda folder: raster(folder, BIGTIFF="YES")),
+    "a big-endian TIFF": ("image/tiff", lambda folder: raster(folder, ENDIANNESS="BIG")),
+    "a PNG": ("image/png", lambda folder: picture("PNG")),
+    "a JPEG": ("image/jpeg", lambda folder: picture("JPEG")),
+    "a large JPEG": ("image/jpeg", lambda folder: picture("JPEG", 1024)),
+    "a NetCDF 1": ("application/x-netcdf", lambda folder: netcdf(1)),
+    "a NetCDF 2 of records": ("application/netcdf", lambda folder: netcdf(2, 5)),
+    "a NetCDF 5 of records": ("application/netcdf", lambda folder: netcdf(5, 5)),
+    "a NetCDF 4": ("application/x-netcdf", lambda folder: hdf5(2)),
+    "an HDF5 0": ("application/x-hdf5", lambda folder: hdf5(0)),
+    "an HDF5 1": ("application/x-hdf5", lambda folder: hdf5(1)),
+    "an HDF5 3": ("application/x-hdf5", lambda folder: hdf5(3)),
+    "a GRIB 2": ("application/wmo-GRIB2", lambda folder: grib()),
+    "a GRIB 2 of many messages": ("application/x-grib", lambda folder: grib(201)),
+    "a GRIB 1": ("application/x-grib", lambda folder: grib(edition=1)),
+    "a ZIP": ("application/zip", lambda folder: archive()),
+}
+
+
+@pytest.mark.parametrize(("media_type", "make"), WHOLE.values(), ids=WHOLE.keys())
+@good("A03")
+def test_a_whole_file_of_its_media_type_is_fine(tmp_path: Path, media_type: str, make: Any) -> None:
+    root = with_file(tmp_path, "x", make(tmp_path), type=media_type)
+
+    assert report(root).findings == ()
+
+
+@pytest.mark.parametrize("part", [0.999, 0.7, 0.4])
+@pytest.mark.parametrize(("media_type", "make"), WHOLE.values(), ids=WHOLE.keys())
+@bad("A03")
+def test_a_truncated_file_is_an_error(
+    tmp_path: Path, media_type: str, make: Any, part: float
+) -> None:
+    whole = make(tmp_path)
+    root = with_file(
+        tmp_path, "x", whole[: min(len(whole) - 9, int(len(whole) * part))], type=media_type
+    )
+
+    assert places(root, "A03") == [f"error {FILE}#/assets/map/type"]
+
+
+@pytest.mark.parametrize("media_type", sorted({media_type for media_type, _ in WHOLE.values()}))
+@bad("A03")
+def test_a_file_of_another_format_is_an_error(tmp_path: Path, media_type: str) -> None:
+    content = b"<html>403 Forbidden</html>"
+    root = with_file(tmp_path, "x", content, type=media_type)
+
+    assert places(root, "A03") == [f"error {FILE}#/assets/map/type"]
+
+
+@bad("A03")
+def test_a_mislabelled_file_is_told_by_its_real_name(tmp_path: Path) -> None:
+    root = with_file(tmp_path, "x.jpg", png(), type="image/jpeg")
+
+    (finding,) = found(root, "A03")
+
+    assert finding.message == "the file is called JPEG, but holds PNG"
+
+
+@good("A03")
+def test_other_media_types_are_not_looked_into(tmp_path: Path) -> None:
+    assert report(with_file(tmp_path, "x", b"?", type="text/csv")).findings == ()
+
+
+@good("A03")
+def test_a_netcdf_header_that_can_not_be_read_to_its_end_tells_nothing() -> None:
+    assert needed_size(netcdf(1)[:40]) is None
+
+
+@bad("A03")
+def test_a_file_that_can_not_be_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = with_file(tmp_path, "x.png", png())
+    opened = os.open
+
+    def refusing(path: str, *args: Any, **options: Any) -> int:
+        if str(path).endswith("x.png"):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", refusing)
+
+    (finding,) = found(root, "A03")
+
+    assert "Permission denied" in finding.message
+
+
+@bad("A04")
+def test_a_data_file_without_an_item_is_a_warning(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, files={f"{FOLDER}/left.png": png()})
+
+    assert places(root, "A04") == [f"warning {FOLDER}/left.png#"]
+
+
+@good("A04")
+def test_the_settings_of_the_generator_are_no_data(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, files={f"{FOLDER}/heat_20241116/item_config.json": b"{}"})
+
+    assert places(root, "A04") == []
+
+
+@bad("A05")
+def test_a_file_of_two_items_is_a_warning_of_all_but_the_first(tmp_path: Path) -> None:
+    shared = {"map": any_asset()}
+    root = any_dataset(tmp_path, any_item(), any_item("other", assets=shared))
+
+    assert places(root, "A05") == ["warning metadata/items/other.json#/assets/map/href"]
+
+
+@good("A05")
+def test_an_item_and_the_collection_may_share_a_file(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, collection=any_collection(assets={"thumbnail": any_asset()}))
+
+    assert report(root).findings == ()
+
+
+@pytest.mark.parametrize("href", ["https://x.example/a.png", "s3://bucket/a.png", "HTTP://x/a.png"])
+@bad("A06")
+def test_a_remote_href_is_noted(tmp_path: Path, href: str) -> None:
+    assets = {"map": any_asset(), "more": any_asset(href=href)}
+    root = any_dataset(tmp_path, any_item(assets=assets))
+
+    assert places(root, "A06") == [f"info {FILE}#/assets/more/href"]
+    assert places(root, "A01") == []
+
+
+@good("A06")
+def test_local_hrefs_are_not_noted_as_remote(tmp_path: Path) -> None:
+    assert places(any_dataset(tmp_path), "A06") == []
+
+
+@bad("A07")
+def test_assets_of_one_base_name_are_an_error(tmp_path: Path) -> None:
+    assets = {name: any_asset(href=f"{FOLDER}/{name}/x.png") for name in ("a", "b")}
+    root = any_dataset(tmp_path, any_item(assets=assets))
+
+    assert places(root, "A07") == [f"error {FILE}#/assets/b/href"]
+
+
+@bad("A07")
+def test_an_asset_called_like_hdas_own_is_an_error(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(assets={"downloadLink": any_asset()}))
+
+    assert places(root, "A07") == [f"error {FILE}#/assets/downloadLink"]
+
+
+@good("A07")
+def test_assets_of_different_base_names_are_fine(tmp_path: Path) -> None:
+    assets = {name: any_asset(href=f"{FOLDER}/{name}.png") for name in ("a", "b")}
+
+    assert report(any_dataset(tmp_path, any_item(assets=assets))).findings == ()

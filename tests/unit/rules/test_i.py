@@ -1,0 +1,368 @@
+"""Items: I01 to I08."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dedl_workbook.rules.geometry import crosses_itself
+
+from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
+from tests.unit.rules.examples import any_ticket, bad, found, good, places, report
+
+FILE = "metadata/items/heat_20241116.json"
+WORLD = {
+    "spatial": {"bbox": [[-180, -90, 180, 90]]},
+    "temporal": {"interval": [[None, None]]},
+}
+
+
+def of(tmp_path: Path, rule: str, **changes: Any) -> list[str]:
+    """Return where a rule finds something in a dataset whose item was changed."""
+    return places(any_dataset(tmp_path, any_item(**changes)), rule)
+
+
+def anywhere(tmp_path: Path, **changes: Any) -> Path:
+    """A dataset of the whole world and all times with a changed item."""
+    return any_dataset(tmp_path, any_item(**changes), collection=any_collection(extent=WORLD))
+
+
+ODD_BUT_RIGHT: dict[str, dict[str, Any]] = {
+    "STAC 1.1.0": {"stac_version": "1.1.0"},
+    "no stac_extensions": {"stac_extensions": GONE},
+    "an empty list of extensions": {"stac_extensions": []},
+    "no links but that to the collection": {"links": any_item()["links"]},
+    "a point": {
+        "geometry": {"type": "Point", "coordinates": [4.9, 52.3]},
+        "bbox": [4.9, 52.3, 4.9, 52.3],
+    },
+    "a point with a height": {
+        "geometry": {"type": "Point", "coordinates": [4.9, 52.3, 11.5]},
+        "bbox": [4.9, 52.3, 11.5, 4.9, 52.3, 11.5],
+    },
+    "points": {
+        "geometry": {"type": "MultiPoint", "coordinates": [[4, 52], [5, 53]]},
+        "bbox": [4, 52, 5, 53],
+    },
+    "a line": {
+        "geometry": {"type": "LineString", "coordinates": [[4, 52], [5, 53], [4, 53]]},
+        "bbox": [4, 52, 5, 53],
+    },
+    "a hole": {
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [
+                box(0, 0, 9, 9)["coordinates"][0],
+                box(3, 3, 6, 6)["coordinates"][0],
+            ],
+        },
+        "bbox": [0, 0, 9, 9],
+    },
+    "over the antimeridian, cut": {
+        "geometry": {
+            "type": "MultiPolygon",
+            "coordinates": [
+                box(170, -5, 180, 5)["coordinates"],
+                box(-180, -5, -170, 5)["coordinates"],
+            ],
+        },
+        "bbox": [170, -5, -170, 5],
+    },
+    "over the antimeridian, not cut": {
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [[[170, -5], [-170, -5], [-170, 5], [170, 5], [170, -5]]],
+        },
+        "bbox": [170, -5, -170, 5],
+    },
+    "the whole world": {"geometry": box(-180, -90, 180, 90), "bbox": [-180, -90, 180, 90]},
+    "a rounded bbox": {"bbox": [2.499, 49.5, 6.5, 51.504]},
+    "clockwise": {
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [[[0, 0], [0, 9], [9, 9], [9, 0], [0, 0]]],
+        },
+        "bbox": [0, 0, 9, 9],
+    },
+    "a range without datetime": {
+        "properties": {
+            "datetime": None,
+            "start_datetime": "2024-11-16T00:00:00Z",
+            "end_datetime": "2024-11-16T23:59:59.999999999Z",
+        }
+    },
+    "offsets": {
+        "properties": {
+            "start_datetime": "2024-11-16T23:00:00+14:00",
+            "end_datetime": "2024-11-16T10:00:00+00:00",
+        }
+    },
+    "a leap second": {"properties": {"datetime": "2016-12-31T23:59:60Z"}},
+    "a start that is the end": {
+        "properties": {
+            "start_datetime": "2024-11-16T12:00:00Z",
+            "end_datetime": "2024-11-16T12:00:00Z",
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("changes", ODD_BUT_RIGHT.values(), ids=ODD_BUT_RIGHT.keys())
+@good(*(f"I{n:02}" for n in range(1, 9)))
+def test_an_odd_but_right_item_has_no_errors(tmp_path: Path, changes: dict[str, Any]) -> None:
+    result = report(anywhere(tmp_path, **changes))
+
+    # Days of offsets, and the leap second, belong to another folder than the data's.
+    assert [f for f in result.findings if f.rule != "L05"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"properties": {"datetime": GONE}}, "/properties"),
+        ({"type": "Collection"}, "/type"),
+        ({"assets": []}, "/assets"),
+        ({"links": GONE}, ""),
+        ({"bbox": GONE}, ""),
+        ({"geometry": {"type": "Circle"}}, "/geometry"),
+        ({"assets": {"map": {"type": "image/png"}}}, "/assets/map"),
+        ({"stac_version": "1.2"}, "/stac_version"),
+        ({"collection": 7}, "/collection"),
+        ({"links": []}, "/collection"),
+    ],
+)
+@bad("I01")
+def test_an_item_that_is_no_valid_stac_is_an_error(
+    tmp_path: Path, changes: dict[str, Any], pointer: str
+) -> None:
+    root = any_dataset(tmp_path)
+    write(root, FILE, any_item(**changes))
+
+    result = places(root, "I01")
+
+    assert result
+    assert all(place.startswith(f"error {FILE}#{pointer}") for place in result)
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"), [("EO.XXX.DAT.COLD", "/collection"), (None, ""), (GONE, "")]
+)
+@bad("I02")
+def test_an_item_of_another_collection_is_an_error(
+    tmp_path: Path, value: object, pointer: str
+) -> None:
+    assert of(tmp_path, "I02", collection=value) == [f"error {FILE}#{pointer}"]
+
+
+@bad("I02")
+def test_an_item_must_name_the_agreed_collection(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+
+    assert places(root, "I02", ticket=any_ticket(collection="EO.XXX.DAT.COLD")) == [
+        f"error {FILE}#/collection"
+    ]
+
+
+@bad("I03")
+def test_an_id_that_is_not_the_files_name_is_an_error(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    write(root, "metadata/items/other.json", any_item("cold"))
+
+    assert places(root, "I03") == ["error metadata/items/other.json#/id"]
+
+
+@bad("I03")
+def test_an_id_that_stands_twice_is_an_error_of_all_but_the_first(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item("b"))
+    for name in ("a", "c"):
+        write(root, f"metadata/items/{name}.json", any_item("b"))
+
+    twins = [f for f in found(root, "I03") if "also that of" in f.message]
+
+    assert [(f.file, f.message.split("'")[3]) for f in twins] == [
+        ("metadata/items/b.json", "metadata/items/a.json"),
+        ("metadata/items/c.json", "metadata/items/a.json"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a/b", "", ".", "..", "a\nb", " a", "x" * 201])
+@bad("I03")
+def test_an_id_that_can_not_be_in_urls_or_keys_is_an_error(tmp_path: Path, name: str) -> None:
+    root = any_dataset(tmp_path)
+    write(root, FILE, any_item(id=name))
+
+    messages = [f.message for f in found(root, "I03")]
+
+    assert any("can't be used" in message for message in messages)
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "a[1]", "Zürich", "a+b~c", "日本", "x" * 200])
+@good("I03")
+def test_ids_with_odd_characters_are_fine(tmp_path: Path, name: str) -> None:
+    assert report(any_dataset(tmp_path, any_item(name))).findings == ()
+
+
+def polygon(*positions: list[float]) -> dict[str, Any]:
+    return {"type": "Polygon", "coordinates": [list(positions)]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"geometry": None, "bbox": GONE},
+        {"geometry": polygon([0, 0], [9, 0], [9, 9], [0, 9]), "bbox": [0, 0, 9, 9]},
+        {"geometry": polygon([0, 0], [9, 9], [0, 0]), "bbox": [0, 0, 9, 9]},
+        {"geometry": {"type": "Polygon", "coordinates": []}, "bbox": [0, 0, 9, 9]},
+        {"geometry": {"type": "Point", "coordinates": [49.5, 190]}, "bbox": [49, 90, 49, 90]},
+        {"geometry": {"type": "Point", "coordinates": [181, 0]}, "bbox": [180, 0, 180, 0]},
+        {"geometry": {"type": "Point", "coordinates": [1]}},
+        {"geometry": {"type": "Point", "coordinates": ["1", "2"]}},
+        {"geometry": {"type": "Polygon", "coordinates": [1, 2]}},
+        {"geometry": {"type": "Polygon"}},
+        {"geometry": {"type": "GeometryCollection", "geometries": []}},
+        {"geometry": 7},
+        {"bbox": [2.5, 49.5, 6.5, 51.6]},
+        {"bbox": [2.5, 51.5, 6.5, 49.5]},
+        {"bbox": [49.5, 2.5, 51.5, 6.5]},
+        {"bbox": [6.5, 49.5, 2.5, 51.5]},
+        {"bbox": [170, 49.5, 6.5, 51.5]},
+        {"bbox": [2.5, 49.5, 366.5, 51.5]},
+        {"bbox": [2.5, 49.5, 6.5]},
+    ],
+)
+@bad("I04")
+def test_a_geometry_or_bbox_that_can_not_be_used_is_an_error(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    result = places(anywhere(tmp_path, **changes), "I04")
+
+    assert result
+    assert all(place.startswith("error") for place in result)
+
+
+@bad("I04")
+def test_an_outline_that_crosses_itself_is_a_warning(tmp_path: Path) -> None:
+    bow_tie = polygon([0, 0], [9, 9], [9, 0], [0, 9], [0, 0])
+    root = anywhere(tmp_path, geometry=bow_tie, bbox=[0, 0, 9, 9])
+
+    assert places(root, "I04") == [f"warning {FILE}#/geometry/coordinates/0"]
+
+
+@good("I04")
+def test_a_collection_of_geometries_is_left_to_the_schema(tmp_path: Path) -> None:
+    parts = [box(1, 2, 3, 4), {"type": "Point", "coordinates": [9, 9]}]
+    geometry = {"type": "GeometryCollection", "geometries": parts}
+    root = anywhere(tmp_path, geometry=geometry, bbox=[1, 2, 9, 9])
+
+    assert {f.rule for f in report(root).findings} == {"I01"}
+
+
+@good("I04")
+def test_an_outline_that_touches_itself_in_a_corner_does_not_cross_itself() -> None:
+    ring = [[0, 0], [4, 0], [2, 2], [4, 4], [0, 4], [2, 2], [0, 0]]
+
+    assert not crosses_itself(ring)
+
+
+@good("I04")
+def test_a_coast_of_many_positions_is_judged_in_no_time() -> None:
+    ring = [[n / 100, (n % 7) / 10] for n in range(9000)]
+    ring += [[90, 9], [0, 9], ring[0]]
+
+    assert not crosses_itself(ring)
+
+
+@pytest.mark.parametrize(
+    ("properties", "pointer"),
+    [
+        ({"datetime": None}, ""),
+        ({"datetime": "2024-11-16"}, "/datetime"),
+        ({"datetime": "2024-11-16T12:00:00"}, "/datetime"),
+        ({"datetime": "2024-13-16T12:00:00Z"}, "/datetime"),
+        ({"datetime": "2024-02-30T12:00:00Z"}, "/datetime"),
+        ({"datetime": "yesterday"}, "/datetime"),
+        ({"datetime": "2024-11-16T12:00:00Z", "created": "2024-11-16T25:00:00Z"}, "/created"),
+        ({"start_datetime": "2024-11-16T12:00:00Z"}, ""),
+        ({"datetime": None, "end_datetime": "2024-11-16T12:00:00Z"}, ""),
+        (
+            {"start_datetime": "2024-11-16T12:00:00Z", "end_datetime": "2024-11-16T13:00:00+02:00"},
+            "/start_datetime",
+        ),
+    ],
+)
+@bad("I05")
+def test_times_that_are_missing_wrong_or_out_of_order_are_errors(
+    tmp_path: Path, properties: dict[str, Any], pointer: str
+) -> None:
+    assert f"error {FILE}#/properties{pointer}" in of(tmp_path, "I05", properties=properties)
+
+
+@bad("I06")
+def test_an_item_without_assets_is_an_error(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(assets={}))
+
+    assert places(root, "I06") == [f"error {FILE}#/assets"]
+
+
+@pytest.mark.parametrize("field", ["type", "roles"])
+@bad("I06")
+def test_an_asset_without_media_type_or_roles_is_a_warning(tmp_path: Path, field: str) -> None:
+    asset = any_asset(**{field: GONE})
+
+    assert of(tmp_path, "I06", assets={"map": asset}) == [f"warning {FILE}#/assets/map"]
+
+
+INSANE = {
+    "too deep": b'{"a": ' + b"[" * 255 + b"]" * 255 + b"}",
+    "absurdly deep": b"[" * 200_000,
+    "400 digits": b'{"a": ' + b"9" * 400 + b"}",
+    "5000 digits": b'{"a": ' + b"9" * 5000 + b"}",
+    "a huge exponent": b'{"a": 1e400}',
+    "U+0000": b'{"a": "\\u0000"}',
+    "U+0000 in a key": b'{"\\u0000": 1}',
+    "half a character": b'{"a": "\\ud800"}',
+    "over 16 MiB": b'{"a": "' + b"x" * 2**24 + b'"}',
+}
+
+
+@pytest.mark.parametrize("content", INSANE.values(), ids=INSANE.keys())
+@bad("I07")
+def test_json_that_breaks_programs_is_an_error(tmp_path: Path, content: bytes) -> None:
+    root = any_dataset(tmp_path, files={"metadata/items/broken.json": content})
+
+    assert places(root, "I07") == ["error metadata/items/broken.json#"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [v for k, v in INSANE.items() if "key" not in k],
+    ids=[k for k in INSANE if "key" not in k],
+)
+@bad("L02")
+def test_such_a_collection_is_an_error_too(tmp_path: Path, content: bytes) -> None:
+    root = any_dataset(tmp_path, files={"metadata/collection.json": content})
+
+    assert places(root, "L02") == ["error metadata/collection.json#"]
+
+
+@bad("I07")
+def test_an_item_of_more_than_a_mebibyte_is_a_warning(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(properties={"x:notes": "n" * 2**20}))
+
+    assert places(root, "I07") == [f"warning {FILE}#"]
+
+
+@pytest.mark.parametrize("name", ["title", "description", "license", "keywords", "city"])
+@bad("I08")
+def test_a_property_that_hda_replaces_or_renames_is_noted(tmp_path: Path, name: str) -> None:
+    value: object = ["a"] if name == "keywords" else "a"
+
+    assert of(tmp_path, "I08", properties={name: value}) == [f"info {FILE}#/properties/{name}"]
+
+
+@good("I08")
+def test_properties_of_stac_and_its_extensions_are_kept(tmp_path: Path) -> None:
+    kept = {"platform": "s3a", "gsd": 300, "eo__cloud_cover": 3, "created": "2024-11-17T00:00:00Z"}
+
+    assert of(tmp_path, "I08", properties=kept) == []
