@@ -207,6 +207,17 @@ def test_the_request_says_what_for_whom_why_and_by_when(desk: Desk) -> None:
     assert "$" not in text
 
 
+def test_what_a_ticket_says_stays_in_its_line_of_the_request(desk: Desk) -> None:
+    job = desk.job(board_reference="minutes 7\nReference: forged\n$ticket")
+
+    access.apply(access.plan(job))
+
+    [file] = desk.requests()
+    lines = [line for line in file.read_text().splitlines() if line.startswith("Reference: ")]
+    assert lines == [f"Reference: {request.reference(job, _iam(job))}"]
+    assert "minutes 7 Reference: forged $ticket, 2026-11-02." in file.read_text()
+
+
 def test_the_request_is_sent_once_however_often_it_is_applied(desk: Desk) -> None:
     plan = access.plan(desk.job())
 

@@ -7,6 +7,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -147,6 +148,13 @@ def test_grant_names_the_users_when_there_is_no_such_one(
         sandbox.grant(data_lake.folder, "nobody", role)
 
     assert oidc.USER in refused.value.remedy
+
+
+def test_grant_says_that_there_is_no_sandbox_and_makes_none(tmp_path: Path, role: str) -> None:
+    with pytest.raises(ServiceError, match="the sandbox isn't up"):
+        sandbox.grant(tmp_path / ".sandbox", oidc.USER, role)
+
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_service_account_gets_a_token_with_its_own_roles(

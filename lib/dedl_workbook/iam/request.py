@@ -84,20 +84,22 @@ def render(job: Job, iam: Iam, at: str) -> str:
     template = resources.files(__package__).joinpath("request.txt").read_text("utf-8")
     day = dt.datetime.fromisoformat(at).date()
     ticket = job.ticket
+    roles = "\n".join(f"  - {role}" for role in sorted(set(ticket.roles)))
     values: Mapping[str, object] = {
         "ticket": ticket.ticket,
         "collection": ticket.collection,
         "date": day,
         "reference": reference(job, iam),
         "issuer": iam.issuer,
-        "roles": "\n".join(f"  - {role}" for role in sorted(set(ticket.roles))),
         "account": iam.account,
-        "board_reference": ticket.board_reference or "(not yet known)",
-        "board_date": ticket.board_date or "(no date)",
+        "board_reference": ticket.board_reference or "not yet known",
+        "board_date": ticket.board_date or "no date",
         "by": day + dt.timedelta(days=iam.answer_days),
         "contact": iam.contact or f"the ticket {ticket.ticket}",
     }
-    return Template(template).substitute(values)
+    # One line each, so that what is written in a ticket can't pass for another line of the text.
+    lines = {key: " ".join(str(value).split()) for key, value in values.items()}
+    return Template(template).substitute(lines, roles=roles)
 
 
 def sent(job: Job, iam: Iam) -> Record | None:

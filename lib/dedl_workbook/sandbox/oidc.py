@@ -113,7 +113,7 @@ def grant(folder: Path, user: str, role: str) -> None:
         InputError: there is no such user.
         ServiceError: the server is down.
     """
-    _change(state.read_lake(folder.resolve()), "POST", user, role)
+    _change(folder, "POST", user, role)
 
 
 def revoke(folder: Path, user: str, role: str) -> None:
@@ -123,10 +123,14 @@ def revoke(folder: Path, user: str, role: str) -> None:
         InputError: there is no such user.
         ServiceError: the server is down.
     """
-    _change(state.read_lake(folder.resolve()), "DELETE", user, role)
+    _change(folder, "DELETE", user, role)
 
 
-def _change(lake: Lake, method: str, user: str, role: str) -> None:
+def _change(folder: Path, method: str, user: str, role: str) -> None:
+    remedy = "Type: dedl-workbook sandbox up"
+    if not (folder / state.PORTS).exists():
+        raise ServiceError("the sandbox isn't up", where=str(folder), remedy=remedy)
+    lake = state.read_lake(folder.resolve())
     try:
         token = _team_token(lake)
         known = {"username": user.lower(), "exact": "true"}
@@ -141,9 +145,8 @@ def _change(lake: Lake, method: str, user: str, role: str) -> None:
         path = f"/users/{users[0]['id']}/role-mappings/realm"
         _admin(lake, token, method, path, [found])
     except (KeyError, OSError, http.client.HTTPException, ValueError) as error:
-        raise ServiceError(
-            f"the sandbox's IAM doesn't answer: {error}", remedy="Type: dedl-workbook sandbox up"
-        ) from error
+        what = f"the sandbox's IAM doesn't answer: {error}"
+        raise ServiceError(what, where=str(lake.log("iam")), remedy=remedy) from error
 
 
 def _team_token(lake: Lake) -> str:
