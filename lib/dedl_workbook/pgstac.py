@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOCK_PATIENCE = 5.0
 """Seconds to wait for another load: one whose client was killed ends within these."""
-_NO_PGSTAC = {"3F000", "42883", "42P01"}
+_NO_PGSTAC = r'schema "pgstac"|get_version|pgstac\.migrations|relation "collections"'
 REMEDIES = {
     "28P01": "Check user and password of the target's catalog.",
     "28000": "Check user and password of the target's catalog, and what the server lets in.",
@@ -102,7 +102,7 @@ def explained(error: Exception, where: str) -> ServiceError:
     code = getattr(error, "sqlstate", None) or ""
     diagnostic = getattr(error, "diag", None)
     text = (diagnostic and diagnostic.message_primary) or last_line(error)
-    if code in _NO_PGSTAC:
+    if code in ("3F000", "42883", "42P01") and re.search(_NO_PGSTAC, text):
         return ServiceError(
             f"has no PgSTAC that this user can see ({text})",
             where=where,

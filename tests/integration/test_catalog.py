@@ -478,6 +478,15 @@ def test_a_lost_connection_is_not_replaced_in_silence(
 ) -> None:
     job = lake.job(write_dataset(lake.folder, [an_item(number) for number in range(12)]))
     plan = catalog.plan(job)
+    there = job.target.catalog
+    for name, value in (
+        ("PGHOST", there.host),
+        ("PGPORT", str(there.port)),
+        ("PGUSER", there.user),
+        ("PGPASSWORD", there.password.get_secret_value()),
+        ("PGDATABASE", there.database),
+    ):
+        monkeypatch.setenv(name, value)
     _at_chunk(
         monkeypatch,
         lambda: (
