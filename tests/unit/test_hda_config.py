@@ -27,7 +27,7 @@ ENTRY: dict[str, Any] = {
     "scopes": ["DEDL_UGD_LAKE"],
 }
 PROVIDERS = {
-    "block": "p:\n  products:\n    A: {_collection: A}\n    B:\n      _collection: B\n  # e\n  x: 1\n",
+    "block": "p:\n  products:\n    A: {_collection: A}\n    B:\n      x: B\n  # e\n  x: 1\n",
     "last": "p:\n  x: 1\n  products:\n    A:\n      _collection: A",
     "flow": "p:\n  products: {A: {_collection: A}, B: {_collection: B}}  # two\n  x: 1\n",
     "flow on lines": "p:\n  products: {\n    A: {_collection: A},\n    B: {_collection: B},\n  }\n",

@@ -1,0 +1,343 @@
+"""HDA: the collection becomes part of HDA's configuration, and HDA serves it.
+
+The procedure's step 2, "new entry in the HDA product types configuration": the entry with the
+roles in its `scopes`, the id among the provider's products, and the full collection as a file.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import (
+    documents,
+    hda_config,
+    hda_files,
+    hda_served,
+    hda_trial,
+    publication,
+)
+from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.hda_config import Config
+from dedl_workbook.hda_files import Files
+from dedl_workbook.job import Job, state_before
+from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, Verdict, judged, now
+from dedl_workbook.target import Hda
+
+STEP = "hda"
+_UNKNOWN = ("instruments", "constellation", "platform", "processing:level", "eodag:sensor_type")
+_NO_HDA = "The target has no HDA: nothing is to be done there."
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """What an entry, its product and its document are to be."""
+
+    entry: dict[str, Any]
+    product: dict[str, Any]
+    document: dict[str, Any]
+
+    def goal(self) -> dict[str, Any]:
+        return {
+            "entry": documents.digest(self.entry),
+            "product": documents.digest(self.product),
+            "document": documents.digest(self.document),
+        }
+
+
+def plan(job: Job) -> Plan:
+    """Compare HDA's configuration, and what HDA serves, with what is to be published.
+
+    Raises:
+        ConflictError: mode new, and somebody else's entry has this id.
+        InputError: a file of the configuration is missing, not writable, or not what it should be.
+    """
+    hda = job.target.hda
+    if hda is None:
+        return Plan(STEP, job, {}, {}, (), {"note": _NO_HDA})
+    id_ = job.ticket.collection
+    files, meant = hda_files.read_all(hda, id_), _meant(job, hda)
+    collections, provider = _parsed(hda, files)
+    found, goal = _found(hda, id_, files, collections, provider), meant.goal()
+    before = state_before(job.before.get(STEP), found, goal)
+    _refuse_foreign(job, hda, before, goal)
+    hda_files.demand_writable(
+        hda_files.collections(hda), hda_files.provider(hda), hda_files.document(hda, id_)
+    )
+    after = _changed(hda, id_, collections, provider, meant)
+    detail = {
+        "difference": [
+            shown
+            for old, new in zip((collections, provider), after, strict=True)
+            if (shown := hda_config.difference(Path(old.where).name, old.text, new.text))
+        ],
+        "files": files.digests(hda, id_),
+    }
+    return Plan(STEP, job, goal, before, _actions(job, hda, found, meant), detail)
+
+
+def _parsed(hda: Hda, files: Files) -> tuple[Config, Config]:
+    return (
+        hda_config.parse(files.collections, str(hda_files.collections(hda))),
+        hda_config.parse(files.provider, str(hda_files.provider(hda))),
+    )
+
+
+def _meant(job: Job, hda: Hda) -> _Meant:
+    id_, document = job.ticket.collection, publication.collection(job)
+    missing = [
+        key for key in ("title", "description", "license", "extent") if not document.get(key)
+    ]
+    if missing:
+        raise InputError(
+            f"has no {' and no '.join(missing)}, without which HDA can't serve it",
+            where="metadata/collection.json",
+            remedy="Validate the dataset first.",
+        )
+    seen = (hda.served_folder or hda.folder) / hda.documents_folder / f"{id_}.json"
+    entry: dict[str, Any] = {"title": document["title"], "description": document["description"]}
+    # As null they say that nobody knows; left out, the list of collections would lack them.
+    entry |= dict.fromkeys(_UNKNOWN)
+    entry |= {key: document.get(key) for key in ("keywords", "license", "extent", "providers")}
+    entry["stacCollection"] = str(seen)
+    if job.ticket.roles:
+        entry[hda.scopes_key] = list(job.ticket.roles)
+    return _Meant(entry, {"_collection": id_}, document)
+
+
+def _found(
+    hda: Hda, id_: str, files: Files, collections: Config, provider: Config
+) -> dict[str, Any]:
+    parts = {
+        "entry": collections.values.get(id_),
+        "product": hda_config.products(provider, hda.provider).get(id_),
+    }
+    found: dict[str, Any] = {
+        key: None if value is None else documents.digest(value) for key, value in parts.items()
+    }
+    return found | {"document": _document_digest(files.document)}
+
+
+def _document_digest(data: bytes | None) -> str | None:
+    if data is None:
+        return None
+    try:
+        return documents.digest(documents.parse(data))
+    except ValueError:
+        return hda_files.digest(data)
+
+
+def _refuse_foreign(job: Job, hda: Hda, before: Mapping[str, Any], goal: Mapping[str, Any]) -> None:
+    there = [key for key in ("entry", "product") if before[key] not in (None, goal[key])]
+    if job.ticket.mode == "new" and there:
+        where = hda_files.collections(hda) if "entry" in there else hda_files.provider(hda)
+        raise ConflictError(
+            f"{job.ticket.collection} is there already, and it isn't of this ticket",
+            where=str(where),
+            remedy="If it is to be replaced, say 'mode: replace' in the ticket; else agree another "
+            "collection id.",
+        )
+
+
+def _changed(
+    hda: Hda, id_: str, collections: Config, provider: Config, meant: _Meant
+) -> tuple[Config, Config]:
+    """Return both files as they are to be; what is right already isn't touched."""
+    known = hda_config.products(provider, hda.provider).get(id_)
+    if documents.digest(collections.values.get(id_)) != documents.digest(meant.entry):
+        collections = hda_config.with_entry(collections, id_, meant.entry)
+    if documents.digest(known) != documents.digest(meant.product):
+        provider = hda_config.with_product(provider, hda.provider, id_, meant.product)
+    return collections, provider
+
+
+def _actions(job: Job, hda: Hda, found: Mapping[str, Any], meant: _Meant) -> tuple[Action, ...]:
+    goal, id_ = meant.goal(), job.ticket.collection
+    named = {
+        "entry": f"entry {id_} in {hda.collections_file}",
+        "product": f"product {id_} of {hda.provider}",
+        "document": f"collection {id_} as {hda.documents_folder}/{id_}.json",
+    }
+    actions = [
+        Action("add" if found[key] is None else "change", subject)
+        for key, subject in named.items()
+        if found[key] != goal[key]
+    ]
+    if hda.reload and (actions or not _is_served(job, hda, meant)):
+        actions.append(Action("reload", "HDA"))
+    return tuple(actions)
+
+
+def _root(job: Job, hda: Hda) -> str:
+    """Return where a collection can be read back: behind the guard, if it is restricted."""
+    return hda.internal_url or hda.url if job.ticket.roles else hda.url
+
+
+def _is_served(job: Job, hda: Hda, meant: _Meant) -> bool:
+    with hda_served.reading() as client:
+        url = hda_served.collection_url(_root(job, hda), job.ticket.collection)
+        status, served = hda_served.get(client, url)
+    if job.ticket.roles and hda.internal_url is None:
+        return status in (401, 403)
+    return status == 200 and all(c.passed for c in hda_served.compared(served, meant.document))
+
+
+def apply(plan: Plan) -> Receipt:
+    """Change the configuration, after eodag could load it; let HDA read it; wait for it.
+
+    Raises:
+        ChangedError: the dataset isn't what the plan was made for.
+        ConflictError: somebody changed the configuration meanwhile; nothing was written.
+        InputError: eodag can't load it, or it can't be written; nothing was changed.
+        ServiceError: HDA doesn't come back; the files were put back.
+    """
+    start = time.monotonic()
+    job, hda = plan.job, plan.job.target.hda
+    if hda is None or not plan.actions:
+        return Receipt(STEP, {}, 0.0)
+    meant = _meant(job, hda)
+    if meant.goal() != dict(plan.goal):
+        raise ChangedError(
+            "the collection isn't what the plan was made for", remedy="Plan and approve again."
+        )
+    with hda_files.locked(hda):
+        changed = _change(plan, hda, meant)
+    readable = hda.internal_url or not job.ticket.roles
+    if hda.reload and readable:
+        with hda_served.reading() as client:
+            root = _root(job, hda)
+            hda_served.await_served(client, root, meant.document, hda.served_timeout)
+    done = {"changed": changed, "reloaded": bool(hda.reload)}
+    return Receipt(STEP, done, time.monotonic() - start)
+
+
+def _change(plan: Plan, hda: Hda, meant: _Meant) -> list[str]:
+    job, id_ = plan.job, plan.job.ticket.collection
+    files = hda_files.read_all(hda, id_)
+    _demand_found(hda, id_, plan, files)
+    collections, provider = _parsed(hda, files)
+    made = _changed(hda, id_, collections, provider, meant)
+    same = _document_digest(files.document) == plan.goal["document"]
+    document = files.document if same else documents.pretty(meant.document).encode()
+    new = Files(made[0].text.encode(), made[1].text.encode(), document)
+    hda_trial.load(hda, id_, meant.entry, new)
+    _save_before(plan, hda, files, collections, provider)
+    changed = hda_files.write_all(hda, id_, files, new)
+    documents.write_atomic(job.folder / "hda-written.json", documents.pretty({"since": now()}))
+    if hda.reload:
+        _reload_or_put_back(hda, id_, files, new)
+    return changed
+
+
+def _demand_found(hda: Hda, id_: str, plan: Plan, files: Files) -> None:
+    planned, found = plan.detail["files"], files.digests(hda, id_)
+    for name in found:
+        if found[name] != planned[name]:
+            raise hda_files.changed_meanwhile(hda.folder / name)
+
+
+# --- Before, reload
+
+
+def _save_before(plan: Plan, hda: Hda, files: Files, collections: Config, provider: Config) -> None:
+    """Keep what is there before the first change, unless a cut-off run did so already."""
+    id_, path = plan.job.ticket.collection, plan.job.folder / "before" / "hda.json"
+    if path.exists() and documents.parse(path.read_bytes())["state"] == dict(plan.before):
+        return
+    saved = {
+        "state": dict(plan.before),
+        "entry": hda_config.entry_text(collections, id_),
+        "product": hda_config.products(provider, hda.provider).get(id_),
+        "document": None if files.document is None else files.document.decode(),
+    }
+    documents.write_atomic(path, documents.pretty(saved))
+
+
+def _reload(hda: Hda) -> str:
+    """Let HDA read its files again; return why that failed, or nothing."""
+    try:
+        done = hda_trial.run(hda.reload, hda.reload_timeout, "hda.reload")
+    except ServiceError as error:
+        return error.what
+    if done.returncode:
+        return (
+            f"the command of hda.reload ended with {done.returncode}: {hda_trial.last_line(done)}"
+        )
+    with hda_served.reading() as client:
+        back = hda_served.await_back(client, hda.internal_url or hda.url, hda.served_timeout)
+    return "" if back else f"HDA did not come back in {hda.served_timeout:g} s"
+
+
+def _reload_or_put_back(hda: Hda, id_: str, files: Files, new: Files) -> None:
+    reason = _reload(hda)
+    if not reason:
+        return
+    stands = "the files were put back"
+    try:
+        for path, (old, made) in hda_files.changes(hda, id_, files, new).items():
+            hda_files.put_back(path, old, made)
+    except (ConflictError, InputError) as error:
+        stands = f"the files could not be put back ({error.what})"
+    again = _reload(hda)
+    stands += f", and then {again}" if again else ", and HDA runs as before"
+    raise ServiceError(
+        f"{reason}; {stands}",
+        where=hda.internal_url or hda.url,
+        remedy="Look at HDA's log; then plan and run again.",
+    )
+
+
+def check(plan: Plan) -> Outcome:
+    """Read the configuration back, and what HDA serves; compare both with what was meant."""
+    job, hda = plan.job, plan.job.target.hda
+    if hda is None:
+        return Outcome(STEP, Verdict.PASSED, _NO_HDA)
+    id_, meant = job.ticket.collection, _meant(job, hda)
+    files = hda_files.read_all(hda, id_)
+    found = _found(hda, id_, files, *_parsed(hda, files))
+    same = meant.goal() == dict(plan.goal)
+    checks = [Check("the collection is the planned one", same, id_)]
+    for key, goal in plan.goal.items():
+        shown = "as planned" if found[key] == goal else "missing"
+        shown = "otherwise than planned" if found[key] not in (goal, None) else shown
+        checks.append(Check(f"configuration: {key}", found[key] == goal, shown))
+    served = _served_checks(job, hda, meant)
+    ready = all(check.passed for check in checks)
+    if ready and not hda.reload and not all(check.passed for check in served):
+        return _waiting(job, checks + served)
+    checks += served
+    return judged(STEP, checks, f"HDA serves {id_} as it was published", goal=dict(plan.goal))
+
+
+def _served_checks(job: Job, hda: Hda, meant: _Meant) -> list[Check]:
+    id_, checks = job.ticket.collection, []
+    with hda_served.reading() as client:
+        if job.ticket.roles:
+            status, _ = hda_served.get(client, hda_served.collection_url(hda.url, id_))
+            hidden = status in hda_served.CLOSED
+            checks.append(Check("HDA: closed without a token", hidden, f"answers {status}"))
+            if hda.internal_url is None:
+                return checks
+        url = hda_served.collection_url(_root(job, hda), id_)
+        status, served = hda_served.get(client, url)
+    if status != 200:
+        said = f"answers {status}" if status else "doesn't answer"
+        return [*checks, Check("HDA: collection", False, f"{said} for {id_}")]
+    return checks + hda_served.compared(served, meant.document)
+
+
+def _waiting(job: Job, checks: list[Check]) -> Outcome:
+    marker = job.folder / "hda-written.json"
+    since = json.loads(marker.read_bytes())["since"] if marker.exists() else now()
+    return Outcome(
+        STEP,
+        Verdict.WAITING,
+        f"{job.ticket.collection} is in HDA's configuration, but HDA doesn't serve it yet.",
+        tuple(checks),
+        waiting_for="the roll-out of HDA's configuration",
+        since=since,
+    )

@@ -1,0 +1,141 @@
+"""Loads a changed configuration with HDA's own software, before it replaces anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import hda_files, hda_served
+from dedl_workbook.errors import InputError, ServiceError
+from dedl_workbook.hda_files import Files
+from dedl_workbook.target import Hda
+
+_LOADED = ("title", "description", "keywords", "license", "extent", "providers")
+
+
+def load(hda: Hda, id_: str, entry: Mapping[str, Any], new: Files) -> None:
+    """Let HDA's own software load the changed files, from a folder of their own.
+
+    Raises:
+        InputError: it can't, or makes something else of the entry.
+    """
+    with tempfile.TemporaryDirectory(prefix="hda-check-") as name:
+        folder = Path(name)
+        _draft(hda, id_, new, folder)
+        if hda.check:
+            done = run([*hda.check, str(folder)], hda.reload_timeout, "hda.check")
+            if done.returncode:
+                raise _refused(hda, f"the check ended with {done.returncode}: {last_line(done)}")
+            return
+        found = _loaded(hda, id_, folder)
+    if found["document"]:
+        raise _refused(hda, f"HDA could not start with the collection: {found['document']}")
+    if found["entry"] is None:
+        raise _refused(hda, f"eodag doesn't list {id_}")
+    wrong = [field for field in _LOADED if not _same(field, found["entry"], entry)]
+    if wrong:
+        raise _refused(hda, f"eodag makes something else of {', '.join(wrong)} of {id_}")
+
+
+def _draft(hda: Hda, id_: str, new: Files, folder: Path) -> None:
+    providers = folder / hda.providers_folder
+    providers.mkdir(parents=True, exist_ok=True)
+    for file in (hda.folder / hda.providers_folder).glob("*.yml"):
+        (providers / file.name).write_bytes(hda_files.read(file))
+    for path, data in (
+        (folder / hda.collections_file, new.collections),
+        (folder / hda.provider_file, new.provider),
+        (folder / hda.documents_folder / f"{id_}.json", new.document or b""),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (folder / "ext_collections.json").write_text("{}")
+    (folder / "eodag.yml").write_text("{}")
+
+
+def _loaded(hda: Hda, id_: str, folder: Path) -> dict[str, Any]:
+    program = Path(__file__).with_name("hda_load.py")
+    told = {"id": id_, "document": str(folder / hda.documents_folder / f"{id_}.json")}
+    environment = {
+        "EODAG_CFG_DIR": str(folder),
+        "EODAG_CFG_FILE": str(folder / "eodag.yml"),
+        "EODAG_COLLECTIONS_CFG_FILE": str(folder / hda.collections_file),
+        "EODAG_PROVIDERS_CFG_DIR": str(folder / hda.providers_folder),
+        "EODAG_EXT_COLLECTIONS_CFG_URI": str(folder / "ext_collections.json"),
+        "EODAG_STRICT_COLLECTIONS": "true",
+        "EODAG_VALIDATE_COLLECTIONS": "true",
+        "HOME": str(folder),
+    }
+    command = [str(hda.python or sys.executable), "-I", str(program)]
+    done = run(command, hda.reload_timeout, "hda.python", json.dumps(told), environment)
+    if done.returncode == 3:
+        raise InputError(
+            "has no eodag, with which a change is loaded before it is let in",
+            where=command[0],
+            remedy="Set hda.python in the target to the interpreter of HDA's server, or hda.check.",
+        )
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise _refused(hda, f"eodag can't load it: {last_line(done)}") from None
+    return found
+
+
+def _same(field: str, found: Mapping[str, Any], meant: Mapping[str, Any]) -> bool:
+    served = {field: found.get(field)}
+    return all(check.passed for check in hda_served.compared(served, {field: meant.get(field)}))
+
+
+def _refused(hda: Hda, what: str) -> InputError:
+    return InputError(
+        what,
+        where=str(hda_files.collections(hda)),
+        remedy="Nothing was changed. Mend the collection (or the file), then plan again.",
+    )
+
+
+def run(
+    command: list[str],
+    patience: float,
+    setting: str,
+    told: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the target's without a shell, and without our settings and secrets.
+
+    Raises:
+        ServiceError: it can't be run, or doesn't end in `patience` seconds; names the setting.
+    """
+    kept = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
+    try:
+        return subprocess.run(
+            command,
+            input=told,
+            env=kept | {"LANG": "C.UTF-8"} | dict(environment or {}),
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(
+            f"the command of {setting} did not end in {patience:g} s", where=command[0]
+        ) from error
+    except OSError as error:
+        raise ServiceError(
+            f"the command of {setting} can't be run: {error.strerror}",
+            where=command[0],
+            remedy=f"Mend {setting} in the target, then run again.",
+        ) from error
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line that a command said."""
+    lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
+    return lines[-1][:300]
