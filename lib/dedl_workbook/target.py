@@ -175,6 +175,45 @@ class Hda(_Part):
     """Whether restricted collections are listed to everybody."""
 
 
+class HelpDesk(_Part):
+    """The help desk: how the user is told in the ticket."""
+
+    kind: Literal["outbox", "roundup", "smtp"] = "outbox"
+    """The product; outbox: a folder of texts and attachments that a person sends on."""
+    url: Url | None = None
+    """For roundup: the tracker's address."""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    host: str = ""
+    """For smtp: the mail server."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """For smtp: `none` sends mail in the clear, and never a password."""
+    sender: str = ""
+    """For smtp: our address."""
+    recipient: str = ""
+    """For smtp: the desk's address, which files mails by the ticket's id in their subject."""
+    ca_bundle: Path | None = None
+    """A PEM file of the certificate authorities to trust, for a server with its own."""
+    timeout: Annotated[float, Field(gt=0)] = 60
+    """Seconds that the server may be silent."""
+    attachment_limit: Annotated[int, Field(ge=0)] = 10_000_000
+    """Bytes that one attachment may have; a larger file stays in the archive."""
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> HelpDesk:
+        needed = {"roundup": ("url", "user"), "smtp": ("host", "sender", "recipient")}
+        missing = [name for name in needed.get(self.kind, ()) if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"kind is {self.kind!r}, which needs {' and '.join(missing)} as well")
+        if self.kind == "smtp" and self.security == "none" and self.password.get_secret_value():
+            raise ValueError(
+                "security is 'none', which would send the password in the clear: "
+                "use starttls or tls, or no password"
+            )
+        return self
+
+
 class Target(BaseSettings):
     """The services of one data lake: a file in parameters/targets, secrets from the environment.
 
@@ -198,6 +237,8 @@ class Target(BaseSettings):
     """None: only public datasets can be published."""
     hda: Hda | None = None
     """None: nothing is done for HDA, and users are taken to read the STAC API."""
+    helpdesk: HelpDesk = HelpDesk()
+    """How the user is told; default: an outbox in the case's folder."""
     archive: Path
     """The folder that the cases, with their evidence, are kept in."""
     allow_any_approval: bool = False
