@@ -20,7 +20,7 @@ from dedl_workbook import lock, progress
 from dedl_workbook.case import Case
 from dedl_workbook.errors import NotApprovedError, StepFailedError, WorkbookError
 from dedl_workbook.job import Job
-from dedl_workbook.steps import STEPS, Outcome, Plan, Receipt, Step, Verdict
+from dedl_workbook.steps import STEPS, Outcome, Plan, Receipt, Step, Verdict, named
 from dedl_workbook.ticket import Ticket
 
 VARIABLE = "DEDL_ATTEMPT"
@@ -47,9 +47,9 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
     kept.enter_context(lock.hold(case.folder))
     handed = os.environ.get(VARIABLE)
     folder = Path(handed) if handed else case.new_attempt(step)
-    attempt = Attempt(case, STEPS[step], folder, kept)
+    attempt = Attempt(case, named(step), folder, kept)
     attempt.watch()
-    case.gate_needs(STEPS[step])
+    case.gate_needs(named(step))
     return attempt
 
 
@@ -85,7 +85,8 @@ class Attempt:
             GateError: the board's decision is missing.
         """
         if plan.actions:
-            self.case.gate_board()
+            if self.step.name in STEPS and not self.case.unpublished():
+                self.case.gate_board()
             try:
                 self.case.gate_approval(plan)
             except NotApprovedError as refusal:
@@ -129,9 +130,9 @@ class Attempt:
             self._end(failure(self.step.name, error))
 
     def _end(self, outcome: Outcome) -> None:
-        dataset = ""
-        if outcome.verdict is Verdict.PASSED:
-            dataset = self.job.fingerprint
+        publishes = self.step.name in STEPS and not self.case.unpublished()
+        passed = outcome.verdict is Verdict.PASSED
+        dataset = self.job.fingerprint if passed and publishes else ""
         self.case.record_outcome(self.folder, outcome, dataset)
         self._concluded = True
         log.info("%s: %s. %s", outcome.step, outcome.verdict, outcome.summary)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from dedl_workbook.errors import GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.reading import workbook_root
 from dedl_workbook.redact import Redactor
-from dedl_workbook.steps import STEPS, Outcome, Plan, Step, Verdict, now
+from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Plan, Step, Verdict, now
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
 
@@ -127,17 +128,32 @@ class Case:
 
     # Gates
 
+    def last_outcome(self, step: str) -> dict[str, Any]:
+        """Return the ledger's last outcome of a step; empty if there is none."""
+        found = [x for x in self.ledger() if x["event"] == "outcome" and x["step"] == step]
+        return found[-1] if found else {}
+
     def passed(self, step: str, dataset: str) -> bool:
         """Whether the last outcome of a step is passed, for that dataset and these terms."""
-        last: dict[str, Any] = {}
-        for line in self.ledger():
-            if line["event"] == "outcome" and line["step"] == step:
-                last = line
+        last = self.last_outcome(step)
         return (
             last.get("verdict") == Verdict.PASSED
             and last.get("dataset") == dataset
             and last.get("terms") == terms(self.ticket)
         )
+
+    def unpublished(self) -> str:
+        """Return why there is no publication to tell of: 'refused', 'withdrawn', or ''."""
+        why = ""
+        for line in self.ledger():
+            step, verdict = line.get("step"), line.get("verdict")
+            if step == "validate" and verdict:
+                why = "refused" if verdict == Verdict.FAILED else why.replace("refused", "")
+            elif step == WITHDRAW.name and verdict == Verdict.PASSED:
+                why = "withdrawn"
+            elif step == "upload" and verdict:
+                why = ""
+        return why
 
     def gate_needs(self, step: Step) -> None:
         """Let a step start only when those that it needs have passed for the same dataset.
@@ -145,6 +161,8 @@ class Case:
         Raises:
             GateError: naming the steps that have not.
         """
+        if step.name == "notify" and self.unpublished():
+            return
         missing = [name for name in step.needs if not self.passed(name, self.job.fingerprint)]
         if missing:
             raise GateError(
@@ -187,8 +205,8 @@ class Case:
         approved = self.approved_plan()
         if approved is None:
             raise NotApprovedError("no plan is approved: nothing was changed", remedy=remedy)
-        now_is = {**self.terms_of_plan(), "step": plan.digest}
-        then = {key: approved[key] for key in ("ticket", "dataset", "target")}
+        now_is = {**self.terms_of_plan(approved["steps"]), "step": plan.digest}
+        then = {key: approved.get(key) for key in now_is}
         then["step"] = approved["steps"].get(plan.step, {}).get("digest")
         words = {
             "ticket": "the ticket",
@@ -206,31 +224,44 @@ class Case:
 
     # The case plan
 
-    def terms_of_plan(self) -> dict[str, Any]:
-        """Return what a case plan is bound to besides its steps."""
-        return {
-            "ticket": terms(self.ticket),
-            "dataset": self.job.fingerprint,
-            "target": digest(self.target.identity()),
-        }
+    def terms_of_plan(self, steps: Iterable[str]) -> dict[str, Any]:
+        """Return what a plan of these steps is bound to besides them.
+
+        What is withdrawn, or refused, doesn't depend on what the submitter's folder holds by now.
+        """
+        bound = {"ticket": terms(self.ticket), "target": digest(self.target.identity())}
+        publishes = "upload" in steps
+        return bound | ({"dataset": self.job.fingerprint} if publishes else {})
 
     def plan(self) -> dict[str, Any]:
         """Plan all changing steps at once and keep the case plan as an attempt.
 
+        When the dataset was refused, the one change to plan is to tell the user.
+
         Returns:
             The case plan as JSON, with `digest`: what an approval names.
         """
-        plans = [step.module.plan(self.job) for step in STEPS.values() if step.changes]
-        case_plan = {
-            **self.terms_of_plan(),
-            "steps": {plan.step: plan.as_json() for plan in plans},
-        }
-        steps = {name: step["digest"] for name, step in case_plan["steps"].items()}
-        case_plan["digest"] = digest(self.terms_of_plan() | {"steps": steps})
+        steps = [step for step in STEPS.values() if step.changes]
+        if self.unpublished() == "refused":
+            steps = [step for step in steps if step.name == "notify"]
+        return self._keep_plan([step.module.plan(self.job) for step in steps])
+
+    def plan_withdrawal(self) -> dict[str, Any]:
+        """Plan to take this ticket's publication back, and to tell the user; keep the plan.
+
+        Returns:
+            The plan as JSON, with `digest`: what an approval names.
+        """
+        return self._keep_plan([WITHDRAW.module.plan(self.job)])
+
+    def _keep_plan(self, plans: list[Plan]) -> dict[str, Any]:
+        steps = {plan.step: plan.as_json() for plan in plans}
+        bound = self.terms_of_plan(steps)
+        digests = {name: step["digest"] for name, step in steps.items()}
+        case_plan = {**bound, "steps": steps, "digest": digest(bound | {"steps": digests})}
         case_plan["describes"] = {
             "ticket": self.ticket.parameters(),
             "target": self.target.identity(),
-            "dataset": self.job.dataset.location,
         }
         folder = self.new_attempt("plan")
         self.write(folder / "plan.json", case_plan)
@@ -244,7 +275,6 @@ class Case:
             GateError: the board's decision is missing.
             InputError: this case has no such plan.
         """
-        self.gate_board()
         planned = [line for line in self.ledger() if line["event"] == "planned"]
         found = {line["digest"] for line in planned if line["digest"].startswith(given)}
         if len(given) < 12 or len(found) != 1:
@@ -255,9 +285,12 @@ class Case:
                 if planned
                 else f"There is no plan yet: dedl-workbook plan {self.ticket.ticket}",
             )
+        approved = found.pop()
+        if "upload" in self._plan_of(approved)["steps"]:
+            self.gate_board()
         return self.record(
             "approved",
-            digest=found.pop(),
+            digest=approved,
             meaning="whoever approves has read this plan and wants what it lists to be done",
         )
 
@@ -279,7 +312,10 @@ class Case:
             given = next((x["digest"] for x in reversed(lines) if x["event"] == "planned"), "")
         if not given:
             return None
-        for line in reversed(lines):
+        return self._plan_of(given)
+
+    def _plan_of(self, given: str) -> dict[str, Any]:
+        for line in reversed(self.ledger()):
             if line["event"] == "planned" and line["digest"] == given:
                 file = self.folder / "attempts" / line["attempt"] / "plan.json"
                 found: dict[str, Any] = json.loads(file.read_bytes())

@@ -222,13 +222,12 @@ def _plan(options: Any) -> int:
     def one(name: str) -> int:
         with terminal.Progress() as progress:
             ticket = Ticket.load(name, root)
-            outcome, plan = headless.plan(ticket, root, progress)
-        if outcome is not None:
-            terminal.show_outcome(ticket.ticket, outcome)
-        if not plan:
-            return FAILED
+            outcome = headless.validate(ticket, root, progress)
+            if outcome is not None:
+                terminal.show_outcome(ticket.ticket, outcome)
+            plan = headless.plan(ticket, root, progress)
         terminal.show_plan(ticket.ticket, plan)
-        return DONE
+        return FAILED if outcome and outcome.verdict == "failed" else DONE
 
     return _each(options.tickets, one)
 

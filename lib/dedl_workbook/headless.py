@@ -18,7 +18,7 @@ from dedl_workbook.documents import write_atomic
 from dedl_workbook.errors import InputError
 from dedl_workbook.reading import nearest
 from dedl_workbook.redact import Redactor
-from dedl_workbook.steps import STEPS, Outcome, Step, Verdict
+from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Step, Verdict
 from dedl_workbook.ticket import Ticket
 
 SCHEME = "dedl-case://"
@@ -28,28 +28,28 @@ Say = Callable[[str], None]
 """Told one line on what is going on; an empty one ends it."""
 
 
-def plan(ticket: Ticket, root: Path, say: Say) -> tuple[Outcome | None, dict[str, Any]]:
-    """Validate a ticket's dataset, if that isn't done yet, and plan all its changes at once.
+def validate(ticket: Ticket, root: Path, say: Say) -> Outcome | None:
+    """Validate a ticket's dataset; return None when it has passed as it is already.
 
-    Returns:
-        The outcome of validating (None: it had passed before), and the case plan, which is empty
-        when validating failed.
+    Raises:
+        WorkbookError: it could not be run.
+    """
+    case = Case.of(ticket, root)
+    with lock.hold(case.folder):
+        if case.passed("validate", case.job.fingerprint):
+            return None
+        return run_step(case, STEPS["validate"], say)
+
+
+def plan(ticket: Ticket, root: Path, say: Say) -> dict[str, Any]:
+    """Plan all changes of a ticket at once; for a refused dataset, the reply to the user.
 
     Raises:
         WorkbookError: it could not be run; nothing was changed.
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
-        outcome = None
-        if not case.passed("validate", case.job.fingerprint):
-            outcome = run_step(case, STEPS["validate"], say)
-            if outcome.verdict is not Verdict.PASSED:
-                return outcome, {}
-        say("planning all steps")
-        try:
-            return outcome, case.plan()
-        finally:
-            say("")
+        return _all_planned(case, say)
 
 
 def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator[Outcome]:
@@ -57,7 +57,7 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
 
     Validating is left out when it has passed for the dataset as it is. Without an approval, all
     steps are planned, and nothing is changed. A step that waits for somebody holds up those that
-    need it, and no others.
+    need it, and no others. After a refusal, the user is told if that was approved.
 
     Raises:
         WorkbookError: it could not be run; nothing was changed.
@@ -75,7 +75,7 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
                 continue
             if step.changes and not looked_for_approval:
                 looked_for_approval = True
-                if outcome := _planned(case, say):
+                if outcome := _unapproved(case, say):
                     yield outcome
                     return
             outcome = run_step(case, step, say)
@@ -83,16 +83,49 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
             if outcome.verdict is Verdict.WAITING:
                 held_up.add(step.name)
             elif outcome.verdict is not Verdict.PASSED:
+                if step.name == "validate" and _approved_steps(case) == ["notify"]:
+                    yield run_step(case, STEPS["notify"], say)
                 return
 
 
-def _planned(case: Case, say: Say) -> Outcome | None:
-    """Plan all steps if no plan is approved; return the outcome when that leaves work to do."""
-    if case.approved_plan():
-        return None
+def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[str, Any]]:
+    """Take a ticket's publication back and tell the user, if exactly that is approved.
+
+    Returns:
+        The outcomes, and the plan: of withdrawing, as long as that isn't approved; then of
+        telling the user, where that remains to be approved.
+
+    Raises:
+        WorkbookError: it could not be run; nothing was changed.
+    """
+    case = Case.of(ticket, root)
+    with lock.hold(case.folder):
+        if _approved_steps(case) != [WITHDRAW.name] and ticket.approve != "any":
+            say("planning the withdrawal")
+            case_plan = case.plan_withdrawal()
+            say("")
+            return [], case_plan
+        outcome = run_step(case, WITHDRAW, say)
+        return [outcome], {}
+
+
+def _approved_steps(case: Case) -> list[str]:
+    return list((case.approved_plan() or {}).get("steps", {}))
+
+
+def _all_planned(case: Case, say: Say) -> dict[str, Any]:
     say("planning all steps")
-    case_plan = case.plan()
-    say("")
+    try:
+        return case.plan()
+    finally:
+        say("")
+
+
+def _unapproved(case: Case, say: Say) -> Outcome | None:
+    """Plan all steps if no plan of them is approved; return the outcome if that leaves work."""
+    if "upload" in _approved_steps(case):
+        return None
+    case_plan = _all_planned(case, say)
     if case.ticket.approve == "any" or not any(s["actions"] for s in case_plan["steps"].values()):
         return None
     return Outcome(

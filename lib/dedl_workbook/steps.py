@@ -179,3 +179,15 @@ STEPS = {
     )
 }
 """In the order in which they run."""
+
+WITHDRAW = Step("withdraw", "90-withdraw")
+"""Takes a publication back. No step of a run; it has a plan and an approval of its own."""
+
+
+def named(name: str) -> Step:
+    """Return the step of that name, or withdraw.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return WITHDRAW if name == WITHDRAW.name else STEPS[name]

@@ -36,11 +36,12 @@ def demo() -> bool:
             progress=lambda done, of: progress(f"sample: {done} of {of} scenes"),
         )
         terminal.show_heading("3 validation, and the plan", f"dedl-workbook plan {TICKET}")
-        outcome, plan = headless.plan(ticket, root, progress)
+        outcome = headless.validate(ticket, root, progress)
         if outcome is not None:
             terminal.show_outcome(TICKET, outcome)
-        if not plan:
-            return False
+            if outcome.verdict is not Verdict.PASSED:
+                return False
+        plan = headless.plan(ticket, root, progress)
         terminal.show_plan(TICKET, plan)
         if any(step["actions"] for step in plan["steps"].values()):
             terminal.show_heading(
