@@ -56,6 +56,13 @@ class Item:
     span: tuple[dt.datetime, dt.datetime] | None
     """The first and the last instant, if they can be read."""
 
+    @classmethod
+    def of(cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset) -> Item:
+        """Make an item of a parsed file."""
+        properties = document.get("properties")
+        times = span(properties) if isinstance(properties, dict) else None
+        return cls(path, document, data, assets_of(document, dataset), times)
+
     @property
     def days(self) -> tuple[str, str]:
         """The first and the last day in UTC as YYYY/MM/DD, or empty."""
@@ -105,9 +112,7 @@ def read_item(dataset: Dataset, file: File) -> Item | Unreadable:
     data, document = found
     if not isinstance(document, dict):
         return Unreadable("L03", f"holds {kind(document)}, not an object")
-    properties = document.get("properties")
-    times = span(properties) if isinstance(properties, dict) else None
-    return Item(file.path, document, data, assets_of(document, dataset), times)
+    return Item.of(file.path, document, data, dataset)
 
 
 def kind(value: object) -> str:

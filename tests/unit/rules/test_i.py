@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from dedl_workbook.rules.geometry import crosses_itself
+from dedl_workbook.rules.times import instant
 
 from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
 from tests.unit.rules.examples import any_ticket, bad, found, good, places, report
@@ -92,12 +93,6 @@ ODD_BUT_RIGHT: dict[str, dict[str, Any]] = {
             "end_datetime": "2024-11-16T23:59:59.999999999Z",
         }
     },
-    "offsets": {
-        "properties": {
-            "start_datetime": "2024-11-16T23:00:00+14:00",
-            "end_datetime": "2024-11-16T10:00:00+00:00",
-        }
-    },
     "a leap second": {"properties": {"datetime": "2016-12-31T23:59:60Z"}},
     "a start that is the end": {
         "properties": {
@@ -113,7 +108,7 @@ ODD_BUT_RIGHT: dict[str, dict[str, Any]] = {
 def test_an_odd_but_right_item_has_no_errors(tmp_path: Path, changes: dict[str, Any]) -> None:
     result = report(anywhere(tmp_path, **changes))
 
-    # Days of offsets, and the leap second, belong to another folder than the data's.
+    # The leap second belongs to another folder than the data's.
     assert [f for f in result.findings if f.rule != "L05"] == []
 
 
@@ -296,6 +291,12 @@ def test_times_that_are_missing_wrong_or_out_of_order_are_errors(
     tmp_path: Path, properties: dict[str, Any], pointer: str
 ) -> None:
     assert f"error {FILE}#/properties{pointer}" in of(tmp_path, "I05", properties=properties)
+
+
+@good("I05")
+def test_offsets_count_in_the_order_of_times() -> None:
+    # The official schemas want UTC, and say so as I01.
+    assert instant("2024-11-16T01:00:00+02:00") == instant("2024-11-15T23:00:00Z")
 
 
 @bad("I06")
