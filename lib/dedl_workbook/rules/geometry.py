@@ -54,6 +54,20 @@ def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
         yield from _judge_bbox(bbox, [line for _, line, _ in lines], (west, south, east, north))
 
 
+def bounds_of(geometry: Any) -> Box | None:
+    """Return west, south, east, north of a geometry in range, or None if it is broken or empty."""
+    problems: list[Found] = []
+    lines = list(_lines(geometry, "", problems))
+    positions = [position for _, line, _ in lines for position in line]
+    if problems or not positions:
+        return None
+    lons = [position[0] for position in positions]
+    lats = [position[1] for position in positions]
+    found = min(lons), min(lats), max(lons), max(lats)
+    in_range = found[0] >= -180 and found[2] <= 180 and found[1] >= -90 and found[3] <= 90
+    return found if in_range else None
+
+
 def _is_plain_box(geometry: Any, bbox: Any) -> bool:
     """Tell in a short way whether a geometry is the closed outline of its bbox, in range."""
     box = box_of(bbox)

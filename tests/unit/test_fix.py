@@ -1,0 +1,184 @@
+"""Fix: what a machine can mend, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dedl_workbook.dataset import open_dataset
+from dedl_workbook.errors import InputError
+from dedl_workbook.fix import Fixed, fix
+from dedl_workbook.publication import patched
+
+from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
+
+ITEM = "metadata/items/heat_20241116.json"
+COLLECTION = "metadata/collection.json"
+
+
+def fixed(tmp_path: Path, root: Path) -> Fixed:
+    return fix(open_dataset(str(root)), tmp_path / "mended")
+
+
+def mended(tmp_path: Path, path: str = ITEM, **changes: Any) -> dict[str, Any]:
+    """Mend a dataset whose item was changed; return a document of it."""
+    root = any_dataset(tmp_path)
+    write(root, ITEM, any_item(**changes))
+    fixed(tmp_path, root)
+    return json.loads((tmp_path / "mended" / path).read_bytes())
+
+
+def test_a_good_dataset_is_copied_byte_by_byte_and_gets_no_patch(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, files={"metadata/collection_config.json": b'{"x": 1}  '})
+
+    result = fixed(tmp_path, root)
+
+    assert (result.documents, result.changed) == (3, 0)
+    assert not (result.folder / "patches").exists()
+    for path in (ITEM, COLLECTION, "metadata/collection_config.json"):
+        assert (result.folder / path).read_bytes() == (root / path).read_bytes()
+
+
+def test_id_and_collection_follow_the_names(tmp_path: Path) -> None:
+    document = mended(tmp_path, id="other", collection=GONE)
+
+    assert (document["id"], document["collection"]) == ("heat_20241116", "EO.XXX.DAT.HEAT")
+
+
+@pytest.mark.parametrize("bbox", [GONE, [0, 0, 1, 1], [2.5, 49.5], None])
+def test_a_wrong_bbox_is_made_from_the_geometry(tmp_path: Path, bbox: object) -> None:
+    assert mended(tmp_path, bbox=bbox)["bbox"] == [2.5, 49.5, 6.5, 51.5]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bbox": [2.499, 49.5, 6.5, 51.5]},
+        {"bbox": [0, 0, 1, 1], "geometry": None},
+        {"bbox": [0, 0, 1, 1], "geometry": {"type": "Polygon", "coordinates": 7}},
+        {
+            "bbox": [0, 0, 1, 1],
+            "geometry": {
+                "type": "MultiPolygon",
+                "coordinates": [
+                    box(170, 0, 180, 1)["coordinates"],
+                    box(-180, 0, -170, 1)["coordinates"],
+                ],
+            },
+        },
+    ],
+)
+def test_a_bbox_that_may_be_meant_is_left_alone(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert mended(tmp_path, **changes)["bbox"] == changes["bbox"]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2024-11-16T14:00:00+02:00", "2024-11-16T12:00:00Z"),
+        ("2024-11-16T12:00:00.250+00:00", "2024-11-16T12:00:00.250000Z"),
+        ("2024-11-16T12:00:00", "2024-11-16T12:00:00"),
+        ("2024-11-16", "2024-11-16"),
+    ],
+)
+def test_times_go_to_utc_only_if_their_zone_is_known(
+    tmp_path: Path, written: str, expected: str
+) -> None:
+    assert mended(tmp_path, properties={"datetime": written})["properties"]["datetime"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "expected"),
+    [
+        ("x.png", GONE, "image/png"),
+        ("x.jpg", GONE, None),
+        ("x.csv", GONE, "text/csv"),
+        ("x", GONE, None),
+        ("x.jpg", "image/jpg", "image/jpeg"),
+        ("x.png", "image/tiff", "image/tiff"),
+    ],
+)
+def test_media_types_are_added_where_the_content_agrees(
+    tmp_path: Path, name: str, written: object, expected: str | None
+) -> None:
+    asset = any_asset(href=f"data/2024/11/16/{name}", type=written)
+    # Every file of the builders is a PNG.
+    root = any_dataset(tmp_path, any_item(assets={"map": asset}))
+
+    fixed(tmp_path, root)
+
+    document = json.loads((tmp_path / "mended" / ITEM).read_bytes())
+    assert document["assets"]["map"].get("type") == expected
+
+
+def test_the_collection_gets_keyword_host_and_known_spellings(tmp_path: Path) -> None:
+    collection = any_collection(keywords=["climate-change", "My Own"])
+    collection["providers"].pop()
+    root = any_dataset(tmp_path, collection=collection)
+
+    result = fixed(tmp_path, root)
+
+    document = json.loads((result.folder / COLLECTION).read_bytes())
+    assert document["keywords"] == ["Climate Change", "My Own", "User generated"]
+    assert document["providers"][-1] == {"name": "DEDL", "roles": ["host"]}
+
+
+def test_the_extent_is_widened_to_hold_every_item_and_never_shrunk(tmp_path: Path) -> None:
+    extent = {
+        "spatial": {"bbox": [[3, 40, 6, 51]]},
+        "temporal": {"interval": [["2024-11-16T13:00:00Z", None]]},
+    }
+    root = any_dataset(tmp_path, collection=any_collection(extent=extent))
+
+    result = fixed(tmp_path, root)
+
+    document = json.loads((result.folder / COLLECTION).read_bytes())
+    assert document["extent"]["spatial"]["bbox"] == [[2.5, 40, 6.5, 51.5]]
+    assert document["extent"]["temporal"]["interval"] == [["2024-11-16T12:00:00Z", None]]
+    assert result.remaining.findings == ()
+
+
+def test_the_patch_makes_the_mended_document_of_the_delivered_one(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    write(root, ITEM, any_item(id="other", bbox=GONE))
+
+    result = fixed(tmp_path, root)
+
+    patch = json.loads((result.folder / "patches/items/heat_20241116.json").read_bytes())
+    delivered = json.loads((root / ITEM).read_bytes())
+    assert patched(delivered, patch) == json.loads((result.folder / ITEM).read_bytes())
+    assert result.changed == 1
+
+
+def test_what_a_machine_can_not_mend_is_listed(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, collection=any_collection(title="DATASET_TITLE"))
+    write(root, "metadata/items/broken.json", b"{")
+
+    result = fixed(tmp_path, root)
+
+    assert {(f.rule, f.file) for f in result.remaining.findings} == {
+        ("C09", COLLECTION),
+        ("L03", "metadata/items/broken.json"),
+    }
+    assert (result.folder / "metadata/items/broken.json").read_bytes() == b"{"
+
+
+def test_the_delivered_dataset_stays_as_it_was(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(collection="EO.XXX.DAT.COLD"))
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    fixed(tmp_path, root)
+
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_holds_something_or_lies_in_the_dataset_is_refused(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    dataset = open_dataset(str(root))
+
+    with pytest.raises(InputError, match="is not empty"):
+        fix(dataset, root / "data")
+    with pytest.raises(InputError, match="lies in the dataset"):
+        fix(dataset, root / "mended")
