@@ -1,0 +1,154 @@
+"""The headless runner: one tiny notebook for each way in which a notebook can go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from dedl_workbook import headless
+from dedl_workbook.case import Case
+from dedl_workbook.steps import STEPS, Outcome, Verdict
+
+from tests.unit.conftest import CANARIES, make_case
+
+BEGIN = 'from dedl_workbook.attempt import begin\nattempt = begin("validate", globals())'
+PASS = """\
+from dedl_workbook.steps import Outcome, Verdict
+attempt.conclude(Outcome("validate", Verdict.PASSED, "fine"))"""
+
+
+def write(root: Path, *cells: str) -> None:
+    parameters = nbformat.v4.new_code_cell('ticket = ""', metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(
+        cells=[parameters, *(nbformat.v4.new_code_cell(cell) for cell in cells)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "p", "language": "python"}},
+    )
+    (root / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(notebook, root / "notebooks" / "10-validate.ipynb")
+
+
+def run(root: Path, *cells: str) -> tuple[Case, Outcome]:
+    write(root, *cells)
+    case = make_case(root)
+    return case, headless.run_step(case, STEPS["validate"], lambda _: None)
+
+
+def attempt(case: Case) -> Path:
+    return case.folder / "attempts" / "001-validate"
+
+
+def recorded(case: Case) -> list[str]:
+    return [line["verdict"] for line in case.ledger() if line["event"] == "outcome"]
+
+
+def test_keeps_the_executed_notebook_and_its_page_of_a_step_that_passed(root: Path) -> None:
+    case, outcome = run(root, BEGIN, "print('seen')", PASS)
+
+    assert outcome.verdict is Verdict.PASSED
+    assert recorded(case) == ["passed"]
+    assert "seen" in (attempt(case) / "notebook.ipynb").read_text()
+    assert "seen" in (attempt(case) / "notebook.html").read_text()
+
+
+def test_an_error_in_a_cell_is_a_failure_with_its_reason_recorded_once(root: Path) -> None:
+    case, outcome = run(root, BEGIN, "raise ValueError('no such thing')", PASS)
+
+    assert (outcome.verdict, outcome.summary) == (Verdict.FAILED, "ValueError: no such thing")
+    assert recorded(case) == ["failed"]
+    assert "no such thing" in (attempt(case) / "notebook.html").read_text()
+
+
+def test_our_own_errors_come_without_a_traceback(root: Path) -> None:
+    raises = "from dedl_workbook.errors import InputError\n"
+    raises += "raise InputError('is empty', where='a.json', remedy='Fill it.')"
+
+    case, outcome = run(root, BEGIN, raises)
+
+    assert outcome.summary == "a.json: is empty\n  Fill it."
+    outputs = (attempt(case) / "notebook.ipynb").read_text()
+    assert "InputError: a.json: is empty" in outputs
+    assert "Traceback" not in outputs
+
+
+@pytest.mark.parametrize("last", ["import sys\nsys.exit(0)", "import os\nos._exit(0)"])
+def test_a_notebook_that_ends_early_has_not_passed(root: Path, last: str) -> None:
+    case, outcome = run(root, BEGIN, last, PASS)
+
+    assert outcome.verdict is Verdict.FAILED
+    assert recorded(case)[-1] == "failed"
+
+
+def test_a_verdict_before_the_end_does_not_count_when_cells_never_ran(root: Path) -> None:
+    case, outcome = run(root, BEGIN, PASS, "import os\nos._exit(0)", "print('never')")
+
+    assert outcome.verdict is Verdict.FAILED
+    assert recorded(case)[-1] == "failed"
+
+
+def test_a_notebook_without_a_verdict_has_failed(root: Path) -> None:
+    _, outcome = run(root, BEGIN)
+
+    assert outcome.verdict is Verdict.FAILED
+    assert "without a verdict" in outcome.summary
+
+
+def test_a_verdict_of_failed_ends_the_notebook(root: Path) -> None:
+    case, outcome = run(root, BEGIN, PASS.replace("PASSED", "FAILED"), "print('never')")
+
+    assert outcome.verdict is Verdict.FAILED
+    assert recorded(case) == ["failed"]
+
+
+def test_secrets_that_a_notebook_shows_reach_no_file_of_the_case(root: Path) -> None:
+    shows = f"""\
+import base64, logging, sys
+secret = {CANARIES[1]!r}
+print(secret, base64.b64encode(secret.encode()))
+print(secret, file=sys.stderr)
+logging.getLogger("dedl_workbook").warning("it is %s", secret)
+{{"key": secret}}"""
+    raises = f"raise ValueError({CANARIES[2]!r})"
+
+    case, _ = run(root, BEGIN, shows, raises)
+
+    files = [file for file in case.folder.rglob("*") if file.is_file()]
+    assert len(files) >= 5
+    found = [(f.name, c) for f in files for c in CANARIES if c.encode() in f.read_bytes()]
+    assert found == []
+
+
+def test_parameters_are_the_tickets(root: Path) -> None:
+    case, outcome = run(root, BEGIN, "assert ticket == 'DEDL-1' and roles == []", PASS)
+
+    assert outcome.verdict is Verdict.PASSED, outcome.summary
+    injected = json.loads((attempt(case) / "notebook.ipynb").read_text())["cells"][1]
+    assert "injected-parameters" in injected["metadata"]["tags"]
+
+
+def test_ctrl_c_ends_the_kernel_and_leaves_a_record(root: Path) -> None:
+    os.mkfifo(root / "here")
+    waits = "import pathlib, time\npathlib.Path('here').write_text('x')\ntime.sleep(600)"
+    write(root, BEGIN, waits, PASS)
+    code = f"""\
+import pathlib
+from dedl_workbook import headless
+from dedl_workbook.steps import STEPS
+from tests.unit.conftest import make_case
+headless.run_step(make_case(pathlib.Path({str(root)!r})), STEPS["validate"], lambda _: None)"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL
+    )
+    (root / "here").read_text()
+
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+    case = make_case(root)
+    assert process.returncode != 0
+    assert recorded(case)[-1] == "failed"
+    assert "KeyboardInterrupt" in case.last_outcome("validate")["summary"]
+    assert (attempt(case) / "notebook.html").is_file()
