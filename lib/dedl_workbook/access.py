@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dedl_workbook.errors import InputError, WorkbookError
+from dedl_workbook.helpdesk import open_desk
 from dedl_workbook.iam import TokenError, fresh_token, request, roles, verify
 from dedl_workbook.iam.verification import LEEWAY_SECONDS
 from dedl_workbook.job import Job
@@ -61,7 +62,7 @@ def apply(plan: Plan) -> Receipt:
     if not plan.actions:
         return Receipt(STEP, {})
     job, iam = plan.job, _iam(plan.job)
-    record = request.send(job, iam, _channel(job), now())
+    record = request.send(job, iam, _channel(job, iam), now())
     return Receipt(STEP, {"requested": _wanted(job), "at": record.at, "where": record.where})
 
 
@@ -99,7 +100,7 @@ def check(plan: Plan) -> Outcome:
     if _is_stale(iam, issued, sent):
         return _wait_for_token(job, checks, issued, sent)
     if missing:
-        return _wait_for_roles(iam, checks, missing, sent)
+        return _wait_for_roles(job, checks, missing, sent)
     summary = f"A fresh token of {iam.account} holds the {_named(_wanted(job))}."
     return Outcome(STEP, Verdict.PASSED, summary, checks)
 
@@ -123,14 +124,16 @@ def _wait_for_token(
 
 
 def _wait_for_roles(
-    iam: Iam, checks: tuple[Check, ...], missing: list[str], sent: request.Record | None
+    job: Job, checks: tuple[Check, ...], missing: list[str], sent: request.Record | None
 ) -> Outcome:
-    asked = f"asked {sent.at}: {sent.where}" if sent else "not asked for yet"
+    iam, asked = _iam(job), "It was not asked for yet."
+    if sent:
+        asked = f"Asked for {sent.at}: {sent.where}"
+        asked += "." if _channel(job, iam).delivers else ", which a person has to send on."
     verb = "is" if len(missing) == 1 else "are"
-    summary = f"{_named(missing)} {verb} not in a fresh token of {iam.account} ({asked})."
+    summary = f"The {_named(missing)} {verb} not in a fresh token of {iam.account}. {asked}"
     whom = f"the IAM service: {_named(missing)}"
-    since = sent.at if sent else ""
-    return Outcome(STEP, Verdict.WAITING, summary, checks, whom, since)
+    return Outcome(STEP, Verdict.WAITING, summary, checks, whom, sent.at if sent else "")
 
 
 def _iam(job: Job) -> Iam:
@@ -143,8 +146,11 @@ def _iam(job: Job) -> Iam:
     return job.target.iam
 
 
-def _channel(job: Job) -> request.Channel:
-    return request.Outbox(job.target.archive / job.ticket.ticket / "outbox")
+def _channel(job: Job, iam: Iam) -> request.Channel:
+    case = job.target.archive / job.ticket.ticket
+    if iam.request_via == "helpdesk":
+        return request.ByDesk(open_desk(job.target, case), job.ticket.ticket)
+    return request.Outbox(case / "outbox")
 
 
 def _held(iam: Iam) -> tuple[frozenset[str], str]:

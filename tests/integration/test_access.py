@@ -18,6 +18,7 @@ from dedl_workbook import access, sandbox
 from dedl_workbook.attempt import Attempt
 from dedl_workbook.case import Case
 from dedl_workbook.errors import InputError, ServiceError
+from dedl_workbook.helpdesk import open_desk
 from dedl_workbook.iam import fresh_token, request
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import oidc
@@ -264,6 +265,40 @@ def test_the_request_is_sent_after_a_crash_before_it_was_sent(desk: Desk) -> Non
     assert begun["where"] == ""
     assert receipt.done["at"] == begun["at"]
     assert len(desk.requests()) == 1
+
+
+@pytest.mark.parametrize("kind", ["roundup", "outbox"])
+def test_the_request_goes_through_the_help_desk_once(desk: Desk, kind: str) -> None:
+    job = desk.job({"request_via": "helpdesk"}, ticket="DEMO-2")
+    settings = job.target.helpdesk.model_copy(update={"kind": kind})
+    job = replace(job, target=job.target.model_copy(update={"helpdesk": settings}))
+    case = job.target.archive / "DEMO-2"
+
+    first = access.apply(access.plan(job))
+    (job.folder / request.RECORD).unlink()
+    again = access.apply(access.plan(job))
+
+    assert again.done["where"] == first.done["where"]
+    posted = open_desk(job.target, case).read("DEMO-2", first.done["where"])
+    assert f"- {desk.role}" in posted.text
+    assert len([*(case / "outbox").glob("*")]) == (kind == "outbox")
+    waiting = access.check(access.plan(job))
+    assert waiting.verdict is Verdict.WAITING
+    assert ("a person has to send on" in waiting.summary) == (kind == "outbox")
+
+
+def test_says_that_the_help_desk_is_down_and_sends_later(desk: Desk) -> None:
+    job = desk.job({"request_via": "helpdesk"}, ticket="DEMO-2")
+    down = {"kind": "roundup", "url": "http://127.0.0.1:9"}
+    settings = job.target.helpdesk.model_copy(update=down)
+    deaf = replace(job, target=job.target.model_copy(update={"helpdesk": settings}))
+    plan = access.plan(deaf)
+
+    with pytest.raises(ServiceError):
+        access.apply(plan)
+
+    assert access.plan(job).actions == plan.actions
+    assert access.apply(access.plan(job)).done["requested"] == [desk.role]
 
 
 def test_another_role_is_another_request_and_overwrites_nothing(desk: Desk) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from dedl_workbook.documents import digest, pretty, write_atomic
 from dedl_workbook.errors import ServiceError
+from dedl_workbook.helpdesk import HelpDesk, Message, deliver, plain
 from dedl_workbook.job import Job
 from dedl_workbook.target import Iam
 
@@ -25,7 +26,11 @@ _NAME = "iam-request.txt"
 
 
 class Channel(Protocol):
-    """A way to the IAM service."""
+    """A way to the IAM service. Its methods can raise ServiceError."""
+
+    @property
+    def delivers(self) -> bool:
+        """Whether what is sent arrives; otherwise a person passes it on."""
 
     def find(self, reference: str) -> str:
         """Return where a request with this reference was sent to, or the empty string."""
@@ -39,6 +44,11 @@ class Outbox:
     """A folder of texts that a person sends on."""
 
     folder: Path
+
+    @property
+    def delivers(self) -> bool:
+        """A person does."""
+        return False
 
     def find(self, reference: str) -> str:
         """Return the file of a request, or the empty string."""
@@ -54,6 +64,29 @@ class Outbox:
         file = self.folder / f"{max(numbers, default=0) + 1:03d}-{_NAME}"
         write_atomic(file, text)
         return str(file)
+
+
+@dataclass(frozen=True)
+class ByDesk:
+    """The ticket in the help desk; as a comment that the user doesn't see, where there are some."""
+
+    desk: HelpDesk
+    ticket: str
+
+    @property
+    def delivers(self) -> bool:
+        """As the desk does."""
+        return self.desk.delivers
+
+    def find(self, reference: str) -> str:
+        """Return the message's reference in the desk, or the empty string."""
+        return self.desk.sent(self.ticket, reference) or ""
+
+    def send(self, reference: str, text: str) -> str:
+        """Post the text; after a time-out, ask whether the desk has it."""
+        subject = f"{self.ticket}: roles are asked of the IAM service"
+        message = Message(self.ticket, "iam-request", subject, plain(text), reference)
+        return deliver(self.desk, message, limit=0, internal=self.desk.comments).reference
 
 
 @dataclass(frozen=True)
