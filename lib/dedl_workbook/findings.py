@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -75,6 +77,16 @@ class Report:
             "findings": [asdict(finding) for finding in self.findings],
         }
 
+    def as_csv(self) -> str:
+        """Return the findings as CSV with a header; no cell is a formula to a spreadsheet."""
+        text = io.StringIO()
+        columns = ("severity", "rule", "file", "pointer", "message", "fix", "count", "waived")
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        for finding in self.findings:
+            writer.writerow([_no_formula(str(getattr(finding, name))) for name in columns])
+        return text.getvalue()
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Report:
         """Return the report that `as_json` gave this form."""
@@ -88,6 +100,11 @@ class Report:
             size=counts["bytes"],
             notes=tuple(value["notes"]),
         )
+
+
+def _no_formula(cell: str) -> str:
+    """Keep a spreadsheet from taking a cell for a formula: OWASP's advice on CSV injection."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 _ORDER = {severity: place for place, severity in enumerate(Severity)}

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from dedl_workbook import evidence, s3
-from dedl_workbook.cli import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED, main
+from dedl_workbook.cli import main
+from dedl_workbook.commands import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED
 
 from tests.conftest import COLLECTION, Lake
 
