@@ -66,7 +66,15 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_validate, _add_tickets, _add_evidence, _add_tools, _add_sandbox):
+    for add in (
+        _add_demo,
+        _add_validate,
+        _add_tickets,
+        _add_withdraw,
+        _add_evidence,
+        _add_tools,
+        _add_sandbox,
+    ):
         add(group)
     return parser
 
@@ -149,6 +157,17 @@ def _add_tickets(group: Any) -> None:
     parser.add_argument("tickets", nargs="*", metavar="TICKET", help="default: all")
 
 
+def _add_withdraw(group: Any) -> None:
+    parser = _command(
+        group,
+        "withdraw",
+        commands.withdraw,
+        "take a ticket's publication back, once that very plan is approved",
+        "dedl-workbook withdraw DEDL-1",
+    )
+    parser.add_argument("ticket", metavar="TICKET")
+
+
 def _add_evidence(group: Any) -> None:
     parser = group.add_parser("evidence", help="pack a ticket's evidence, or verify a pack")
     below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -199,6 +218,15 @@ def _add_sandbox(group: Any) -> None:
     down = _command(below, "down", commands.sandbox_down, "stop it", "dedl-workbook sandbox down")
     down.add_argument("--wipe", action="store_true", help="delete all that it holds, too")
     _command(below, "status", commands.sandbox_status, "show it", "dedl-workbook sandbox status")
+    grant = _command(
+        below,
+        "grant",
+        commands.sandbox_grant,
+        "grant a role to one of its users, as the IAM service would",
+        "dedl-workbook sandbox grant alice DEDL_UGD_DEMO",
+    )
+    grant.add_argument("user", metavar="USER")
+    grant.add_argument("role", metavar="ROLE")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dedl_workbook.errors import WorkbookError
 
 DONE, FAILED, COULD_NOT_RUN, NOT_APPROVED, WAITING = range(5)
 _WORST_FIRST = (FAILED, COULD_NOT_RUN, NOT_APPROVED, WAITING, DONE)
+_CODES = {"passed": DONE, "failed": FAILED, "planned": NOT_APPROVED, "waiting": WAITING}
 
 
 def demo(_: Any) -> int:
@@ -78,7 +79,7 @@ def run(options: Any) -> int:
     from dedl_workbook.reading import workbook_root
     from dedl_workbook.ticket import Ticket
 
-    root, codes = workbook_root(), {"passed": DONE, "failed": FAILED, "planned": NOT_APPROVED}
+    root = workbook_root()
     steps = headless.steps_from(options.first, options.step)
 
     def one(name: str) -> int:
@@ -87,7 +88,7 @@ def run(options: Any) -> int:
         with terminal.Progress() as progress:
             for outcome in headless.run(ticket, root, steps, progress):
                 terminal.show_outcome(ticket.ticket, outcome)
-                code = codes.get(str(outcome.verdict), WAITING)
+                code = _worst([code, _CODES[str(outcome.verdict)]])
         return code
 
     return _each(options.tickets, one)
@@ -104,6 +105,10 @@ def _each(names: Sequence[str], one: Callable[[str], int]) -> int:
         except WorkbookError as error:
             terminal.show_error(error)
             codes.append(COULD_NOT_RUN)
+    return _worst(codes)
+
+
+def _worst(codes: Sequence[int]) -> int:
     return next(code for code in _WORST_FIRST if code in codes)
 
 
@@ -127,6 +132,23 @@ def status(options: Any) -> int:
     rows = status.rows(workbook_root(), options.tickets)
     terminal.show_table(("ticket", "collection", "target", "step", "verdict", "when", "who"), rows)
     return DONE
+
+
+def withdraw(options: Any) -> int:
+    from dedl_workbook import headless, terminal
+    from dedl_workbook.reading import workbook_root
+    from dedl_workbook.ticket import Ticket
+
+    root = workbook_root()
+    ticket = Ticket.load(options.ticket, root)
+    with terminal.Progress() as progress:
+        outcomes, plan = headless.withdraw(ticket, root, progress)
+    for outcome in outcomes:
+        terminal.show_outcome(ticket.ticket, outcome)
+    if plan:
+        terminal.show_plan(ticket.ticket, plan)
+        return NOT_APPROVED if any(s["actions"] for s in plan["steps"].values()) else DONE
+    return _worst([_CODES[str(outcome.verdict)] for outcome in outcomes])
 
 
 def pack(options: Any) -> int:
@@ -218,6 +240,14 @@ def sandbox_down(options: Any) -> int:
 
     sandbox.down(_sandbox_folder(), wipe=options.wipe)
     terminal.out.print("the sandbox is down" + (", and wiped" if options.wipe else ""))
+    return DONE
+
+
+def sandbox_grant(options: Any) -> int:
+    from dedl_workbook import sandbox, terminal
+
+    sandbox.grant(_sandbox_folder(), options.user, options.role)
+    terminal.out.print(f"{options.user} holds {options.role} now", markup=False)
     return DONE
 
 

@@ -8,7 +8,7 @@ import pytest
 from dedl_workbook.cli import COULD_NOT_RUN, main
 
 COMMANDS = ["demo", "validate", "plan", "run", "approve", "status", "evidence", "rules"]
-COMMANDS += ["schemas", "sample", "lab", "sandbox"]
+COMMANDS += ["schemas", "sample", "lab", "sandbox", "withdraw"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
