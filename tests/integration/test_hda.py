@@ -86,7 +86,9 @@ def test_hda_serves_a_collection_as_published_and_every_other_byte_stays(lake: H
 
 def test_running_again_does_nothing(lake: HdaLake) -> None:
     job = lake.job(an_id())
-    hda.apply(hda.plan(job))
+    first = hda.plan(job)
+    hda.apply(first)
+    assert hda.check(first).verdict is Verdict.PASSED, hda.check(first).summary
     stamps = {path: path.stat().st_mtime_ns for path in _files(lake)}
 
     again = hda.plan(job)

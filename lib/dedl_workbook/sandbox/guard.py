@@ -257,7 +257,9 @@ class Guard:
         self.hda, self.public, self.locks, self.tokens = hda, public, locks, tokens
         self.hidden = (hda, *hidden)
         timeout = httpx.Timeout(60, connect=5)
-        self.client = httpx.AsyncClient(base_url=hda, timeout=timeout, trust_env=False)
+        # A connection each: HDA closes them without a word after an error of its own.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.client = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
