@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
 from dedl_workbook import schemas
 from dedl_workbook.dataset import open_dataset
 from dedl_workbook.validate import validate
@@ -79,7 +78,7 @@ def compiled_schema(root: Path) -> int:
     validator = schemas.validator(url)
     assert validator is not None
     paths = (root / "metadata/items").iterdir()
-    return sum(validator.is_valid(orjson.loads(path.read_bytes())) for path in paths)
+    return sum(validator.is_valid(json.loads(path.read_bytes())) for path in paths)
 
 
 def workbook(root: Path) -> int:
@@ -142,9 +141,8 @@ def main() -> None:
         print(f"  {digests / theirs:.2f} of sha256sum (wanted: 0.7)")
         if not options.no_memory:
             small, big = peak(root), peak(make(folder / "big", 10 * options.items))
-            print(
-                f"peak memory         {small / 1e6:.0f} MB, {big / 1e6:.0f} MB for ten times the items"
-            )
+            print(f"peak memory         {small / 1e6:10,.0f} MB")
+            print(f"ten times the items {big / 1e6:10,.0f} MB")
             print(f"  {big / small:.2f} times (wanted: at most 1.3)")
 
 

@@ -175,11 +175,9 @@ class Folder:
 
 
 def _file(path: str, status: os.stat_result) -> File:
-    kind: Literal["file", "symlink", "other"] = "other"
-    if stat.S_ISREG(status.st_mode):
-        kind = "file"
-    elif stat.S_ISLNK(status.st_mode):
-        kind = "symlink"
+    kind: Literal["file", "symlink", "other"] = "file"
+    if not stat.S_ISREG(status.st_mode):
+        kind = "symlink" if stat.S_ISLNK(status.st_mode) else "other"
     return File(path, status.st_size, str(status.st_mtime_ns), kind)
 
 
@@ -209,15 +207,17 @@ def _walk(root: Path, below: str) -> Iterator[File]:
 def _names(root: Path, folder: str) -> list[bytes]:
     """Return a folder's entries, subfolders with `/`, in order; [b''] if it can't be read."""
     try:
-        with os.scandir(f"{root}/{folder}") as entries:
-            return sorted(
-                os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
+        with os.scandir(os.fsencode(f"{root}/{folder}")) as entries:
+            names = [
+                entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name
                 for entry in entries
-            )
+            ]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError:
         return [b""]
+    names.sort()
+    return names
 
 
 @dataclass(frozen=True)

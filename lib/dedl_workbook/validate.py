@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -72,6 +73,7 @@ def validate(
         ServiceError: the bucket refuses or doesn't answer.
     """
     with (
+        _no_cycles(),
         tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
         Manifest(Path(folder)) as manifest,
     ):
@@ -88,6 +90,18 @@ def validate(
             notes += _ask_sample(given, listed.sample, gathered)
     findings = ordered(_settled(gathered.findings(), ticket, target))
     return Report(dataset.location, findings, count, listed.files, listed.size, tuple(notes))
+
+
+@contextmanager
+def _no_cycles() -> Iterator[None]:
+    """Spare the search for cycles: documents have none, and it costs a tenth of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def check(job: Job) -> Outcome:
@@ -181,6 +195,7 @@ def _list(dataset: Dataset, manifest: Manifest, tell: Tell) -> _Listed:
             listed.size += file.size
         elif _is_item(file.path, file.kind):
             listed.items += 1
+            manifest.add_text("todo", file_line(file.path, file.size, file.kind, file.version))
         if listed.files % 10_000 == 0:
             tell("list", listed.files, 0, "files")
     return listed
@@ -231,9 +246,8 @@ def _items(
 
 
 def _item_files(manifest: Manifest) -> Iterator[File]:
-    for path, size, what, version in manifest.written("file"):
-        if _is_item(path, what):
-            yield File(text_of(path), int(size), version)
+    for path, size, _, version in manifest.written("todo"):
+        yield File(text_of(path), int(size), version)
 
 
 def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:

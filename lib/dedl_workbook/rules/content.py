@@ -79,26 +79,31 @@ def _tiff(source: Source) -> None:
 _TIFF_CODES = {3: ("H", 2), 4: ("I", 4), 13: ("I", 4), 16: ("Q", 8), 18: ("Q", 8)}
 _TIFF_SIZES = {1: 1, 2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8}
 _OFFSETS = {273: 279, 324: 325}
+_WIDE = frozenset({5, 10, 12, 16, 17, 18})
+"""Types of more than four bytes, which may lie elsewhere."""
+_PLACES = frozenset({273, 279, 324, 325})
 
 
 def _tiff_directory(source: Source, table: bytes, order: str, big: bool) -> None:
-    entry, inline, layout = (20, 8, "HHQ") if big else (12, 4, "HHI")
+    entry, inline, layout = (20, 8, "HHQ8x") if big else (12, 4, "HHI4x")
     arrays: dict[int, tuple[int, ...]] = {}
-    for start in range(0, len(table) - entry + 1, entry):
-        tag, kind, count = struct.unpack_from(order + layout, table, start)
+    whole = table[: len(table) // entry * entry]
+    for n, (tag, kind, count) in enumerate(struct.iter_unpack(order + layout, whole)):
+        if count == 1 and tag not in _PLACES and kind not in _WIDE:
+            continue
         code, size = _TIFF_CODES.get(kind, ("", _TIFF_SIZES.get(kind, 1)))
         total = count * size
-        at = start + entry - inline
+        at = n * entry + entry - inline
         if total > inline:
             offset = struct.unpack_from(order + ("Q" if big else "I"), table, at)[0]
             if offset + total > source.size:
                 raise Truncated
-            if code and tag in (273, 279, 324, 325):
+            if code and tag in _PLACES:
                 # Of a giant's tiles the last ones tell whether it is whole.
                 few = min(count, 2**18)
                 raw = _demand(source.at(offset + (count - few) * size, few * size), few * size)
                 arrays[tag] = struct.unpack(f"{order}{few}{code}", raw)
-        elif code and tag in (273, 279, 324, 325):
+        elif code and tag in _PLACES:
             arrays[tag] = struct.unpack_from(f"{order}{count}{code}", table, at)
     for offsets, counts in _OFFSETS.items():
         if offsets in arrays and counts in arrays:

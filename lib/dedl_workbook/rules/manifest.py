@@ -67,11 +67,14 @@ def text_of(value: Any) -> Any:
 
 
 class Manifest:
-    """The tables of one validation, in a folder of their own."""
+    """The tables of one validation, in a folder of their own.
+
+    Besides, "todo" holds the lines of `file` of the items that are to be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = {name: (folder / f"{name}.tsv").open("ab") for name in TABLES}
+        self._files = {name: (folder / f"{name}.tsv").open("ab") for name in (*TABLES, "todo")}
         self._connection: DuckDBPyConnection | None = None
 
     def add(self, rows: Rows) -> None:
