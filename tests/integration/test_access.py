@@ -232,6 +232,18 @@ def test_the_request_is_sent_once_however_often_it_is_applied(desk: Desk) -> Non
     assert len(desk.requests()) == 1
 
 
+def test_the_request_is_not_written_again_when_it_was_taken_out_of_the_outbox(desk: Desk) -> None:
+    plan = access.plan(desk.job())
+    access.apply(plan)
+    [file] = desk.requests()
+    file.unlink()
+
+    access.apply(plan)
+
+    assert desk.requests() == []
+    assert access.plan(desk.job()).actions == ()
+
+
 @pytest.mark.parametrize("left", ["an intent", "nothing"])
 def test_the_request_is_not_sent_again_after_a_crash_before_it_was_recorded(
     desk: Desk, left: str
