@@ -35,8 +35,18 @@ def styled(word: str) -> str:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-    """Print a table; cells are plain text, words for verdicts and severities are coloured."""
-    table = Table(*columns, title=title or None, title_justify="left")
+    """Print a table; cells are plain text, words for verdicts and severities are coloured.
+
+    In a pipe, each row is a line whose cells are parted by tabs: nothing is cut, and programs can
+    read it.
+    """
+    if not out.is_terminal:
+        for row in [columns, *rows]:
+            out.print("\t".join(" ".join(cell.split()) for cell in row), markup=False)
+        return
+    table = Table(title=title or None, title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(styled(cell) for cell in row))
     out.print(table, soft_wrap=False)
