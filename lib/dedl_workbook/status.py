@@ -11,6 +11,14 @@ from dedl_workbook.reading import read_yaml
 from dedl_workbook.steps import STEPS
 from dedl_workbook.ticket import Ticket, ticket_file
 
+_STANDS = {
+    "started": "running, or cut off",
+    "outcome": "",
+    "planned": "planned",
+    "approved": "approved",
+}
+"""The events that say where a case stands, and how, where no verdict does."""
+
 
 def rows(root: Path, names: Sequence[str] = ()) -> list[tuple[str, ...]]:
     """Return a row a ticket: ticket, collection, target, step, verdict, when (UTC), who.
@@ -35,14 +43,13 @@ def _row(file: Path, root: Path) -> tuple[str, ...]:
     except WorkbookError as error:
         return file.stem, error.what, "", "", "unreadable", "", ""
     start = (ticket.ticket, ticket.collection, ticket.target)
-    if not lines:
+    told = [line for line in lines if line["event"] in _STANDS]
+    if not told:
         return *start, next(iter(STEPS)), "to do", "", ""
-    last = lines[-1]
+    last = told[-1]
+    verdict = str(last.get("verdict") or _STANDS[last["event"]])
     who = (last["at"], f"{last['operator']} on {last['host']}")
-    step = str(last.get("step", last["event"]))
-    if last["event"] == "outcome":
-        return *start, step, last["verdict"], *who
-    return *start, step, "started" if last["event"] == "started" else last["event"], *who
+    return *start, str(last.get("step", "plan")), verdict, *who
 
 
 def _archive(target: str, root: Path) -> Path:
