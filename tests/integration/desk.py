@@ -64,8 +64,9 @@ class Desk:
 
     def ticket(self, number: str) -> dict[str, Any]:
         with self.client() as client:
-            found: dict[str, Any] = client.get(f"/rest/data/issue/{number}").json()["data"]
-            return found["attributes"]
+            answer = client.get(f"/rest/data/issue/{number}").json()
+            found: dict[str, Any] = answer["data"]["attributes"]
+            return found
 
     def messages(self, number: str) -> list[dict[str, Any]]:
         """Return all messages of a ticket as the user sees them, with their files' names."""

@@ -92,8 +92,9 @@ class Site:
         return folder
 
     def validated(self, *findings: dict[str, Any], warnings: int = 0) -> Path:
+        verdict = "failed" if findings else "passed"
         report = {
-            "verdict": "failed" if findings else "passed",
+            "verdict": verdict,
             "counts": {
                 "error": len(findings),
                 "warning": warnings,
@@ -104,7 +105,7 @@ class Site:
             },
             "findings": list(findings),
         }
-        return self.went("validate", report["verdict"], report=report)
+        return self.went("validate", verdict, report=report)
 
     def published(self) -> None:
         """Let the case have been through every step before the last, and be packed."""

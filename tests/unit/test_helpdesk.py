@@ -199,15 +199,15 @@ class MailHandler(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self._say("220 desk.example")
-        sender, recipients = "", []
+        sender, recipients = "", list[str]()
         while line := self.rfile.readline().decode().strip():
             known, command = self.server.known, line.upper()
             known.said.append(line)
             if known.refuses and command.startswith(known.refuses):
                 self._say("550 not for you")
             elif command.startswith("EHLO"):
-                size = f"250-SIZE {known.largest}\r\n" if known.largest else ""
-                self._say(f"250-desk.example\r\n{size}250-AUTH PLAIN\r\n250 STARTTLS")
+                told = f"250-SIZE {known.largest}\r\n" if known.largest else ""
+                self._say(f"250-desk.example\r\n{told}250-AUTH PLAIN\r\n250 STARTTLS")
             elif command == "STARTTLS":
                 self._say("220 go ahead")
                 self._encrypt()
@@ -238,7 +238,7 @@ class MailHandler(socketserver.StreamRequestHandler):
     def _encrypt(self) -> None:
         self.connection = self.server.trust.wrap_socket(self.request, server_side=True)
         self.rfile = self.connection.makefile("rb")
-        self.wfile = self.connection.makefile("wb")  # type: ignore[assignment]
+        self.wfile = self.connection.makefile("wb")
 
     def _knows(self, line: str) -> bool:
         import base64
