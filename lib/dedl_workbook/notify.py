@@ -58,6 +58,13 @@ class _Sending:
     def kept(self) -> Kept | None:
         return reply.kept(self.folder)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each attachment, as it would be sent; 0: it isn't made yet."""
+        return {
+            name: reply.size_of(self.job, name, source)
+            for name, source in self.draft.attachments.items()
+        }
+
     def reply_sent(self) -> str | None:
         return self.desk.sent(self.ticket, self.marker)
 
@@ -94,16 +101,14 @@ def plan(job: Job, kind: Kind | None = None) -> Plan:
         "to": place,
         "subject": draft.subject,
         "text": kept.text if kept else draft.text,
-        "attachments": [_described(name, path) for name, path in draft.attachments.items()],
+        "attachments": [
+            {"name": name, "bytes": size or "not made yet"}
+            for name, size in sending.sizes().items()
+        ],
     }
     if told:
         detail["told"] = told
     return Plan(STEP, job, goal, {}, tuple(_actions(sending, told)), detail)
-
-
-def _described(name: str, path: Path | None) -> dict[str, Any]:
-    known = path is not None and path.is_file()
-    return {"name": name, "bytes": path.stat().st_size if path and known else "not made yet"}
 
 
 def _actions(sending: _Sending, told: str | None) -> Iterator[Action]:
@@ -114,8 +119,7 @@ def _actions(sending: _Sending, told: str | None) -> Iterator[Action]:
         return
     verb = "send" if sending.desk.delivers else "lay out"
     yield Action(verb, f"the reply that it is {sending.kind} to {where}")
-    for name, path in sending.draft.attachments.items():
-        size = path.stat().st_size if path is not None and path.is_file() else 0
+    for name, size in sending.sizes().items():
         yield Action("attach", name, 1, size)
 
 

@@ -332,6 +332,13 @@ def _content(job: Job, name: str, source: Path | None) -> str:
     return str(page)
 
 
+def size_of(job: Job, name: str, source: Path | None) -> int:
+    """Return the bytes of an attachment as it would be sent; 0: it isn't made yet."""
+    if source is None or not source.is_file() or source.suffix == ".ipynb":
+        return 0
+    return len(Redactor(job.target.secrets()).text(_content(job, name, source)).encode())
+
+
 def _pack(job: Job, kind: Kind, folder: Path) -> tuple[str, str]:
     """Write the evidence as a zip; return its digest and the name of the zip.
 

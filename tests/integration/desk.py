@@ -86,6 +86,12 @@ class Desk:
                 )
             return found
 
+    def stored(self, marker: str) -> int:
+        """Return how many messages with this marker the desk holds, shown or not."""
+        with self.client() as client:
+            found = client.get("/rest/data/msg", params={"messageid": marker}).json()["data"]
+            return int(found["@total_size"])
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[Desk]:

@@ -161,7 +161,7 @@ def run(case: Case, kind: reply.Kind | None = None) -> Outcome:
 # What is planned
 
 
-def test_the_plan_shows_the_very_letter_and_sends_nothing(site: Site) -> None:
+def test_the_plan_shows_the_very_letter_and_how_large_its_attachments_are(site: Site) -> None:
     site.published()
 
     plan = notify.plan(site.case().job)
@@ -176,6 +176,18 @@ def test_the_plan_shows_the_very_letter_and_sends_nothing(site: Site) -> None:
         "60-verify.html",
         "validation-report.json",
     ]
+    notify.apply(plan)
+    kept = {f.name: f.stat().st_size for f in (site.case().folder / "sent").glob("*/*")}
+    assert [a["bytes"] for a in plan.detail["attachments"]] == [
+        kept[a["name"]] for a in plan.detail["attachments"]
+    ]
+
+
+def test_planning_sends_nothing(site: Site) -> None:
+    site.published()
+
+    plan = notify.plan(site.case().job)
+
     assert plan.actions[0].verb == "send"
     assert site.ticket in plan.actions[0].subject
     assert site.told() == []

@@ -139,6 +139,7 @@ def test_a_reply_cut_off_before_it_is_shown_is_finished_by_the_next_try(
 
     (shown,) = desk.messages(number)
     assert shown["files"] == ["10-validate.html", "report.json"]
+    assert desk.stored(message.marker) == 1
 
 
 SENDER = """
