@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import ledger, provenance
+from dedl_workbook import ledger, notify, provenance
 from dedl_workbook.documents import digest, pretty, write_atomic
 from dedl_workbook.errors import GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, Tell, silent
@@ -252,7 +252,8 @@ class Case:
         Returns:
             The plan as JSON, with `digest`: what an approval names.
         """
-        return self._keep_plan([WITHDRAW.module.plan(self.job)])
+        told = notify.plan(self.job, "withdrawn")
+        return self._keep_plan([WITHDRAW.module.plan(self.job), told])
 
     def _keep_plan(self, plans: list[Plan]) -> dict[str, Any]:
         steps = {plan.step: plan.as_json() for plan in plans}

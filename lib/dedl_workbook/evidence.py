@@ -144,6 +144,8 @@ def _gather(case: Case, lines: list[dict[str, Any]], folder: Path) -> None:
     shutil.copy(case.ledger_file, folder / "ledger.jsonl")
     shutil.copytree(case.folder / "attempts", folder / "attempts")
     write_atomic(folder / "ticket.json", pretty(case.redactor.value(case.ticket.parameters())))
+    if (outbox := case.folder / "outbox").is_dir():
+        shutil.copytree(outbox, folder / "outbox")
     published = case.folder / "work" / "sha256sums.txt"
     if published.is_file():
         shutil.copy(published, folder / "sha256sums.txt")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook import attempt as attempts
-from dedl_workbook import lock, progress
+from dedl_workbook import evidence, lock, progress
 from dedl_workbook.case import Case
 from dedl_workbook.documents import write_atomic
 from dedl_workbook.errors import InputError
@@ -78,12 +78,15 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
                 if outcome := _unapproved(case, say):
                     yield outcome
                     return
+            if step.name == "notify":
+                evidence.pack(case)
             outcome = run_step(case, step, say)
             yield outcome
             if outcome.verdict is Verdict.WAITING:
                 held_up.add(step.name)
             elif outcome.verdict is not Verdict.PASSED:
                 if step.name == "validate" and _approved_steps(case) == ["notify"]:
+                    evidence.pack(case)
                     yield run_step(case, STEPS["notify"], say)
                 return
 
@@ -92,21 +95,23 @@ def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[
     """Take a ticket's publication back and tell the user, if exactly that is approved.
 
     Returns:
-        The outcomes, and the plan: of withdrawing, as long as that isn't approved; then of
-        telling the user, where that remains to be approved.
+        The outcomes; or, as long as it isn't approved, none and the plan.
 
     Raises:
         WorkbookError: it could not be run; nothing was changed.
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
-        if _approved_steps(case) != [WITHDRAW.name] and ticket.approve != "any":
+        if WITHDRAW.name not in _approved_steps(case) and ticket.approve != "any":
             say("planning the withdrawal")
             case_plan = case.plan_withdrawal()
             say("")
             return [], case_plan
-        outcome = run_step(case, WITHDRAW, say)
-        return [outcome], {}
+        outcomes = [run_step(case, WITHDRAW, say)]
+        if outcomes[-1].verdict is Verdict.PASSED:
+            evidence.pack(case)
+            outcomes.append(run_step(case, STEPS["notify"], say))
+        return outcomes, {}
 
 
 def _approved_steps(case: Case) -> list[str]:

@@ -86,9 +86,17 @@ def attempts(case: Path) -> list[Attempt]:
 
 
 def kind_of(job: Job) -> Kind:
-    """Return what the user is to be told as the case stands: refused, or else accepted."""
-    last = _last(attempts(job.folder.parent), "validate")
-    return "refused" if last is not None and last.verdict == "failed" else "accepted"
+    """Return what the user is to be told as the case stands: refused, withdrawn, or accepted."""
+    kind: Kind = "accepted"
+    for attempt in attempts(job.folder.parent):
+        if attempt.step == "validate":
+            kind = "refused" if attempt.verdict == "failed" else kind
+            kind = "accepted" if attempt.verdict == "passed" and kind == "refused" else kind
+        elif attempt.step == "withdraw" and attempt.verdict == "passed":
+            kind = "withdrawn"
+        elif attempt.step == "upload":
+            kind = "accepted"
+    return kind
 
 
 def draft(job: Job, kind: Kind) -> Draft:

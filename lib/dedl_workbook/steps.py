@@ -173,9 +173,12 @@ STEPS = {
     step.name: step
     for step in (
         Step("validate", "10-validate", changes=False),
+        Step("access", "20-access", needs=("validate",)),
         Step("upload", "30-upload", needs=("validate",)),
         Step("catalog", "40-catalog", needs=("validate", "upload")),
-        Step("verify", "60-verify", needs=("upload", "catalog"), changes=False),
+        Step("hda", "50-hda", needs=("catalog", "access")),
+        Step("verify", "60-verify", needs=("upload", "catalog", "hda"), changes=False),
+        Step("notify", "70-notify", needs=("verify",)),
     )
 }
 """In the order in which they run."""
