@@ -492,7 +492,7 @@ def test_connection_file_is_private_readable_by_dotenv_and_gone_after_down(folde
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert dotenv_values(file) == lake.connections
-    assert set(lake.connections) == {
+    assert set(lake.connections) > {
         *(
             f"DEDL_SANDBOX__S3__{it}"
             for it in ["ENDPOINT", "ACCESS_KEY", "SECRET_KEY", "BUCKET", "REGION"]
@@ -502,7 +502,10 @@ def test_connection_file_is_private_readable_by_dotenv_and_gone_after_down(folde
             for it in ("HOST", "PORT", "DATABASE", "USER", "PASSWORD")
         ),
         "DEDL_SANDBOX__STAC_API__URL",
+        *(f"DEDL_SANDBOX__HELPDESK__{it}" for it in ("URL", "USER", "PASSWORD")),
     }
+    services_told = {name.split("__")[1] for name in lake.connections}
+    assert services_told == {"S3", "CATALOG", "STAC_API", "IAM", "HDA", "HELPDESK"}
     for name in (state.STATE, state.SECRETS):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     sandbox.down(folder)

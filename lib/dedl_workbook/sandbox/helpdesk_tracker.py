@@ -45,6 +45,7 @@ def main() -> None:
         opened.init(password.Password(settings["admin"], config=opened.config), tx_Source="cli")
     _furnish(home, settings)
     (home / _STAMP).touch()
+    print(f"serving {home} at {settings['url']}", flush=True)
     waitress.serve(
         RequestDispatcher(str(home)),
         host="127.0.0.1",
