@@ -172,8 +172,13 @@ def proxy(desk: Desk) -> Iterator[Proxy]:
 
         do_GET = do_POST = do_PATCH = _hand_on  # noqa: N815
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            """A client that goes away in the middle is what is tested."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     made.url = f"http://127.0.0.1:{server.server_port}"
