@@ -35,8 +35,8 @@ ALL = 200
 """Up to so many data files, each is downloaded; of more, a sample of about so many."""
 SEARCHED = 3
 """Items that are searched for in every way."""
-_ROWS = 200
-_CLIENTS = 8
+ROWS = 200
+CLIENTS = 8
 _BLOCK = 2**20
 _EDGE = 1.0
 
@@ -77,6 +77,10 @@ def check(job: Job) -> Outcome:
         InputError: nothing was uploaded yet, or the dataset can't be read.
         ServiceError: the STAC API doesn't answer, or not as one.
     """
+    if job.target.hda is not None:
+        from dedl_workbook import verify_hda
+
+        return verify_hda.check(job)
     digests = upload.digests(job)
     with (
         comparison.comparing(job.folder) as sides,
@@ -90,8 +94,8 @@ def check(job: Job) -> Outcome:
             every = len(digests) <= ALL
             checks += _paging_checks(job, client, sides, seen, worker, every=every)
         published.result()
-        searches = list(_searches(job, client, seen))
-        checks += _search_checks(searches)
+        asked = list(searches(job, client.search, seen))
+        checks += search_checks(asked)
     assets = [asset for some in seen.assets.values() for asset in some]
     rows = list(_downloads(job, assets, digests))
     checks += _download_checks(rows, seen, len(digests))
@@ -100,8 +104,8 @@ def check(job: Job) -> Outcome:
         f"{seen.total} items of {job.ticket.collection} were found from outside; {passed} files, "
         f"{sum(row['bytes'] for row in rows)} bytes, were downloaded and are those delivered"
     )
-    tried = {"searches": searches[:_ROWS], "downloads": rows[:_ROWS]}
-    return judged(STEP, checks, summary, left_out=max(0, len(rows) - _ROWS), **tried)
+    tried = {"searches": asked[:ROWS], "downloads": rows[:ROWS]}
+    return judged(STEP, checks, summary, left_out=max(0, len(rows) - ROWS), **tried)
 
 
 def _publish(job: Job, sides: Comparison) -> None:
@@ -177,13 +181,13 @@ def _looked(seen: Seen, page: dict[str, Any], *, every: bool) -> list[tuple[str,
     if page.get("numberMatched") is not None:
         seen.matched.add(int(page["numberMatched"]))
     for item in page["features"]:
-        _note(seen, item, every=every)
+        note(seen, item, every=every)
     return [
         (str(item["id"]), "", comparison.form(stac_api.shown(item))) for item in page["features"]
     ]
 
 
-def _note(seen: Seen, item: dict[str, Any], *, every: bool) -> None:
+def note(seen: Seen, item: dict[str, Any], *, every: bool) -> None:
     """Keep what is needed of one item: a fair sample of all, each media type for itself."""
     seen.total += 1
     for name, asset in (item.get("assets") or {}).items():
@@ -226,9 +230,12 @@ def _points(geometry: Any) -> Iterator[list[float]]:
             yield from _points(part)
 
 
-def _searches(job: Job, client: Client, seen: Seen) -> Iterator[dict[str, Any]]:
-    """Try searches that must find an item, and ones that must find nothing."""
-    tried = partial(_search, client, job.ticket.collection)
+def searches(job: Job, search: Callable[..., Any], seen: Seen) -> Iterator[dict[str, Any]]:
+    """Try searches that must find an item, and ones that must find nothing.
+
+    `search` is that of pystac-client's Client, or one like it.
+    """
+    tried = partial(_search, search, job.ticket.collection)
     for item in seen.items:
         id_, instant = str(item["id"]), comparison.span(item)[0]
         yield tried("id", id_, ids=[id_])
@@ -246,11 +253,11 @@ def _searches(job: Job, client: Client, seen: Seen) -> Iterator[dict[str, Any]]:
 
 
 def _search(
-    client: Client, collection: str, by: str, wanted: str | None, **query: Any
+    search: Callable[..., Any], collection: str, by: str, wanted: str | None, **query: Any
 ) -> dict[str, Any]:
     """Search; a search whose first page is full need not show the very item."""
-    search = client.search(collections=[collection], limit=PAGE, **query)
-    page: dict[str, Any] = next(iter(search.pages_as_dicts()), {"features": []})
+    pages = search(collections=[collection], limit=PAGE, **query).pages_as_dicts()
+    page: dict[str, Any] = next(iter(pages), {"features": []})
     ids = [str(item["id"]) for item in page["features"]]
     if wanted is None:
         passed = not ids
@@ -261,13 +268,12 @@ def _search(
     return {"by": by, "query": said, "wanted": wanted, "found": len(ids), "passed": passed}
 
 
-def _search_checks(searches: list[dict[str, Any]]) -> list[Check]:
+def search_checks(rows: list[dict[str, Any]]) -> list[Check]:
+    """Judge the searches: each kind must hit, and must miss, as it should."""
     checks = []
     for by in ("id", "bbox", "time"):
         for name, hits in (("hit", True), ("miss", False)):
-            some = [
-                row for row in searches if row["by"] == by and (row["wanted"] is not None) is hits
-            ]
+            some = [row for row in rows if row["by"] == by and (row["wanted"] is not None) is hits]
             bad = [row for row in some if not row["passed"]]
             if bad:
                 row = bad[0]
@@ -277,7 +283,7 @@ def _search_checks(searches: list[dict[str, Any]]) -> list[Check]:
             checks.append(
                 Check(
                     f"search by {by} that must {name}",
-                    not bad and (bool(some) or (by == "bbox" and not hits and bool(searches))),
+                    not bad and (bool(some) or (by == "bbox" and not hits and bool(rows))),
                     found,
                 )
             )
@@ -302,7 +308,7 @@ def url_of(job: Job) -> Callable[[str], str | None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the HTTP client from logging URLs that grant access."""
     loggers = [logging.getLogger(name) for name in ("httpx", "httpcore")]
     levels = [logger.level for logger in loggers]
@@ -321,9 +327,9 @@ def _downloads(job: Job, assets: list[Asset], digests: upload.Digests) -> Iterat
     bundle = job.target.s3.ca_bundle
     trust = ssl.create_default_context(cafile=str(bundle)) if bundle else True
     with (
-        _quiet(),
+        quiet(),
         httpx.Client(timeout=httpx.Timeout(60, connect=10), verify=trust) as client,
-        ThreadPoolExecutor(_CLIENTS) as pool,
+        ThreadPoolExecutor(CLIENTS) as pool,
     ):
         one = partial(_download, job, client, url_of(job), digests)
         for done, row in enumerate(map_shards(one, assets, pool), 1):
@@ -345,7 +351,8 @@ def _download(
     address = url(asset.href)
     if address is None:
         return row | {"bytes": 0, "sha256": "", "fault": "", "remote": True}
-    size, sha256, fault = _fetched(client, address)
+    size, sha256, fault, elsewhere = fetched(client, address)
+    fault = fault or ("the download leads elsewhere" if elsewhere else "")
     if not fault and wanted is None:
         fault = "is none of the files that were uploaded"
     elif not fault and wanted and (size, sha256) != wanted:
@@ -354,21 +361,26 @@ def _download(
     return row | {"bytes": size, "sha256": sha256, "fault": fault, "remote": False}
 
 
-def _fetched(client: httpx.Client, url: str) -> tuple[int, str, str]:
-    """Return size, SHA-256 and fault of what a URL gives; the URL stays in here."""
+def fetched(client: httpx.Client, url: str) -> tuple[int, str, str, str]:
+    """Return size, SHA-256 and fault of what a URL gives, or the URL that it leads to.
+
+    That one may grant access: like the first, it must not get into any message.
+    """
     import httpx
 
     total, size = hashlib.sha256(), 0
     try:
         with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
+            if answer.has_redirect_location:
+                return 0, "", "", str(answer.url.join(answer.headers["location"]))
             if answer.status_code != 200:
-                return 0, "", f"the download answered {answer.status_code}"
+                return 0, "", f"the download answered {answer.status_code}", ""
             for block in answer.iter_raw(_BLOCK):
                 total.update(block)
                 size += len(block)
     except httpx.HTTPError as error:
-        return size, "", f"the download failed: {type(error).__name__}"
-    return size, total.hexdigest(), ""
+        return size, "", f"the download failed: {type(error).__name__}", ""
+    return size, total.hexdigest(), "", ""
 
 
 def _download_checks(rows: list[dict[str, Any]], seen: Seen, files: int) -> list[Check]:

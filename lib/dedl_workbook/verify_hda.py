@@ -1,0 +1,385 @@
+"""Verify through HDA: what users see, and what those see who must not see it.
+
+The procedure's step 3 where users are. What HDA is known to change is tolerated by name (see
+`REWRITTEN`, and assets, which it renames and sorts); nothing else is. Files are known again by
+their size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dedl_workbook import comparison, hda_served, publication, upload, verify
+from dedl_workbook.comparison import Comparison
+from dedl_workbook.dataset import bounded
+from dedl_workbook.errors import ServiceError
+from dedl_workbook.job import Job
+from dedl_workbook.parallel import map_shards
+from dedl_workbook.steps import Check, Outcome, judged
+from dedl_workbook.target import Hda
+
+if TYPE_CHECKING:
+    import httpx
+
+ANONYMOUS, OUTSIDER, BEFORE, MEMBER = (
+    "anonymous", "without the role", "token from before the role", "with the role",
+)  # fmt: skip
+Tokens = Callable[[Job, str], str | None]
+"""Gives the access token of a case, or None where there is none to be had."""
+
+PAGE = 100
+"""Items a page."""
+_LISTED = 100
+_PAGES_TOO_MANY = 1_000_000
+_WHOLE = "downloadLink"
+_REMEDY = "Check that HDA is up and at this address, then run again."
+
+
+@dataclass
+class _Hda:
+    """HDA as one user sees it: the token goes to HDA's own addresses and nowhere else."""
+
+    url: str
+    client: httpx.Client
+    outside: httpx.Client
+    """Without a token, for where HDA sends us."""
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        return self._ask("GET", path, params=query or None)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        import httpx
+
+        url = path if "://" in path else self.url + path
+        if not url.startswith(self.url + "/"):
+            raise ServiceError("HDA's answer leads elsewhere", where=url.split("?")[0])
+        try:
+            return self.client.request(method, url, **arguments)
+        except httpx.HTTPError as error:
+            name = type(error).__name__
+            raise ServiceError(f"HDA fails: {name}", where=self.url, remedy=_REMEDY) from None
+
+    def json(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
+        """Return the JSON object that HDA must answer with."""
+        answer = self.post(path, body) if method == "POST" else self.get(path, **query)
+        try:
+            told = answer.json() if answer.status_code == 200 else None
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            said = f"HDA answers {answer.status_code} to {method} {path.split('?')[0]}"
+            raise ServiceError(said, where=self.url, remedy=_REMEDY)
+        return told
+
+    def search(self, *, collections: list[str], limit: int, **query: Any) -> _Search:
+        """Search as pystac-client does."""
+        return _Search(self, {"collections": collections, "limit": limit} | query)
+
+
+@dataclass
+class _Search:
+    hda: _Hda
+    body: dict[str, Any]
+
+    def pages_as_dicts(self) -> Iterator[dict[str, Any]]:
+        """Yield the pages, following the whole `next` body: its token alone finds nothing."""
+        method, path, body = "POST", "/search", self.body
+        seen: set[str] = set()
+        while True:
+            page = self.hda.json(method, path, body)
+            yield page
+            following = [link for link in page.get("links", []) if link.get("rel") == "next"]
+            if not following or not page.get("features"):
+                return
+            link = following[0]
+            method, path = link.get("method", "GET"), link["href"]
+            body = {**(body if link.get("merge") else {}), **(link.get("body") or {})}
+            if (asked := json.dumps([path, body], sort_keys=True)) in seen:
+                raise ServiceError("paging leads to a page that was there already", where=path)
+            seen.add(asked)
+
+
+@contextmanager
+def _user(hda: Hda, token: str | None) -> Iterator[_Hda]:
+    import httpx
+
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # No connection is kept: HDA closes them without a word after an error of its own.
+    kept = {
+        "timeout": httpx.Timeout(60, connect=10),
+        "limits": httpx.Limits(max_keepalive_connections=0),
+    }
+    with (
+        verify.quiet(),
+        httpx.Client(headers=headers, **kept) as client,  # type: ignore[arg-type]
+        httpx.Client(**kept) as outside,  # type: ignore[arg-type]
+    ):
+        yield _Hda(hda.url.rstrip("/"), client, outside)
+
+
+def tokens_of_target(job: Job, case: str) -> str | None:
+    """Return the token of a case from the IAM service of the target."""
+    from dedl_workbook.iam import fresh_token
+
+    iam = getattr(job.target, "iam", None)
+    if iam is None or case in (ANONYMOUS, BEFORE):
+        return None
+    if case == OUTSIDER:
+        return fresh_token(iam, iam.outsider).get_secret_value() if iam.outsider else None
+    return fresh_token(iam).get_secret_value()
+
+
+def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
+    """Look at the publication through HDA as each kind of user.
+
+    Raises:
+        InputError: nothing was uploaded yet, or the dataset can't be read.
+        ServiceError: HDA doesn't answer, or not as one.
+    """
+    hda = job.target.hda
+    if hda is None:
+        raise ValueError("the target has no HDA")
+    reader = tokens(job, MEMBER) if job.ticket.roles or not hda.anonymous_downloads else None
+    if reader is None and job.ticket.roles:
+        return judged("verify", [Check(f"HDA, {MEMBER}", False, "no token is to be had")], "")
+    seen = verify.Seen()
+    with _user(hda, reader) as user:
+        checks, tried = _open(job, user, seen)
+    first = str(seen.items[0]["id"]) if seen.items else ""
+    asset = next((a.name for some in seen.assets.values() for a in some if a.item == first), "")
+    if job.ticket.roles:
+        for case in (ANONYMOUS, OUTSIDER, BEFORE):
+            checks += _closed(job, hda, case, tokens, first, asset)
+    elif not hda.anonymous_downloads:
+        checks += _closed_downloads(job, hda, first, asset)
+    summary = (
+        f"{seen.total} items of {job.ticket.collection} were found through HDA; "
+        f"{len(tried['downloads'])} files were downloaded and are those delivered"
+    )
+    return judged("verify", checks, summary, **tried)
+
+
+# --- Those who may
+
+
+def _open(job: Job, user: _Hda, seen: verify.Seen) -> tuple[list[Check], dict[str, Any]]:
+    digests = upload.digests(job)
+    with comparison.comparing(job.folder) as sides:
+        for done in sides.publish(publication.items(job)):
+            job.tell("reading items", done, 0, "items")
+        checks = _collection_checks(job, user)
+        if all(check.passed for check in checks):
+            checks += _paging_checks(job, user, sides, seen, every=len(digests) <= verify.ALL)
+        searches = list(verify.searches(job, user.search, seen))
+        checks += verify.search_checks(searches)
+        rows = list(_downloads(job, user, sides, seen, digests))
+    checks += _download_checks(rows, seen)
+    return checks, {"searches": searches[: verify.ROWS], "downloads": rows[: verify.ROWS]}
+
+
+def _listed(user: _Hda) -> Iterator[str]:
+    path: str | None = f"/collections?limit={_LISTED}"
+    for _ in range(_PAGES_TOO_MANY):
+        if path is None:
+            return
+        page = user.json("GET", path)
+        yield from (str(one.get("id")) for one in page.get("collections", []))
+        links = [link["href"] for link in page.get("links", []) if link.get("rel") == "next"]
+        path = links[0] if links and page.get("collections") else None
+
+
+def _collection_checks(job: Job, user: _Hda) -> list[Check]:
+    id_ = job.ticket.collection
+    ids = list(_listed(user))
+    where = f"one of {len(ids)}" if id_ in ids else f"not among {len(ids)}"
+    answer = user.get(f"/collections/{quote(id_, safe='')}")
+    checks = [Check("HDA: collection in the list", id_ in ids, where)]
+    if answer.status_code != 200:
+        said = f"answers {answer.status_code}"
+        return [*checks, Check("HDA: collection by its id", False, said)]
+    return checks + hda_served.compared(answer.json(), publication.collection(job))
+
+
+def _paging_checks(
+    job: Job, user: _Hda, sides: Comparison, seen: verify.Seen, *, every: bool
+) -> list[Check]:
+    search = user.search(collections=[job.ticket.collection], limit=PAGE)
+    rows = (row for page in search.pages_as_dicts() for row in _noted(seen, page, every=every))
+    for done in sides.hold(rows):
+        job.tell("paging through the items", done, 0, "items")
+    counts, dataset = sides.counts(), sides.side("published")[0]
+    found = f"{seen.total} found, {dataset} in the dataset"
+    checks = []
+    for name, kind, what in (
+        ("every item", "added", "are missing"),
+        ("none twice", "twice", "come twice"),
+        ("none besides", "vanished", "don't belong"),
+    ):
+        wrong = f"; {counts[kind]} {what}: {', '.join(sides.examples(kind, 3))}"
+        checks.append(
+            Check(f"HDA: paging: {name}", not counts[kind], found + (wrong if counts[kind] else ""))
+        )
+    told = ", ".join(map(str, sorted(seen.matched))) or "not told"
+    return [*checks, Check("HDA: numberMatched", not seen.matched - {dataset}, told)]
+
+
+def _noted(
+    seen: verify.Seen, page: Mapping[str, Any], *, every: bool
+) -> Iterator[tuple[str, str, bytes]]:
+    if page.get("numberMatched") is not None:
+        seen.matched.add(int(page["numberMatched"]))
+    for item in page["features"]:
+        assets = {key: one for key, one in item.get("assets", {}).items() if key != _WHOLE}
+        whole = item.get("assets", {}).get(_WHOLE)
+        verify.note(seen, item | {"assets": assets, _WHOLE: whole}, every=every)
+        yield str(item["id"]), "", b""
+
+
+def _downloads(
+    job: Job, user: _Hda, sides: Comparison, seen: verify.Seen, digests: upload.Digests
+) -> Iterator[dict[str, Any]]:
+    assets = [asset for some in seen.assets.values() for asset in some]
+    delivered = {item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}}
+    with ThreadPoolExecutor(verify.CLIENTS) as pool:
+        one = partial(_download, user, delivered)
+        for done, row in enumerate(map_shards(one, assets, pool), 1):
+            job.tell("downloading", done, len(assets), "files")
+            yield row
+    for item in seen.items:
+        yield _whole(user, item, delivered.get(str(item["id"]), {}))
+
+
+def _delivered(
+    job: Job, sides: Comparison, item: str, digests: upload.Digests
+) -> dict[tuple[int, str], str]:
+    """Return the delivered files of an item, by size and SHA-256."""
+    known = sides.published(item)
+    file = job.dataset.stat(known[0]) if known else None
+    if file is None:
+        return {}
+    document = json.loads(bounded(job.dataset, file, publication.DOCUMENT_LIMIT))
+    there = publication.has_file(job)
+    hrefs = [asset.get("href") for asset in (document.get("assets") or {}).values()]
+    paths = [path for href in hrefs if (path := publication.href_path(href, there))]
+    return {found: path for path in paths if (found := digests.get(path))}
+
+
+def _download(
+    user: _Hda, delivered: Mapping[str, Mapping[tuple[int, str], str]], asset: verify.Asset
+) -> dict[str, Any]:
+    row = {"item": asset.item, "asset": asset.name, "type": asset.type, "file": ""}
+    if not asset.href.startswith(user.url + "/data/"):
+        return row | {"bytes": 0, "sha256": "", "fault": "isn't offered through HDA"}
+    size, sha256, fault = _fetched(user, asset.href)
+    file = delivered.get(asset.item, {}).get((size, sha256), "")
+    if not fault and not file:
+        fault = f"is none of the files that were delivered for it ({size} bytes)"
+    return row | {"file": file, "bytes": size, "sha256": sha256, "fault": fault}
+
+
+def _whole(
+    user: _Hda, item: Mapping[str, Any], delivered: Mapping[tuple[int, str], str]
+) -> dict[str, Any]:
+    """Download an item as a whole: the file, or an archive of several."""
+    link = item.get(_WHOLE) or {}
+    row = {"item": str(item["id"]), "asset": _WHOLE, "type": "whole item", "file": ""}
+    if not link:
+        return row | {"bytes": 0, "sha256": "", "fault": "has no download link"}
+    size, sha256, fault = _fetched(user, str(link.get("href")))
+    if not fault and len(delivered) == 1 and (size, sha256) not in delivered:
+        fault = f"is not the file that was delivered ({size} bytes)"
+    elif not fault and any(known for known, _ in delivered) and not size:
+        fault = "is empty"
+    return row | {"bytes": size, "sha256": sha256, "fault": fault}
+
+
+def _fetched(user: _Hda, href: str) -> tuple[int, str, str]:
+    """Return size, SHA-256 and fault of a download; the token stays with HDA."""
+    if not href.startswith(user.url + "/"):
+        return 0, "", "leads elsewhere than to HDA"
+    size, sha256, fault, location = verify.fetched(user.client, href)
+    if location:
+        size, sha256, fault, location = verify.fetched(user.outside, location)
+    return size, sha256, fault or ("leads in circles" if location else "")
+
+
+def _download_checks(rows: list[dict[str, Any]], seen: verify.Seen) -> list[Check]:
+    checks = []
+    for kind in [*sorted(seen.count), "whole item"]:
+        some = [row for row in rows if row["type"] == kind]
+        bad = [f"{row['item']} {row['asset']} {row['fault']}" for row in some if row["fault"]]
+        found = f"{len(some)} downloaded, {sum(row['bytes'] for row in some)} bytes"
+        checks.append(Check(f"HDA: download: {kind}", not bad, "; ".join(bad[:3]) or found))
+    return [*checks, Check("HDA: downloads", bool(rows), f"{len(rows)} tried")]
+
+
+# --- Those who may not
+
+
+def _ways(job: Job, user: _Hda, item: str, asset: str) -> Iterator[tuple[str, httpx.Response]]:
+    """Try every way to read a collection that one must not read."""
+    id_ = job.ticket.collection
+    place, equal = f"/collections/{quote(id_, safe='')}", {"collection": {"eq": id_}}
+    cql = {"op": "=", "args": [{"property": "collection"}, id_]}
+    yield "the collection", user.get(place)
+    yield "its items", user.get(f"{place}/items")
+    yield "an item", user.get(f"{place}/items/{quote(item, safe='')}")
+    yield "search", user.get("/search", collections=id_)
+    yield "search, POST", user.post("/search", {"collections": [id_]})
+    yield "search by ids", user.get("/search", ids=item)
+    yield "search by ids, POST", user.post("/search", {"ids": [item]})
+    yield "search by query", user.get("/search", query=json.dumps(equal))
+    yield "search by query, POST", user.post("/search", {"query": equal})
+    yield "search by CQL2 text", user.get("/search", filter=f"collection='{id_}'")
+    yield "search by CQL2, POST", user.post("/search", {"filter": cql, "filter-lang": "cql2-json"})
+    backend = job.target.hda.provider if job.target.hda else ""
+    for name in (asset, _WHOLE):
+        path = "/".join(quote(part, safe="") for part in (backend, id_, item, name))
+        yield f"data, {name}", user.get(f"/data/{path}")
+
+
+def _tells(answer: httpx.Response, job: Job, item: str) -> str:
+    """Say what an answer tells of a closed collection, or nothing."""
+    if answer.status_code in hda_served.CLOSED or answer.status_code == 400:
+        return ""
+    if answer.status_code != 200 or "json" not in answer.headers.get("content-type", ""):
+        return f"answers {answer.status_code}"
+    told = answer.json()
+    if told.get("type") == "Collection" or told.get("type") == "Feature":
+        return "is shown"
+    shown = [
+        one for one in told.get("features", [])
+        if job.ticket.collection in (one.get("collection"), one.get("id")) or one.get("id") == item
+    ]  # fmt: skip
+    return f"shows {len(shown)} items" if shown else ""
+
+
+def _closed(job: Job, hda: Hda, case: str, tokens: Tokens, item: str, asset: str) -> list[Check]:
+    token = None if case == ANONYMOUS else tokens(job, case)
+    if token is None and case != ANONYMOUS:
+        return [Check(f"HDA, {case}", True, "not tried: there is no such token")]
+    with _user(hda, token) as user:
+        told = {way: _tells(answer, job, item) for way, answer in _ways(job, user, item, asset)}
+        listed = hda.lists_restricted or job.ticket.collection not in _listed(user)
+    told["the list"] = "" if listed else "is in the list"
+    leaks = [f"{way} {what}" for way, what in told.items() if what]
+    found = "; ".join(leaks[:5]) or f"{len(told)} ways tried, all closed"
+    return [Check(f"HDA, {case}", not leaks, found)]
+
+
+def _closed_downloads(job: Job, hda: Hda, item: str, asset: str) -> list[Check]:
+    with _user(hda, None) as user:
+        ways = [pair for pair in _ways(job, user, item, asset) if pair[0].startswith("data")]
+        leaks = [f"{way} {what}" for way, a in ways if (what := _tells(a, job, item))]
+    found = "; ".join(leaks) or f"{len(ways)} ways tried, all closed"
+    return [Check(f"HDA, {ANONYMOUS}: no downloads", not leaks, found)]
