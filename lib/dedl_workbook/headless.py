@@ -179,6 +179,8 @@ def _execute(case: Case, step: Step, output: Path) -> None:
         log_output=False,
         # Local sockets: papermill's kernels talk over unencrypted TCP otherwise.
         config=Config({"KernelManager": {"transport": "ipc"}}),
+        # Ending a kernel interrupts it, which it would report as an error each time.
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
     )
 
 

@@ -247,7 +247,11 @@ class Supervisor:
         except ServiceError as error:
             answer = {"what": error.what, "where": error.where, "remedy": error.remedy}
         except (ValueError, KeyError, StopIteration):
-            answer = {"what": "the supervisor doesn't understand", "where": "", "remedy": ""}
+            answer = {
+                "what": "the sandbox was started by another version of the workbook",
+                "where": "",
+                "remedy": "Start it anew: dedl-workbook sandbox down, then up.",
+            }
         with suppress(ConnectionError):
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
