@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from dedl_workbook import sandbox
+
 from tests.conftest import PROJECT
 
 COMMAND = Path(sys.executable).parent / "dedl-workbook"
