@@ -241,10 +241,11 @@ class Case:
         Returns:
             The case plan as JSON, with `digest`: what an approval names.
         """
-        steps = [step for step in STEPS.values() if step.changes]
         if self.unpublished() == "refused":
-            steps = [step for step in steps if step.name == "notify"]
-        return self._keep_plan([step.module.plan(self.job) for step in steps])
+            return self._keep_plan([notify.plan(self.job, "refused")])
+        steps = [step for step in STEPS.values() if step.changes and step.name != "notify"]
+        plans = [step.module.plan(self.job) for step in steps]
+        return self._keep_plan([*plans, notify.plan(self.job, "accepted")])
 
     def plan_withdrawal(self) -> dict[str, Any]:
         """Plan to take this ticket's publication back, and to tell the user; keep the plan.

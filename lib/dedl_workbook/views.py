@@ -71,7 +71,7 @@ def job(job: Job) -> View:
         "board": f"{ticket.board_reference or 'no reference'}, {ticket.board_date or 'no date'}",
         "dataset": ticket.dataset,
         "target": f"{target.name}: {target.description}",
-        "pool": f"{target.s3.endpoint}/{target.s3.bucket}/{job.prefix}",
+        "pool": f"s3://{target.s3.bucket}/{job.prefix}",
     }
     return View(pairs(rows), "\n".join(f"{key}: {value}" for key, value in rows.items()))
 

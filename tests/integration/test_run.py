@@ -108,6 +108,22 @@ def test_nothing_is_changed_when_validation_fails(lake: Lake) -> None:
     assert outcomes(lake) == [("validate", "failed")] * 2
 
 
+def test_the_user_is_told_once_that_the_dataset_is_refused_and_why(lake: Lake) -> None:
+    name = lake.write_ticket(board_reference="")
+    edit(lake.dataset / "metadata/collection.json", lambda c: c.pop("license"))
+    assert main(["plan", name]) == FAILED
+    approve_last_plan(lake)
+
+    assert main(["run", name]) == FAILED
+    assert main(["run", name]) == FAILED
+
+    letters = list((lake.archive / "DEDL-1" / "outbox").rglob("*.txt"))
+    told = [letter for letter in letters if "license" in letter.read_text()]
+    assert len(told) == 1
+    assert outcomes(lake)[-1] == ("notify", "passed")
+    assert nothing_was_changed(lake)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

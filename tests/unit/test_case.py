@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dedl_workbook import steps
+from dedl_workbook import notify, steps
 from dedl_workbook.case import Case
 from dedl_workbook.errors import GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, state_before
@@ -34,6 +34,7 @@ def steps_without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeModule, "goal", {"objects": 3})
     monkeypatch.setattr(FakeModule, "found", {"objects": 0})
     monkeypatch.setattr(steps.Step, "module", property(lambda step: FakeModule(step.name)))
+    monkeypatch.setattr(notify, "plan", lambda job, _: FakeModule("notify").plan(job))
 
 
 def planned(case: Case) -> str:
