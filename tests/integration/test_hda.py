@@ -276,7 +276,11 @@ def test_what_eodag_makes_null_is_refused_before_anything_is_changed(lake: HdaLa
         ({"python": "/nowhere/python"}, ServiceError, "hda.python can't be run"),
         ({"python": sys.executable}, InputError, "has no eodag"),
         ({"check": ["false"]}, InputError, "the check ended with 1"),
-        ({"check": ["sleep", "600"], "reload_timeout": 0.2}, ServiceError, "did not end in 0.2 s"),
+        (
+            {"check": ["sh", "-c", "exec sleep 600"], "reload_timeout": 0.2},
+            ServiceError,
+            "did not end in 0.2 s",
+        ),
     ],
 )
 def test_nothing_is_written_that_could_not_be_loaded(
