@@ -45,7 +45,7 @@ def plan(job: Job) -> Plan:
         document, goal = _goal(job, sides)
         with pgstac.connected(job) as connection:
             version = pgstac.guard(connection)
-            held, found = _found(job, connection, sides)
+            held, found = found_in(job, connection, sides)
         before = state_before(job.before.get(STEP), found, goal)
         counts = sides.counts()
         _refuse_foreign(job, found, goal, before)
@@ -66,7 +66,7 @@ def _goal(job: Job, sides: Comparison, *, content: bool = False) -> tuple[dict[s
     return document, goal
 
 
-def _found(job: Job, connection: Connection, sides: Comparison) -> tuple[Any, dict[str, Any]]:
+def found_in(job: Job, connection: Connection, sides: Comparison) -> tuple[Any, dict[str, Any]]:
     """Return the collection that is held, and the state found: both sides stand after this."""
     held = pgstac.held_collection(connection, job.ticket.collection)
     _hold(job, sides, [] if held is None else _held_items(job, connection))
@@ -141,13 +141,12 @@ def apply(plan: Plan) -> Receipt:
                 "the metadata isn't what the plan was made for", remedy="Plan and approve again."
             )
         pgstac.lock(connection, job.ticket.collection)
-        held, found = _found(job, connection, sides)
+        held, found = found_in(job, connection, sides)
         _demand_expected(plan, found)
         counts = sides.counts()
-        if held is not None:
-            _save_before(plan, connection, held)
-        with _made_collection(job, connection, document, new=held is None):
-            _load(job, connection, sides, document)
+        _save_before(plan, connection, held)
+        with made_collection(job, connection, document, new=held is None):
+            load(job, connection, sides, document)
         left = pgstac_load.finish(connection, job.ticket.collection)
     done: dict[str, Any] = {"collection": goal["collection"] != found["collection"]}
     done["items"] = {kind: count for kind, count in counts.items() if kind != "equal"}
@@ -167,27 +166,40 @@ def before_folder(job: Job) -> Path:
     return job.folder / "before"
 
 
-def _save_before(plan: Plan, connection: Connection, held: dict[str, Any]) -> None:
-    """Keep what is there before the first change, unless a cut-off run did so already."""
-    folder, state = before_folder(plan.job), documents.pretty(dict(plan.before))
-    marker = folder / "catalog.json"
-    if plan.before["collection"] is None or (marker.exists() and marker.read_text() == state):
+def made_file(job: Job) -> Path:
+    """Return where the goals are kept that this ticket set out to publish, oldest first."""
+    return before_folder(job) / "catalog-made.json"
+
+
+def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None) -> None:
+    """Keep what is there before the first change, unless a cut-off run did so already.
+
+    What this very ticket published before is nothing to go back to either.
+    """
+    folder, state = before_folder(plan.job), dict(plan.before)
+    marker, made = folder / "catalog.json", made_file(plan.job)
+    goals = documents.parse(made.read_bytes()) if made.exists() else []
+    saved = documents.parse(marker.read_bytes()) if marker.exists() else None
+    kept = saved and all(state[key] in (saved[key], *(g[key] for g in goals)) for key in state)
+    if plan.goal not in goals:
+        documents.write_atomic(made, documents.pretty([*goals, dict(plan.goal)]))
+    if kept:
         return
-    folder.mkdir(parents=True, exist_ok=True)
     marker.unlink(missing_ok=True)
-    documents.write_atomic(folder / "collection.json", documents.pretty(held))
-    draft = folder / ".items.ndjson"
-    with draft.open("wb") as file:
-        for _, _, raw in _held_items(plan.job, connection):
-            file.write(raw + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / "items.ndjson")
-    documents.write_atomic(marker, state)
+    if held is not None:
+        documents.write_atomic(folder / "collection.json", documents.pretty(held))
+        draft = folder / ".items.ndjson"
+        with draft.open("wb") as file:
+            for _, _, raw in _held_items(plan.job, connection):
+                file.write(raw + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(folder / "items.ndjson")
+    documents.write_atomic(marker, documents.pretty(state))
 
 
 @contextmanager
-def _made_collection(
+def made_collection(
     job: Job, connection: Connection, document: dict[str, Any], *, new: bool
 ) -> Iterator[None]:
     """Make the collection where there is none; if the load fails, take it away again."""
@@ -202,7 +214,13 @@ def _made_collection(
         raise
 
 
-def _load(job: Job, connection: Connection, sides: Comparison, document: dict[str, Any]) -> None:
+def load(job: Job, connection: Connection, sides: Comparison, document: dict[str, Any]) -> None:
+    """Make the catalogue hold this collection and the published side's items, or change nothing.
+
+    Raises:
+        InputError: PgSTAC refuses an item.
+        ServiceError: the database fails, or holds them otherwise.
+    """
     collection = job.ticket.collection
     sides.select()
     spans = sides.spans(pgstac.partition_length(connection, collection))
@@ -227,7 +245,7 @@ def _compare(job: Job, connection: Connection, sides: Comparison, document: dict
     Raises:
         ServiceError: they differ; nothing is committed.
     """
-    held, found = _found(job, connection, sides)
+    held, found = found_in(job, connection, sides)
     counts = sides.counts()
     wrong = [f"{_example(sides, kind)} is {_WRONG[kind]}" for kind in _VERBS if counts[kind]]
     if held is None or found["collection"] != comparison.digest(document):
@@ -267,21 +285,23 @@ def check(plan: Plan) -> Outcome:
             Check("the dataset is the planned one", goal == plan.goal, f"{goal['items']} items")
         ]
         with pgstac.connected(job) as connection:
-            held, found = _found(job, connection, sides)
+            held, found = found_in(job, connection, sides)
         same = found["collection"] == goal["collection"]
-        checks.append(_collection_check("database", held is not None, same))
-        checks += _item_checks("database", sides)
-        checks += _served(job, sides, document)
+        checks.append(collection_check("database", held is not None, same))
+        checks += item_checks("database", sides)
+        checks += served_checks(job, document, publication.items(job))
     summary = f"{goal['items']} items of {job.ticket.collection} are in the catalogue, as published"
     return judged(STEP, checks, summary, goal=goal)
 
 
-def _collection_check(side: str, there: bool, same: bool) -> Check:
+def collection_check(side: str, there: bool, same: bool) -> Check:
+    """Return the check that a side has the collection as it was published."""
     found = ("as published" if same else "differs from the published") if there else "missing"
     return Check(f"{side}: collection", there and same, found)
 
 
-def _item_checks(side: str, sides: Comparison) -> list[Check]:
+def item_checks(side: str, sides: Comparison) -> list[Check]:
+    """Return the checks that a side has each item, once, as published, and none besides."""
     counts = sides.counts()
     count = sides.side("held")[0]
     checks = []
@@ -296,7 +316,9 @@ def _item_checks(side: str, sides: Comparison) -> list[Check]:
     return checks
 
 
-def _served(job: Job, sides: Comparison, document: dict[str, Any]) -> list[Check]:
+def served_checks(
+    job: Job, document: dict[str, Any], items: Iterable[tuple[str, dict[str, Any]]]
+) -> list[Check]:
     """Compare what the STAC API serves; see `stac_api.shown` for what it may serve otherwise."""
     root, id_ = job.target.stac_api.url, job.ticket.collection
     matched: list[int | None] = []
@@ -308,15 +330,15 @@ def _served(job: Job, sides: Comparison, document: dict[str, Any]) -> list[Check
                 raw = comparison.form(stac_api.shown(item))
                 yield str(item.get("id")), comparison.span(item)[0], raw
 
-    unlinked = ((path, stac_api.shown(item)) for path, item in publication.items(job))
+    unlinked = ((path, stac_api.shown(item)) for path, item in items)
     with comparison.comparing(job.folder) as outside, stac_api.reading(root) as client:
         for _ in outside.publish(unlinked):
             pass
         shown = stac_api.collection(client, root, id_)
         _hold(job, outside, served() if shown is not None else [])
         same = shown is not None and _same(shown, document)
-        checks = [_collection_check("STAC API", shown is not None, same)]
-        checks += _item_checks("STAC API", outside)
+        checks = [collection_check("STAC API", shown is not None, same)]
+        checks += item_checks("STAC API", outside)
         count = outside.side("published")[0]
     numbers = {number for number in matched if number is not None}
     told = ", ".join(str(number) for number in sorted(numbers)) or "not told (context is off)"

@@ -61,8 +61,8 @@ def plan(job: Job) -> Plan:
         return Plan(STEP, job, {}, {}, (), {"note": _NO_HDA})
     id_ = job.ticket.collection
     files, meant = hda_files.read_all(hda, id_), _meant(job, hda)
-    collections, provider = _parsed(hda, files)
-    found, goal = _found(hda, id_, files, collections, provider), meant.goal()
+    collections, provider = parsed(hda, files)
+    found, goal = found_in(hda, id_, files, collections, provider), meant.goal()
     before = state_before(job.before.get(STEP), found, goal)
     _refuse_foreign(job, hda, before, goal)
     hda_files.demand_writable(
@@ -80,7 +80,8 @@ def plan(job: Job) -> Plan:
     return Plan(STEP, job, goal, before, _actions(job, hda, found, meant), detail)
 
 
-def _parsed(hda: Hda, files: Files) -> tuple[Config, Config]:
+def parsed(hda: Hda, files: Files) -> tuple[Config, Config]:
+    """Return the collections file and the provider's, read as what they say."""
     return (
         hda_config.parse(files.collections, str(hda_files.collections(hda))),
         hda_config.parse(files.provider, str(hda_files.provider(hda))),
@@ -109,9 +110,10 @@ def _meant(job: Job, hda: Hda) -> _Meant:
     return _Meant(entry, {"_collection": id_}, document)
 
 
-def _found(
+def found_in(
     hda: Hda, id_: str, files: Files, collections: Config, provider: Config
 ) -> dict[str, Any]:
+    """Return the digests of entry, product and document as they are; None: there is none."""
     parts = {
         "entry": collections.values.get(id_),
         "product": hda_config.products(provider, hda.provider).get(id_),
@@ -219,7 +221,7 @@ def _change(plan: Plan, hda: Hda, meant: _Meant) -> list[str]:
     job, id_ = plan.job, plan.job.ticket.collection
     files = hda_files.read_all(hda, id_)
     _demand_found(hda, id_, plan, files)
-    collections, provider = _parsed(hda, files)
+    collections, provider = parsed(hda, files)
     made = _changed(hda, id_, collections, provider, meant)
     same = _document_digest(files.document) == plan.goal["document"]
     document = files.document if same else documents.pretty(meant.document).encode()
@@ -229,7 +231,7 @@ def _change(plan: Plan, hda: Hda, meant: _Meant) -> list[str]:
     changed = hda_files.write_all(hda, id_, files, new)
     documents.write_atomic(job.folder / "hda-written.json", documents.pretty({"since": now()}))
     if hda.reload:
-        _reload_or_put_back(hda, id_, files, new)
+        reload_or_put_back(hda, id_, files, new)
     return changed
 
 
@@ -243,18 +245,33 @@ def _demand_found(hda: Hda, id_: str, plan: Plan, files: Files) -> None:
 # --- Before, reload
 
 
+def kept_before(job: Job) -> dict[str, Any] | None:
+    """Return what was there before this ticket's first change, as it was kept, or None."""
+    path = job.folder / "before" / "hda.json"
+    saved: dict[str, Any] | None = documents.parse(path.read_bytes()) if path.exists() else None
+    return saved
+
+
 def _save_before(plan: Plan, hda: Hda, files: Files, collections: Config, provider: Config) -> None:
-    """Keep what is there before the first change, unless a cut-off run did so already."""
-    id_, path = plan.job.ticket.collection, plan.job.folder / "before" / "hda.json"
-    if path.exists() and documents.parse(path.read_bytes())["state"] == dict(plan.before):
-        return
-    saved = {
-        "state": dict(plan.before),
-        "entry": hda_config.entry_text(collections, id_),
-        "product": hda_config.products(provider, hda.provider).get(id_),
-        "document": None if files.document is None else files.document.decode(),
-    }
-    documents.write_atomic(path, documents.pretty(saved))
+    """Keep what is there before the first change, unless a cut-off run did so already.
+
+    What this very ticket published before is nothing to go back to either.
+    """
+    id_, state, goal = plan.job.ticket.collection, dict(plan.before), dict(plan.goal)
+    saved = kept_before(plan.job) or {}
+    made = [*saved.get("made", []), goal]
+    if not saved or not all(
+        state[key] in (saved["state"][key], *(one[key] for one in made)) for key in state
+    ):
+        saved = {
+            "state": state,
+            "entry": hda_config.entry_text(collections, id_),
+            "product": hda_config.products(provider, hda.provider).get(id_),
+            "document": None if files.document is None else files.document.decode(),
+        }
+    kept = [one for number, one in enumerate(made) if one not in made[:number]]
+    path = plan.job.folder / "before" / "hda.json"
+    documents.write_atomic(path, documents.pretty(saved | {"made": kept}))
 
 
 def _reload(hda: Hda) -> str:
@@ -272,7 +289,12 @@ def _reload(hda: Hda) -> str:
     return "" if back else f"HDA did not come back in {hda.served_timeout:g} s"
 
 
-def _reload_or_put_back(hda: Hda, id_: str, files: Files, new: Files) -> None:
+def reload_or_put_back(hda: Hda, id_: str, files: Files, new: Files) -> None:
+    """Let HDA read its files again; where that fails, put the files back and let it read those.
+
+    Raises:
+        ServiceError: it failed; says how everything stands now.
+    """
     reason = _reload(hda)
     if not reason:
         return
@@ -298,7 +320,7 @@ def check(plan: Plan) -> Outcome:
         return Outcome(STEP, Verdict.PASSED, _NO_HDA)
     id_, meant = job.ticket.collection, _meant(job, hda)
     files = hda_files.read_all(hda, id_)
-    found = _found(hda, id_, files, *_parsed(hda, files))
+    found = found_in(hda, id_, files, *parsed(hda, files))
     same = meant.goal() == dict(plan.goal)
     checks = [Check("the collection is the planned one", same, id_)]
     for key, goal in plan.goal.items():

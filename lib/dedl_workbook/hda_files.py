@@ -198,12 +198,17 @@ def changed_meanwhile(path: Path) -> ConflictError:
 
 
 def changes(hda: Hda, id_: str, files: Files, new: Files) -> dict[Path, tuple[Any, Any]]:
-    """Return what differs, before and after; the collections file, which makes it count, last."""
+    """Return what differs, before and after, in the order in which it can be written.
+
+    The collections file makes it count: it comes last, or first where the document goes.
+    """
     every = {
         document(hda, id_): (files.document, new.document),
         provider(hda): (files.provider, new.provider),
         collections(hda): (files.collections, new.collections),
     }
+    if new.document is None:
+        every = dict(reversed(every.items()))
     return {path: (old, made) for path, (old, made) in every.items() if old != made}
 
 
@@ -218,7 +223,7 @@ def write_all(hda: Hda, id_: str, files: Files, new: Files) -> list[str]:
     todo = changes(hda, id_, files, new)
     try:
         for path, (old, made) in todo.items():
-            replace(path, made, old)
+            put_back(path, made, old)
             written.append(path)
     except (ConflictError, InputError):
         for path in written:

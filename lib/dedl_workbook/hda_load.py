@@ -24,8 +24,9 @@ def main() -> int:
     listed = {entry.id: entry for entry in dag.list_collections(fetch_providers=False)}
     entry = listed.get(told["id"])
     shown = entry and entry.model_dump(mode="json", by_alias=True, exclude_none=True)
-    document = json.loads(Path(told["document"]).read_bytes())
-    found = {"listed": sorted(listed), "entry": shown, "document": _problem(document)}
+    data = Path(told["document"]).read_bytes()
+    problem = _problem(json.loads(data)) if data else ""
+    found = {"listed": sorted(listed), "entry": shown, "document": problem}
     sys.stdout.write(json.dumps(found))
     return 0
 

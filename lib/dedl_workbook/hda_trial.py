@@ -25,15 +25,9 @@ def load(hda: Hda, id_: str, entry: Mapping[str, Any], new: Files) -> None:
     Raises:
         InputError: it can't, or makes something else of the entry.
     """
-    with tempfile.TemporaryDirectory(prefix="hda-check-") as name:
-        folder = Path(name)
-        _draft(hda, id_, new, folder)
-        if hda.check:
-            done = run([*hda.check, str(folder)], hda.reload_timeout, "hda.check")
-            if done.returncode:
-                raise _refused(hda, f"the check ended with {done.returncode}: {last_line(done)}")
-            return
-        found = _loaded(hda, id_, folder)
+    found = _trial(hda, id_, new)
+    if found is None:
+        return
     if found["document"]:
         raise _refused(hda, f"HDA could not start with the collection: {found['document']}")
     if found["entry"] is None:
@@ -41,6 +35,36 @@ def load(hda: Hda, id_: str, entry: Mapping[str, Any], new: Files) -> None:
     wrong = [field for field in _LOADED if not _same(field, found["entry"], entry)]
     if wrong:
         raise _refused(hda, f"eodag makes something else of {', '.join(wrong)} of {id_}")
+
+
+def load_restored(hda: Hda, id_: str, new: Files, *, entry: bool) -> None:
+    """Let HDA's own software load files that were put back as they were.
+
+    Args:
+        hda: the target's part.
+        id_: of the collection.
+        new: the files.
+        entry: whether they hold an entry of it, which then is as it was, whatever that was.
+
+    Raises:
+        InputError: it can't, or still lists a collection without an entry.
+    """
+    found = _trial(hda, id_, new)
+    if found is not None and not entry and found["entry"] is not None:
+        raise _refused(hda, f"eodag still lists {id_}")
+
+
+def _trial(hda: Hda, id_: str, new: Files) -> dict[str, Any] | None:
+    """Return what eodag made of it, or None where a check of the site's own was content."""
+    with tempfile.TemporaryDirectory(prefix="hda-check-") as name:
+        folder = Path(name)
+        _draft(hda, id_, new, folder)
+        if hda.check:
+            done = run([*hda.check, str(folder)], hda.reload_timeout, "hda.check")
+            if done.returncode:
+                raise _refused(hda, f"the check ended with {done.returncode}: {last_line(done)}")
+            return None
+        return _loaded(hda, id_, folder)
 
 
 def _draft(hda: Hda, id_: str, new: Files, folder: Path) -> None:

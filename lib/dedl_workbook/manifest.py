@@ -33,6 +33,7 @@ _LISTINGS = """
 create temp table delivered (path text primary key, size integer, version text) without rowid;
 create temp table objects (path text primary key, size integer, etag text) without rowid;
 create temp table types (path text primary key, type text) without rowid;
+create temp table ours (path text primary key, size integer) without rowid;
 create temp view seen as
     select d.path, d.size, d.version, o.etag, case
         when o.path is null then 'missing'
@@ -137,6 +138,33 @@ class Manifest:
         rows = [Row._make(row) for query in queries for row in self._all(query)]
         return list({row.path: row for row in rows}.values())
 
+    def claim(self) -> list[tuple[str, int]]:
+        """Take the listed objects that are remembered with the very size and ETag for ours.
+
+        Returns:
+            Path and size of the others, of which nobody knows yet whose they are.
+        """
+        with _explained(self), self.connection:
+            self.connection.execute(f"insert into ours {_KNOWN}")
+        return self._all("select path, size from objects except select path, size from ours")
+
+    def ours(self) -> tuple[int, int]:
+        """Return count and bytes of the listed objects that are ours."""
+        count, size = self._all("select count(*), coalesce(sum(size), 0) from ours")[0]
+        return int(count), int(size)
+
+    def our_paths(self) -> Iterator[str]:
+        """Yield the paths of the listed objects that are ours."""
+        for (path,) in self.connection.execute("select path from ours order by path"):
+            yield path
+
+    def remembered(self) -> str:
+        """Return the digest of all that this manifest remembers."""
+        total = hashlib.sha256()
+        for row in self.connection.execute("select * from files order by path"):
+            total.update(digest(row).encode())
+        return total.hexdigest()
+
     def find(self, path: str) -> Row | None:
         """Return what is known of one file."""
         found = self._all("select * from files where path = ?", (path,))
@@ -151,6 +179,7 @@ class Manifest:
             return self.connection.execute(query, values).fetchall()
 
 
+_KNOWN = "select path, o.size from objects o join files f using (path, size, etag)"
 _EXAMPLES = "select path from seen where state = ? order by path limit ?"
 _DONE = "select f.* from files f join seen s using (path) where s.state = 'done'"
 

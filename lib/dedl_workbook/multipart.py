@@ -18,6 +18,7 @@ from dedl_workbook.dataset import Bucket
 from dedl_workbook.errors import ServiceError
 from dedl_workbook.manifest import Row, Todo
 from dedl_workbook.transfer import (
+    WRITTEN_FOR,
     Pool,
     accept,
     calling,
@@ -64,6 +65,7 @@ def begin(pool: Pool, todo: Todo) -> Multipart:
         made = pool.client.create_multipart_upload(
             **pool.at(todo.path),
             ContentType=todo.media_type or "application/octet-stream",
+            Metadata={WRITTEN_FOR: pool.prefix},
         )
     return Multipart(todo, made["UploadId"])
 

@@ -245,6 +245,36 @@ def finish(connection: Connection, collection: str) -> list[str]:
     return left
 
 
+def delete_collection(connection: Connection, collection: str) -> None:
+    """Delete a collection with its items, by PgSTAC's own function, in one transaction.
+
+    It drops the collection's partitions under a lock that every reader would wait behind; so a
+    lock that isn't free at once is asked for again later.
+
+    Raises:
+        ServiceError: readers or writers never left room for it.
+    """
+    import psycopg
+
+    deadline = time.monotonic() + _PARTITION_PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            with connection.transaction():
+                connection.execute("select set_config('lock_timeout', %s, true)", [_SHORT_LOCK])
+                connection.execute("select delete_collection(%s)", [collection])
+                forget_counts(connection)
+        except psycopg.Error as error:
+            if error.sqlstate not in _LOCKED:
+                raise
+            time.sleep(0.3)
+        else:
+            return
+    raise ServiceError(
+        f"{collection} can't be deleted: the catalogue is always locked",
+        remedy="Nothing of it was deleted. Run again when fewer are reading.",
+    )
+
+
 def remove_empty(connection: Connection, collection: str) -> None:
     """Remove a collection that we made and that has no items."""
     with connection.transaction():

@@ -51,7 +51,7 @@ def survey(job: Job, pool: Pool, manifest: Manifest) -> Leftovers:
     """
     leftovers = Leftovers()
     manifest.fill("delivered", _delivered(job.dataset.files(DATA)), 3)
-    manifest.fill("objects", _objects(pool, leftovers), 3)
+    manifest.fill("objects", objects(pool, leftovers), 3)
     if not manifest.states():
         raise InputError("holds no files", where=f"{job.dataset.location}/{DATA}")
     leftovers.uploads = multipart.stale(pool)
@@ -77,7 +77,8 @@ def _delivered(files: Iterable[File]) -> Iterator[tuple[str, int, str]]:
         yield file.path, file.size, file.version
 
 
-def _objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
+def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
+    """Yield path, size and ETag of what lies under the prefix; probes are leftovers."""
     pages = pool.client.get_paginator("list_objects_v2")
     with transfer.calling(f"{pool.where()} can't be listed"):
         for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix):

@@ -22,6 +22,8 @@ SINGLE = 8 * 2**20
 """Bytes up to which a file is held in memory and put in one request."""
 MOST_PARTS = 10_000
 CHUNK = 2**20
+WRITTEN_FOR = "written-for"
+"""The name in an object's metadata that says for which publication it was written."""
 READS = 3
 """How often a stream that breaks off is read anew; botocore retries requests, not streams."""
 
@@ -181,7 +183,7 @@ def put(pool: Pool, todo: Todo) -> Row:
                 Body=data,
                 ContentMD5=base64.b64encode(md5).decode(),
                 ContentType=todo.media_type or "application/octet-stream",
-                Metadata={"sha256": sha256},
+                Metadata={"sha256": sha256, WRITTEN_FOR: pool.prefix},
                 IfNoneMatch="*",
             )
     except ServiceError as error:

@@ -217,7 +217,7 @@ def test_a_run_that_was_cut_off_before_the_reload_is_finished(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(hda, "_reload_or_put_back", cut_off)
+        patch.setattr(hda, "reload_or_put_back", cut_off)
         with pytest.raises(KeyboardInterrupt):
             hda.apply(first)
     again = hda.plan(resumed(job, first.before))
