@@ -80,7 +80,8 @@ def _look(job: Job) -> _Standing | None:
         raise _on_top(job, catalog.above)
     if kept is not None and catalog.actions:
         _demand_objects(job, kept)
-    hda = withdraw_hda.look(job, ours=catalog.ours)
+    written = kept.written if kept is not None else set()
+    hda = withdraw_hda.look(job, ours=catalog.ours, written=written)
     return _Standing(hda, catalog, pool)
 
 

@@ -33,6 +33,11 @@ class Before:
     """What this ticket set out to publish since."""
     folder: Path
 
+    @property
+    def written(self) -> set[str]:
+        """The digests of the collections that nobody but this ticket published."""
+        return {state["collection"] for state in self.made} - {self.state["collection"]}
+
     @cached_property
     def document(self) -> dict[str, Any]:
         """The collection from before."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dedl_workbook import documents, hda, hda_config, hda_files, hda_served, hda_trial
-from dedl_workbook.errors import ConflictError, EvidenceError, WorkbookError
+from dedl_workbook import comparison, documents, hda, hda_config, hda_files, hda_served, hda_trial
+from dedl_workbook.errors import ConflictError, EvidenceError
 from dedl_workbook.hda_config import Config
 from dedl_workbook.hda_files import Files
 from dedl_workbook.job import Job
@@ -46,13 +46,15 @@ def _nowhere(job: Job) -> Path:
     return job.folder / "before" / "hda.json"
 
 
-def look(job: Job, *, ours: bool) -> Standing:
+def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
     """Tell what stands in HDA's configuration, and what would undo it. Changes nothing.
 
     Args:
         job: the ticket at work.
         ours: whether the catalogue shows this ticket's publication: then what stands here is its
             own, too, even if it was changed by hand since.
+        written: digests, as `comparison` takes them, of the collections that nobody but this
+            ticket published.
 
     Raises:
         ConflictError: it is neither what this ticket wrote nor what was there before.
@@ -67,30 +69,34 @@ def look(job: Job, *, ours: bool) -> Standing:
     collections, provider = hda.parsed(part, files)
     found, saved = hda.found_in(part, id_, files, collections, provider), _saved(job)
     if saved is None:
-        _demand_not_ours(job, found)
+        _demand_not_ours(job, files, written)
         return Standing(found, None)
-    known = [saved["state"], *saved["made"]]
-    altered = not all(found[key] in [state[key] for state in known] for key in found)
-    if altered and not ours:
-        raise ConflictError(
-            f"{id_} stands there otherwise than this ticket wrote it, and than it was before",
-            where=str(hda_files.collections(part)),
-            remedy="Nothing was changed. Find out who changed it; put it back as it was (the "
-            f"case's file {_nowhere(job)} has it), then withdraw again.",
-        )
+    altered = _altered(job, part, found, saved, ours)
     new = _as_before(part, id_, files, saved)
     difference = tuple(
         shown
-        for old, made in ((collections.text, new.collections), (provider.text, new.provider))
-        if (
-            shown := hda_config.difference(_name(part, old is collections.text), old, made.decode())
+        for name, old, made in (
+            (part.collections_file, collections.text, new.collections),
+            (part.provider_file, provider.text, new.provider),
         )
+        if (shown := hda_config.difference(Path(name).name, old, made.decode()))
     )
     return Standing(found, saved, _actions(job, part, found, saved), difference, altered)
 
 
-def _name(part: Hda, first: bool) -> str:
-    return Path(part.collections_file if first else part.provider_file).name
+def _altered(job: Job, part: Hda, found: State, saved: Mapping[str, Any], ours: bool) -> bool:
+    """Tell whether somebody changed what this ticket wrote; refuse what can't be its own."""
+    known = [saved["state"], *saved["made"]]
+    altered = not all(found[key] in [state[key] for state in known] for key in found)
+    if altered and not ours:
+        raise ConflictError(
+            f"{job.ticket.collection} stands there otherwise than this ticket wrote it, and than "
+            "it was before",
+            where=str(hda_files.collections(part)),
+            remedy="Nothing was changed. Find out who changed it; put it back as it was (the "
+            f"case's file {_nowhere(job)} has it), then withdraw again.",
+        )
+    return altered
 
 
 def _saved(job: Job) -> dict[str, Any] | None:
@@ -112,20 +118,13 @@ def _lost(job: Job, why: str) -> EvidenceError:
     )
 
 
-def _demand_not_ours(job: Job, found: State) -> None:
+def _demand_not_ours(job: Job, files: Files, written: Collection[str]) -> None:
     """Let nothing of this ticket stand there unseen when nothing was kept."""
-    if not any(found.values()) or found == job.before.get(hda.STEP):
-        return
     try:
-        goal = hda.plan(job).goal
-    except ConflictError:
+        document = None if files.document is None else documents.parse(files.document)
+    except ValueError:
         return
-    except WorkbookError as error:
-        raise _lost(
-            job,
-            f"it was not kept, or is lost, and whose entry stands there can't be told ({error})",
-        ) from error
-    if any(found[key] == goal[key] for key in ("entry", "document") if found[key] is not None):
+    if document is not None and comparison.digest(document) in written:
         raise _lost(job, "it was not kept, or is lost")
 
 
@@ -253,8 +252,8 @@ def _served(job: Job, saved: Mapping[str, Any]) -> list[Check]:
     with hda_served.reading() as client:
         if saved["state"]["entry"] is None:
             # A guard may keep closed what it knew as restricted until it is started anew.
-            closed = hda_served.CLOSED if job.ticket.roles else (404,)
-            roots = {part.url: closed, **({part.internal_url: (404,)} if part.internal_url else {})}
+            shut = hda_served.CLOSED if job.ticket.roles else (404,)
+            roots = {part.url: shut, **({part.internal_url: (404,)} if part.internal_url else {})}
             return [
                 check
                 for root, statuses in roots.items()

@@ -160,7 +160,7 @@ def test_what_was_there_before_is_kept(lake: Lake) -> None:
         "select get_item(id) from items order by id")]  # fmt: skip
     held = lake.execute("select content from collections")[0][0]
     write_dataset(lake.folder, [an_item(7)], a_collection(title="Other"))
-    job = lake.job(dataset, mode="replace")
+    job = lake.job(dataset, ticket="LAKE-2", mode="replace")
 
     plan = catalog.plan(job)
     catalog.apply(plan)

@@ -670,13 +670,15 @@ def test_a_restricted_publication_goes_from_hda_catalogue_and_pool(lake: HdaLake
     assert withdraw.plan(job).actions == ()
 
 
-def test_a_replacement_in_hda_is_taken_back_to_the_entry_before(lake: HdaLake) -> None:
+@pytest.mark.parametrize("title", ["Other", "Levels"])
+def test_a_replacement_in_hda_is_taken_back_to_the_entry_before(lake: HdaLake, title: str) -> None:
     id_ = an_id()
     publish(hda_job(lake, id_, ticket="HDA-0"), "upload", "catalog", "hda")
     before, served = files(lake), seen_in_hda(lake, id_)
-    job = hda_job(lake, id_, 5, mode="replace", title="Other")
+    job = hda_job(lake, id_, 5, mode="replace", title=title)
     publish(job, "upload", "catalog", "hda")
-    assert lake.served(id_).json()["title"] == "Other"
+    assert lake.served(id_).json()["title"] == title
+    assert len(ids_in_hda(lake, id_)) == 5
 
     taken_back(job)
 
