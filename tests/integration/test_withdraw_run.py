@@ -1,0 +1,50 @@
+"""`dedl-workbook withdraw`: planned, approved by itself, done by its notebook, kept as evidence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from dedl_workbook.cli import main
+from dedl_workbook.commands import DONE, NOT_APPROVED
+
+from tests.conftest import Lake
+
+
+def _lines(lake: Lake) -> list[dict[str, str]]:
+    return [
+        json.loads(line)
+        for line in (lake.archive / "DEDL-1" / "ledger.jsonl").read_text().splitlines()
+    ]
+
+
+def _approve_last_plan(lake: Lake) -> None:
+    planned = [line for line in _lines(lake) if line["event"] == "planned"][-1]
+    assert main(["approve", "DEDL-1", planned["digest"]]) == DONE
+
+
+def test_a_ticket_is_withdrawn_once_exactly_that_is_approved(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = lake.write_ticket()
+    assert main(["plan", name]) == DONE
+    _approve_last_plan(lake)
+    assert main(["run", name]) == DONE
+    shutil.rmtree(lake.dataset)
+    published = lake.objects()
+
+    assert main(["withdraw", name]) == NOT_APPROVED
+    untouched = (lake.objects(), lake.collections()) == (published, ["EO.DEDL.DAT.DEMO_HEAT"])
+    _approve_last_plan(lake)
+    assert main(["withdraw", name]) == DONE, capsys.readouterr().out
+
+    assert untouched
+    assert (lake.objects(), lake.collections()) == ({}, [])
+    outcomes = [line for line in _lines(lake) if line["event"] == "outcome"]
+    withdrawn = next(line for line in outcomes if line["step"] == "withdraw")
+    assert withdrawn["verdict"] == "passed"
+    folder = lake.archive / "DEDL-1" / "attempts" / withdrawn["attempt"]
+    for name in ("notebook.ipynb", "notebook.html", "plan.json", "receipt.json", "outcome.json"):
+        assert (folder / name).is_file()
+    assert "gone, pool: objects of this ticket" in (folder / "outcome.json").read_text()
