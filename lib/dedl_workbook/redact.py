@@ -7,6 +7,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Any
 
 MASK = "[redacted]"
@@ -52,14 +53,22 @@ class Redactor:
         return value
 
     def find(self, data: bytes) -> list[str]:
-        """Return what kinds of secrets stand in some bytes; empty: none."""
-        text = data.decode("utf-8", "replace")
-        found = ["a secret of the target"] if self._known and self._known.search(text) else []
-        return found + [name for name, pattern in _NAMED.items() if pattern.search(text)]
+        """Return what kinds of secrets stand in some bytes, as UTF-8 or UTF-16; empty: none."""
+        texts = [data.decode("utf-8", "replace")]
+        # In UTF-16 every Latin letter has a zero byte; within other data it can start anywhere.
+        if b"\0" in data:
+            for start, coding in product((0, 1), ("utf-16-le", "utf-16-be")):
+                texts.append(data[start:].decode(coding, "replace"))
+        kinds = {"a secret of the target": self._known, **_NAMED}
+        return [
+            name
+            for name, pattern in kinds.items()
+            if pattern and any(pattern.search(text) for text in texts)
+        ]
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it may stand in a file: plain, URL-, JSON- and base64-encoded."""
+    """Yield a secret as it may stand in a file: plain, URL-, JSON-, hex- and base64-encoded."""
     if not secret:
         return
     yield secret
@@ -72,6 +81,7 @@ def _forms(secret: str) -> Iterator[str]:
         once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
         yield from (once, json.dumps(once, ensure_ascii=ascii_only)[1:-1])
     raw = secret.encode()
+    yield from (raw.hex(), raw.hex().upper())
     for shift in range(3):
         # Inside longer base64, a secret looks one of three ways; its ends mix with neighbours.
         padded = b"\0" * shift + raw

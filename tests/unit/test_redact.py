@@ -24,6 +24,8 @@ SECRET = 'canary/"pa$$\\wörd+42'
         base64.b64encode(SECRET.encode()).decode(),
         base64.b64encode(b"user:" + SECRET.encode() + b"!").decode(),
         base64.urlsafe_b64encode(b"ab" + SECRET.encode() + b"cd").decode(),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
     ],
 )
 def test_masks_a_secret_in_every_usual_encoding(text: str) -> None:
@@ -44,6 +46,17 @@ def test_masks_a_secret_anywhere_inside_base64(before: bytes, secret: str, after
     text = base64.b64encode(before + secret.encode() + after).decode()
 
     assert MASK in Redactor([secret]).text(text)
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-16"])
+@pytest.mark.parametrize("before", [b"", b"x"])
+def test_finds_a_secret_in_utf_16(coding: str, before: bytes) -> None:
+    redactor = Redactor([SECRET])
+
+    for text, kind in ((SECRET, "a secret of the target"), ("AKIAIOSFODNN7EXAMPLE", "AWS")):
+        data = before + f"Schlüssel {text} ".encode(coding) + b"\xd8"
+        assert [found for found in redactor.find(data) if found.startswith(kind)]
+    assert redactor.find(before + "Schlüssel".encode(coding)) == []
 
 
 @pytest.mark.parametrize(
