@@ -18,7 +18,7 @@ from typing import Any
 
 from dedl_workbook import lock, progress
 from dedl_workbook.case import Case
-from dedl_workbook.errors import NotApprovedError, StepFailedError, WorkbookError
+from dedl_workbook.errors import GateError, NotApprovedError, StepFailedError, WorkbookError
 from dedl_workbook.job import Job
 from dedl_workbook.steps import STEPS, Outcome, Plan, Receipt, Step, Verdict, named
 from dedl_workbook.ticket import Ticket
@@ -43,14 +43,21 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
     """
     _show_errors_plainly()
     case = Case.of(Ticket.from_notebook(variables), tell=progress.for_notebook())
+    if _open:
+        _open.pop().end("Begun again before it came to a verdict.")
     kept = ExitStack()
     kept.enter_context(lock.hold(case.folder))
     handed = os.environ.get(VARIABLE)
     folder = Path(handed) if handed else case.new_attempt(step)
     attempt = Attempt(case, named(step), folder, kept)
+    _open.append(attempt)
     attempt.watch()
     case.gate_needs(named(step))
     return attempt
+
+
+_open: list[Attempt] = []
+"""The attempt of this kernel: one at a time."""
 
 
 class Attempt:
@@ -61,7 +68,7 @@ class Attempt:
         self._kept = kept
         self._applied = False
         self._refusal = "Planned; apply was not called, so nothing was changed."
-        self._concluded = False
+        self._ended = ""
         self._log = _log_to(folder / "log.txt", case)
 
     @property
@@ -71,6 +78,7 @@ class Attempt:
 
     def plan(self) -> Plan:
         """Plan the step; nothing is changed."""
+        self._demand_open()
         plan = self.step.module.plan(self.job)
         self.case.write(self.folder / "plan.json", plan.as_json())
         log.info("planned %s: %d actions", self.step.name, len(plan.actions))
@@ -84,8 +92,9 @@ class Attempt:
         Raises:
             GateError: the board's decision is missing.
         """
+        self._demand_open()
         if plan.actions:
-            if self.step.name in STEPS and not self.case.unpublished():
+            if self.step.name not in ("notify", "withdraw"):
                 self.case.gate_board()
             try:
                 self.case.gate_approval(plan)
@@ -101,6 +110,7 @@ class Attempt:
 
     def check(self, plan: Plan | None = None) -> Outcome:
         """Read the real system back; without an approved plan there is nothing to check yet."""
+        self._demand_open()
         if plan is None:
             return self.step.module.check(self.job)  # type: ignore[arg-type]
         if not self._applied:
@@ -113,6 +123,7 @@ class Attempt:
         Raises:
             StepFailedError: the verdict is failed.
         """
+        self._demand_open()
         self._end(outcome)
         print(f"{outcome.step}: {outcome.verdict}. {outcome.summary}")
         if outcome.verdict is Verdict.FAILED:
@@ -126,16 +137,33 @@ class Attempt:
 
     def _cell_ran(self, result: Any) -> None:
         error = result.error_before_exec or result.error_in_exec
-        if error is not None and not self._concluded:
+        if error is not None:
             self._end(failure(self.step.name, error))
 
+    def end(self, why: str) -> None:
+        """End an attempt that came to no verdict: it has failed."""
+        if not self._ended:
+            self._end(Outcome(self.step.name, Verdict.FAILED, why))
+
+    def _demand_open(self) -> None:
+        if self._ended:
+            raise GateError(
+                f"this attempt has ended: {self._ended}",
+                where=self.folder.name,
+                remedy="Run the notebook again from the cell that begins the attempt.",
+            )
+
     def _end(self, outcome: Outcome) -> None:
-        publishes = self.step.name in STEPS and not self.case.unpublished()
+        of_dataset = self.step.name in STEPS and self.step.name != "notify"
         passed = outcome.verdict is Verdict.PASSED
-        dataset = self.job.fingerprint if passed and publishes else ""
+        dataset = self.job.fingerprint if passed and of_dataset else ""
         self.case.record_outcome(self.folder, outcome, dataset)
-        self._concluded = True
+        self._ended = str(outcome.verdict)
         log.info("%s: %s. %s", outcome.step, outcome.verdict, outcome.summary)
+        if (shell := _shell()) is not None:
+            shell.events.unregister("post_run_cell", self._cell_ran)
+        if self in _open:
+            _open.remove(self)
         logging.getLogger("dedl_workbook").removeHandler(self._log)
         self._log.close()
         self._kept.close()
@@ -145,6 +173,8 @@ def failure(step: str, error: BaseException) -> Outcome:
     """Return the failed outcome that an error stands for."""
     if isinstance(error, WorkbookError):
         return Outcome(step, Verdict.FAILED, str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return Outcome(step, Verdict.FAILED, "Interrupted by the operator; run it again to go on.")
     text = str(error).splitlines()[0] if str(error) else ""
     return Outcome(step, Verdict.FAILED, f"{type(error).__name__}: {text}")
 

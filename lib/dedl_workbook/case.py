@@ -18,7 +18,7 @@ from typing import Any
 
 from dedl_workbook import ledger, notify, provenance
 from dedl_workbook.documents import digest, pretty, write_atomic
-from dedl_workbook.errors import GateError, InputError, NotApprovedError
+from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.reading import workbook_root
 from dedl_workbook.redact import Redactor
@@ -75,8 +75,12 @@ class Case:
     @cached_property
     def job(self) -> Job:
         """The job of this ticket, with the state before that the approved plan recorded."""
-        approved = self.approved_plan()
-        before = {name: step["before"] for name, step in (approved or {}).get("steps", {}).items()}
+        try:
+            approved = self.approved_plan() or {}
+        except (NotApprovedError, EvidenceError):
+            # What can't be relied on doesn't count; planning anew is the way out.
+            approved = {}
+        before = {name: step["before"] for name, step in approved.get("steps", {}).items()}
         folder = self.folder / "work"
         folder.mkdir(parents=True, exist_ok=True)
         return Job(self.ticket, self.target, folder, self.root, before, self.tell)
@@ -96,6 +100,7 @@ class Case:
         """Make the next numbered attempt folder, and record that it was started."""
         attempts = self.folder / "attempts"
         attempts.mkdir(parents=True, exist_ok=True)
+        self._record_cut_off()
         while True:
             numbers = [int(path.name[:3]) for path in attempts.glob("[0-9][0-9][0-9]-*")]
             folder = attempts / f"{max(numbers, default=0) + 1:03d}-{name}"
@@ -113,6 +118,16 @@ class Case:
         )
         return folder
 
+    def _record_cut_off(self) -> None:
+        """Record attempts whose process died before a verdict: they have failed."""
+        lines = self.ledger()
+        ended = {line["attempt"] for line in lines if line["event"] in ("outcome", "planned")}
+        for line in lines:
+            if line["event"] == "started" and line["attempt"] not in ended:
+                folder = self.folder / "attempts" / line["attempt"]
+                why = "Cut off: its process died, or was ended, before a verdict."
+                self.record_outcome(folder, Outcome(line["step"], Verdict.FAILED, why), "")
+
     def record_outcome(self, attempt: Path, outcome: Outcome, dataset: str) -> None:
         """Write an attempt's outcome into its folder and the ledger."""
         self.write(attempt / "outcome.json", outcome.as_json())
@@ -129,9 +144,19 @@ class Case:
     # Gates
 
     def last_outcome(self, step: str) -> dict[str, Any]:
-        """Return the ledger's last outcome of a step; empty if there is none."""
-        found = [x for x in self.ledger() if x["event"] == "outcome" and x["step"] == step]
-        return found[-1] if found else {}
+        """Return the ledger's last outcome of a step; empty if there is none.
+
+        A withdrawal takes back what was done before it; only validating changed nothing.
+        """
+        last: dict[str, Any] = {}
+        for line in self.ledger():
+            if line["event"] != "outcome":
+                continue
+            if line["step"] == step:
+                last = line
+            elif line["step"] == WITHDRAW.name and line["verdict"] == Verdict.PASSED:
+                last = last if step == "validate" else {}
+        return last
 
     def passed(self, step: str, dataset: str) -> bool:
         """Whether the last outcome of a step is passed, for that dataset and these terms."""
@@ -201,7 +226,8 @@ class Case:
         """
         if self.ticket.approve == "any":
             return
-        remedy = f"Read the plan and approve it: dedl-workbook plan {self.ticket.ticket}"
+        command = "withdraw" if plan.step == WITHDRAW.name else "plan"
+        remedy = f"Read the plan and approve it: dedl-workbook {command} {self.ticket.ticket}"
         approved = self.approved_plan()
         if approved is None:
             raise NotApprovedError("no plan is approved: nothing was changed", remedy=remedy)
@@ -258,9 +284,8 @@ class Case:
 
     def _keep_plan(self, plans: list[Plan]) -> dict[str, Any]:
         steps = {plan.step: plan.as_json() for plan in plans}
-        bound = self.terms_of_plan(steps)
-        digests = {name: step["digest"] for name, step in steps.items()}
-        case_plan = {**bound, "steps": steps, "digest": digest(bound | {"steps": digests})}
+        case_plan: dict[str, Any] = {**self.terms_of_plan(steps), "steps": steps}
+        case_plan["digest"] = _digest_of(case_plan)
         case_plan["describes"] = {
             "ticket": self.ticket.parameters(),
             "target": self.target.identity(),
@@ -308,7 +333,8 @@ class Case:
         lines = self.ledger()
         given = self.ticket.approve if self.ticket.approve not in ("", "any") else ""
         for line in lines:
-            if line["event"] == "approved" and not self.ticket.approve:
+            approves = line["event"] == "approved" and line["digest"] != "any"
+            if approves and not self.ticket.approve:
                 given = line["digest"]
         if not given and self.ticket.approve == "any":
             given = next((x["digest"] for x in reversed(lines) if x["event"] == "planned"), "")
@@ -317,16 +343,51 @@ class Case:
         return self._plan_of(given)
 
     def _plan_of(self, given: str) -> dict[str, Any]:
+        """Return a kept case plan by its digest, which must be that of what it says."""
         for line in reversed(self.ledger()):
             if line["event"] == "planned" and line["digest"] == given:
-                file = self.folder / "attempts" / line["attempt"] / "plan.json"
-                found: dict[str, Any] = json.loads(file.read_bytes())
-                return found
+                return self.read_plan(line)
+        where = f"ticket {self.ticket.ticket}"
+        remedy = f"Make a plan and approve that: dedl-workbook plan {self.ticket.ticket}"
+        if self.ticket.approve:
+            remedy = "Empty 'approve' in the ticket's file. " + remedy
         raise NotApprovedError(
             f"the approved digest {given[:12]} is none of this case's plans",
-            where=self.ticket.ticket,
-            remedy=f"Make a plan and approve that: dedl-workbook plan {self.ticket.ticket}",
+            where=where,
+            remedy=remedy,
         )
+
+    def read_plan(self, line: dict[str, Any]) -> dict[str, Any]:
+        """Return the case plan that a line of the ledger records.
+
+        Raises:
+            EvidenceError: the file is gone, damaged, or says something else than was planned.
+        """
+        file = self.folder / "attempts" / line["attempt"] / "plan.json"
+        try:
+            plan: dict[str, Any] = json.loads(file.read_bytes())
+            right = plan["digest"] == line["digest"] == _digest_of(plan)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            right = False
+        if not right:
+            raise EvidenceError(
+                f"is not the plan {line['digest'][:12]} that the ledger records",
+                where=str(file),
+                remedy="Restore it from a backup or from an evidence pack; or make a new plan: "
+                f"dedl-workbook plan {self.ticket.ticket}",
+            )
+        return plan
+
+
+def _digest_of(plan: dict[str, Any]) -> str:
+    """Return the digest of a case plan, from what its steps say."""
+    steps = {
+        name: digest({"step": step["step"], "goal": step["goal"], "before": step["before"]})
+        for name, step in plan["steps"].items()
+    }
+    wrong = [name for name, step in plan["steps"].items() if step["digest"] != steps[name]]
+    bound = {key: plan[key] for key in ("ticket", "target", "dataset") if key in plan}
+    return "" if wrong else digest(bound | {"steps": steps})
 
 
 def terms(ticket: Ticket) -> str:

@@ -47,13 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         terminal.show_error(error)
         return FAILED if isinstance(error, EvidenceError) else COULD_NOT_RUN
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what was done is recorded; running again goes on\n")
-        return 130
     except BrokenPipeError:
         # The reader of our output went away; what is left to print has nobody to read it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COULD_NOT_RUN
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {named}{error.strerror or error}\n")
+        sys.stderr.write("  Make room there, or make it writable; then run the same again.\n")
+        return COULD_NOT_RUN
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what was done is recorded; running again goes on\n")
+        return 130
     return result
 
 

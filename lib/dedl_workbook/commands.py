@@ -62,8 +62,9 @@ def plan(options: Any) -> int:
     root = workbook_root()
 
     def one(name: str) -> int:
+        ticket = Ticket.load(name, root)
         with terminal.Progress() as progress:
-            ticket = Ticket.load(name, root)
+            _mend_sandbox(ticket.target, progress)
             outcome = headless.validate(ticket, root, progress)
             if outcome is not None:
                 terminal.show_outcome(ticket.ticket, outcome)
@@ -86,6 +87,7 @@ def run(options: Any) -> int:
         code = DONE
         ticket = Ticket.load(name, root)
         with terminal.Progress() as progress:
+            _mend_sandbox(ticket.target, progress)
             for outcome in headless.run(ticket, root, steps, progress):
                 terminal.show_outcome(ticket.ticket, outcome)
                 code = _worst([code, _CODES[str(outcome.verdict)]])
@@ -142,6 +144,7 @@ def withdraw(options: Any) -> int:
     root = workbook_root()
     ticket = Ticket.load(options.ticket, root)
     with terminal.Progress() as progress:
+        _mend_sandbox(ticket.target, progress)
         outcomes, plan = headless.withdraw(ticket, root, progress)
     for outcome in outcomes:
         terminal.show_outcome(ticket.ticket, outcome)
@@ -219,6 +222,14 @@ def lab(_: Any) -> int:
         lab.append("--allow-root")
     os.environ["DEDL_WORKBOOK_ROOT"] = str(root)
     os.execv(lab[0], lab)  # noqa: S606 - no shell is wanted
+
+
+def _mend_sandbox(target: str, progress: Callable[[str], None]) -> None:
+    """Start what of the sandbox is down, for a ticket that goes there."""
+    if target == "sandbox":
+        from dedl_workbook import sandbox
+
+        sandbox.up(_sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
 
 
 def _sandbox_folder() -> Path:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import __version__, ledger, views
+from dedl_workbook import __version__, ledger, pages, views
 from dedl_workbook.case import Case
 from dedl_workbook.documents import pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, InputError
@@ -44,7 +44,8 @@ def pack(case: Case) -> Bag:
 
     Raises:
         InputError: nothing was done in this case yet.
-        EvidenceError: a secret stands in a file; names it, and nothing was packed.
+        EvidenceError: a secret stands in a file, or a plan is not what the ledger records; names
+            the file, and nothing was packed.
     """
     import bagit
 
@@ -141,6 +142,12 @@ def _manifest(file: Path) -> dict[str, str]:
 
 
 def _gather(case: Case, lines: list[dict[str, Any]], folder: Path) -> None:
+    for line in lines:
+        if line["event"] == "planned":
+            case.read_plan(line)
+    for notebook in case.folder.glob("attempts/*/notebook.ipynb"):
+        if not notebook.with_suffix(".html").exists():
+            pages.write(notebook, case.redactor)
     shutil.copy(case.ledger_file, folder / "ledger.jsonl")
     shutil.copytree(case.folder / "attempts", folder / "attempts")
     write_atomic(folder / "ticket.json", pretty(case.redactor.value(case.ticket.parameters())))
@@ -265,9 +272,11 @@ def _attempts(folder: Path) -> str:
             for file in sorted(attempt.iterdir())
             if file.is_file()
         )
+        by_hand = said and not (attempt / "notebook.ipynb").is_file()
+        note = " <i>Run by hand: its notebook is not kept here.</i>" if by_hand else ""
         rows.append(
             f"<li><b>{attempt.name}</b> {html.escape(said.get('verdict', ''))} "
-            f"{html.escape(said.get('summary', ''))}<br>{links}</li>"
+            f"{html.escape(said.get('summary', ''))}{note}<br>{links}</li>"
         )
     return f"<ul>{''.join(rows)}</ul>"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook import attempt as attempts
-from dedl_workbook import evidence, lock, progress
+from dedl_workbook import evidence, lock, pages, progress
 from dedl_workbook.case import Case
 from dedl_workbook.documents import write_atomic
-from dedl_workbook.errors import InputError
+from dedl_workbook.errors import EvidenceError, InputError, NotApprovedError
 from dedl_workbook.reading import nearest
 from dedl_workbook.redact import Redactor
 from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Step, Verdict
@@ -95,19 +95,21 @@ def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[
     """Take a ticket's publication back and tell the user, if exactly that is approved.
 
     Returns:
-        The outcomes; or, as long as it isn't approved, none and the plan.
+        The outcomes; and, as long as it isn't approved as it stands, the plan.
 
     Raises:
         WorkbookError: it could not be run; nothing was changed.
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
-        if WITHDRAW.name not in _approved_steps(case) and ticket.approve != "any":
+        outcomes = []
+        if WITHDRAW.name in _approved_steps(case) or ticket.approve == "any":
+            outcomes.append(run_step(case, WITHDRAW, say))
+        if not outcomes or outcomes[-1].verdict is Verdict.PLANNED:
             say("planning the withdrawal")
-            case_plan = case.plan_withdrawal()
+            case_plan = Case.of(ticket, root).plan_withdrawal()
             say("")
-            return [], case_plan
-        outcomes = [run_step(case, WITHDRAW, say)]
+            return outcomes, case_plan
         if outcomes[-1].verdict is Verdict.PASSED:
             evidence.pack(case)
             outcomes.append(run_step(case, STEPS["notify"], say))
@@ -115,7 +117,10 @@ def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[
 
 
 def _approved_steps(case: Case) -> list[str]:
-    return list((case.approved_plan() or {}).get("steps", {}))
+    try:
+        return list((case.approved_plan() or {}).get("steps", {}))
+    except (NotApprovedError, EvidenceError):
+        return []
 
 
 def _all_planned(case: Case, say: Say) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
         # Whatever papermill, the kernel or the operator did, the attempt gets its outcome.
         error = raised
     outcome = _outcome(case, step, folder, error)
-    _finish(case, folder / "notebook.ipynb")
+    pages.write(folder / "notebook.ipynb", case.redactor)
     if isinstance(error, KeyboardInterrupt):
         raise error
     return outcome
@@ -232,21 +237,6 @@ def _unexecuted(file: Path) -> list[int]:
         and "".join(cell["source"]).strip()
         and not cell.get("execution_count")
     ]
-
-
-def _finish(case: Case, file: Path) -> None:
-    """Write the notebook as a page that opens anywhere, free of secrets as the notebook is."""
-    if not file.is_file():
-        return
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    notebook = nbformat.read(file, as_version=4)
-    # The front matter is for catalogues of notebooks; the defaults were overruled by the ticket.
-    hidden = {"front-matter", "parameters"}
-    notebook.cells = [c for c in notebook.cells if not hidden & set(c.metadata.get("tags", []))]
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
-    write_atomic(file.with_suffix(".html"), case.redactor.text(page))
 
 
 class _Archive:

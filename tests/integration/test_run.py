@@ -285,6 +285,40 @@ def test_refuses_a_ticket_that_can_not_be_run(
     assert said in capsys.readouterr().err
 
 
+def test_says_in_a_line_that_the_archive_can_not_be_written(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake.archive.write_text("a file in the place of the folder")
+
+    assert main(["plan", lake.write_ticket()]) == COULD_NOT_RUN
+
+    assert f"{lake.archive}" in capsys.readouterr().err
+
+
+def test_a_wrong_digest_in_the_ticket_changes_nothing_and_the_way_out_works(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = lake.write_ticket(approve="a" * 64)
+
+    assert main(["run", name]) == NOT_APPROVED
+
+    assert nothing_was_changed(lake)
+    assert main(["plan", lake.write_ticket()]) == DONE
+
+
+def test_a_validation_that_passes_after_one_that_failed_counts(lake: Lake) -> None:
+    name = lake.write_ticket(approve="any")
+    file = lake.dataset / "metadata/collection.json"
+    right = file.read_text()
+    edit(file, lambda c: c.pop("license"))
+    assert main(["run", name, "--step", "validate"]) == FAILED
+    file.write_text(right)
+
+    assert main(["run", name, "--step", "validate"]) == DONE
+
+    assert main(["run", name, "--step", "upload"]) == DONE
+
+
 def test_one_ticket_that_fails_does_not_stop_the_others(lake: Lake) -> None:
     wrong = lake.write_ticket(ticket="DEDL-1", dataset="nowhere", approve="any")
     right = lake.write_ticket(ticket="DEDL-2", approve="any")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from dedl_workbook.case import Case
@@ -50,6 +51,6 @@ def worked_case(root: Path) -> Case:
     case = make_case(root)
     for verdict in (Verdict.FAILED, Verdict.PASSED):
         folder = case.new_attempt("validate")
-        (folder / "notebook.ipynb").write_text("{}")
+        nbformat.write(nbformat.v4.new_notebook(), folder / "notebook.ipynb")
         case.record_outcome(folder, Outcome("validate", verdict, "36 items"), "fingerprint")
     return case

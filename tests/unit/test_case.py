@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dedl_workbook import notify, steps
 from dedl_workbook.case import Case
-from dedl_workbook.errors import GateError, InputError, NotApprovedError
+from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, state_before
 from dedl_workbook.steps import Action, Outcome, Plan, Verdict
 
@@ -51,7 +51,7 @@ def test_numbers_attempts_and_overwrites_none(root: Path) -> None:
     names = [case.new_attempt("upload").name for _ in range(3)]
 
     assert names == ["001-upload", "002-upload", "003-upload"]
-    assert [line["attempt"] for line in case.ledger()] == names
+    assert [line["attempt"] for line in case.ledger() if line["event"] == "started"] == names
 
 
 def test_records_who_where_when_and_with_which_software(root: Path) -> None:
@@ -235,3 +235,84 @@ def test_the_case_plan_is_kept_with_all_that_it_covers(root: Path) -> None:
 
     assert kept == plan
     assert sorted(kept["steps"]) == sorted(s.name for s in steps.STEPS.values() if s.changes)
+
+
+def test_an_approval_can_not_be_moved_to_another_plan_by_editing_its_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case(root)
+    case.approve(planned(case))
+    monkeypatch.setattr(FakeModule, "goal", {"objects": 4})
+    planned(make_case(root))
+    attempts = root / "archive" / "DEDL-1" / "attempts"
+    (attempts / "001-plan" / "plan.json").write_bytes(
+        (attempts / "002-plan" / "plan.json").read_bytes()
+    )
+    later = make_case(root)
+
+    with pytest.raises(EvidenceError, match="is not the plan"):
+        later.gate_approval(upload_of_plain(later))
+
+
+@pytest.mark.parametrize("part", ["goal", "before", "dataset", "target", "ticket"])
+def test_no_part_of_an_approved_plan_can_be_edited(root: Path, part: str) -> None:
+    case = make_case(root)
+    case.approve(planned(case))
+    file = root / "archive" / "DEDL-1" / "attempts" / "001-plan" / "plan.json"
+    plan = json.loads(file.read_text())
+    if part in ("goal", "before"):
+        plan["steps"]["upload"][part] = {"objects": 5}
+    else:
+        plan[part] = "0" * 64
+    file.write_text(json.dumps(plan))
+
+    with pytest.raises(EvidenceError, match="is not the plan"):
+        make_case(root).approved_plan()
+
+
+def test_a_damaged_plan_is_named_and_a_new_one_can_be_made(root: Path) -> None:
+    case = make_case(root)
+    case.approve(planned(case))
+    (root / "archive" / "DEDL-1" / "attempts" / "001-plan" / "plan.json").write_text("{")
+    later = make_case(root)
+
+    with pytest.raises(EvidenceError, match=r"001-plan/plan\.json"):
+        later.approved_plan()
+    later.approve(planned(later))
+
+    later.gate_approval(upload_of(later))
+
+
+def test_an_attempt_whose_process_died_is_recorded_as_cut_off(root: Path) -> None:
+    case = make_case(root)
+    case.new_attempt("upload")
+    case.new_attempt("upload")
+    case.new_attempt("upload")
+
+    ended = [line for line in case.ledger() if line["event"] == "outcome"]
+
+    assert [(line["attempt"], line["verdict"]) for line in ended] == [
+        ("001-upload", "failed"),
+        ("002-upload", "failed"),
+    ]
+    assert "Cut off" in ended[0]["summary"]
+
+
+def test_a_withdrawal_takes_back_what_passed_before_it_but_not_the_validation(root: Path) -> None:
+    case = make_case(root)
+    for step in ("validate", "upload", "withdraw"):
+        outcome = Outcome(step, Verdict.PASSED, "")
+        case.record_outcome(case.new_attempt(step), outcome, case.job.fingerprint)
+
+    found = {step: case.passed(step, case.job.fingerprint) for step in ("validate", "upload")}
+
+    assert found == {"validate": True, "upload": False}
+    assert case.unpublished() == "withdrawn"
+
+
+def test_any_approval_is_no_digest_to_a_later_run_without_it(root: Path) -> None:
+    case = make_case(root)
+    planned(case)
+    case.record("approved", digest="any")
+
+    assert make_case(root).approved_plan() is None

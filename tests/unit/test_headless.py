@@ -150,5 +150,65 @@ headless.run_step(make_case(pathlib.Path({str(root)!r})), STEPS["validate"], lam
     case = make_case(root)
     assert process.returncode != 0
     assert recorded(case)[-1] == "failed"
-    assert "KeyboardInterrupt" in case.last_outcome("validate")["summary"]
+    assert "Interrupted by the operator" in case.last_outcome("validate")["summary"]
     assert (attempt(case) / "notebook.html").is_file()
+
+
+HANDMADE = """\
+from dedl_workbook.errors import GateError
+try:
+    {}
+except GateError as error:
+    print("REFUSED", error)"""
+
+
+def test_by_hand_an_attempt_that_failed_does_not_go_on(root: Path) -> None:
+    """Cells run one after the other although one failed, as an operator would in JupyterLab."""
+    import nbclient
+
+    conclude = PASS.splitlines()
+    again = HANDMADE.format("attempt.conclude(Outcome('validate', Verdict.PASSED, 'fine'))")
+    write(root, by_hand(BEGIN), "typo", f"{conclude[0]}\n{again}", by_hand(BEGIN), PASS)
+    notebook = nbformat.read(root / "notebooks" / "10-validate.ipynb", as_version=4)
+
+    nbclient.NotebookClient(notebook, allow_errors=True, kernel_name="python3").execute(cwd=root)
+
+    case = make_case(root)
+    assert "this attempt has ended" in str(notebook.cells[3].outputs)
+    ended = [line for line in case.ledger() if line["event"] == "outcome"]
+    assert [(line["attempt"], line["verdict"]) for line in ended] == [
+        ("001-validate", "failed"),
+        ("002-validate", "passed"),
+    ]
+    assert case.passed("validate", case.job.fingerprint)
+
+
+def test_by_hand_a_second_beginning_ends_the_first_and_nothing_undoes_its_verdict(
+    root: Path,
+) -> None:
+    import nbclient
+
+    write(root, by_hand(BEGIN), by_hand(BEGIN), PASS, "1 / 0")
+    notebook = nbformat.read(root / "notebooks" / "10-validate.ipynb", as_version=4)
+
+    nbclient.NotebookClient(notebook, allow_errors=True, kernel_name="python3").execute(cwd=root)
+
+    ended = [line for line in make_case(root).ledger() if line["event"] == "outcome"]
+    assert [(line["attempt"], line["verdict"]) for line in ended] == [
+        ("001-validate", "failed"),
+        ("002-validate", "passed"),
+    ]
+    assert "Begun again" in ended[0]["summary"]
+
+
+def by_hand(begin: str) -> str:
+    """Return a cell that begins with the ticket's values written into it."""
+    values = {
+        "ticket": "DEDL-1",
+        "dataset": "delivered",
+        "collection": "EO.XXX.DAT.YYY",
+        "target": "site",
+        "board_reference": "minutes 7",
+        "board_date": "2026-11-02",
+    }
+    return f"globals().update({values!r})\n{begin}"
