@@ -43,6 +43,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a plain word, not a list or a map", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands twice", key.start_mark
@@ -55,6 +59,10 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises; the last three of them for a wrong value behind a tag, as in `!!int ""`."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -71,7 +79,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         # _Loader is a SafeLoader: it makes plain values only.
         value = yaml.load(text, _Loader)  # noqa: S506
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except _NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -80,6 +88,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         found = "is empty" if value is None else f"holds a {type(value).__name__}"
         raise InputError(f"{found}; it must hold lines of the form 'key: value'", where=str(path))
     return value
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path is a file.
+
+    Raises:
+        InputError: it can't be told: the name is too long, or a folder closed to us.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(path)) from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dedl_workbook import ledger
 from dedl_workbook.errors import WorkbookError
-from dedl_workbook.reading import read_yaml
 from dedl_workbook.steps import STEPS
+from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket, ticket_file
 
 _STANDS = {
@@ -39,7 +39,7 @@ def _all(root: Path) -> list[Path]:
 def _row(file: Path, root: Path) -> tuple[str, ...]:
     try:
         ticket = Ticket.load(str(file))
-        lines = ledger.read(_archive(ticket.target, root) / ticket.ticket / "ledger.jsonl")
+        lines = ledger.read(Target.archive_of(ticket.target, root) / ticket.ticket / "ledger.jsonl")
     except WorkbookError as error:
         return file.stem, error.what, "", "", "unreadable", "", ""
     start = (ticket.ticket, ticket.collection, ticket.target)
@@ -50,8 +50,3 @@ def _row(file: Path, root: Path) -> tuple[str, ...]:
     verdict = str(last.get("verdict") or _STANDS[last["event"]])
     who = (last["at"], f"{last['operator']} on {last['host']}")
     return *start, str(last.get("step", "plan")), verdict, *who
-
-
-def _archive(target: str, root: Path) -> Path:
-    """Return a target's archive without asking for its secrets."""
-    return root / str(read_yaml(root / "parameters" / "targets" / f"{target}.yaml")["archive"])

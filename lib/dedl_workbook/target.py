@@ -17,9 +17,9 @@ from pydantic_settings import (
 )
 
 from dedl_workbook.errors import InputError
-from dedl_workbook.reading import explain, nearest, read_yaml, workbook_root
+from dedl_workbook.fields import BucketName, RuleId, Url
+from dedl_workbook.reading import explain, is_file, nearest, read_yaml, workbook_root
 
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$")]
 RuleSetting = Literal["off", "info", "warning", "error"]
 # Asymmetric ones only: with a public key as its secret, HS256 would let anybody sign.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
@@ -44,7 +44,7 @@ class S3(_Part):
 class Pool(S3):
     """The internal Fresh Data Pool: the bucket that published data lies in."""
 
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    bucket: BucketName
 
 
 class Catalog(_Part):
@@ -243,7 +243,7 @@ class Target(BaseSettings):
     """The folder that the cases, with their evidence, are kept in."""
     allow_any_approval: bool = False
     """Whether a ticket may say `approve: any`. Never for a real data lake."""
-    rules: dict[Annotated[str, Field(pattern=r"^[LCIA]\d\d$")], RuleSetting] = {}
+    rules: dict[RuleId, RuleSetting] = {}
     """Severities that differ from the rulebook's, and rules that are off."""
 
     @classmethod
@@ -267,11 +267,7 @@ class Target(BaseSettings):
         """
         root = root or workbook_root()
         path = _target_file(name, root)
-        written = read_yaml(path)
-        _refuse_secrets(written, path, name)
-        settings_file = _absolute(root, written.get("settings_file"))
-        variables = _variables(root, settings_file)
-        merged = _merge({"name": name, **written}, _from_variables(cls, name, variables))
+        merged, settings_file = cls._values(name, root, path)
         if merged["name"] != name:
             raise InputError(f"name: must be {name!r}, as the file is called", where=str(path))
         try:
@@ -286,6 +282,29 @@ class Target(BaseSettings):
             folder = _absolute(root, target.hda.folder)
             update["hda"] = target.hda.model_copy(update={"folder": folder})
         return target.model_copy(update=update)
+
+    @classmethod
+    def archive_of(cls, name: str, root: Path) -> Path:
+        """Return a target's archive without asking for its secrets.
+
+        Raises:
+            InputError: no such target, or it names no archive.
+        """
+        path = _target_file(name, root)
+        archive = cls._values(name, root, path)[0].get("archive")
+        if not archive or not isinstance(archive, str):
+            raise InputError("archive: is missing: name a folder there.", where=str(path))
+        return root / archive
+
+    @classmethod
+    def _values(cls, name: str, root: Path, path: Path) -> tuple[dict[str, Any], Path | None]:
+        """Return the values from every source, and the target's file of further settings."""
+        written = read_yaml(path)
+        _refuse_secrets(written, path, name)
+        settings_file = _absolute(root, written.get("settings_file"))
+        variables = _variables(root, settings_file)
+        merged = _merge({"name": name, **written}, _from_variables(cls, name, variables))
+        return merged, settings_file
 
     def identity(self) -> dict[str, str | int]:
         """Return what a plan is bound to: which bucket and which database, nothing secret."""
@@ -304,7 +323,7 @@ class Target(BaseSettings):
 def _target_file(name: str, root: Path) -> Path:
     folder = root / "parameters" / "targets"
     path = folder / f"{name}.yaml"
-    if not path.is_file():
+    if not is_file(path):
         known = sorted(f.stem for f in folder.glob("*.yaml") if not f.stem.endswith(".example"))
         hint = nearest(name, known) or f"Known targets: {', '.join(known) or 'none'}."
         raise InputError("there is no such target file", where=str(path), remedy=hint)

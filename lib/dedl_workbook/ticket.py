@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dedl_workbook.errors import InputError
-from dedl_workbook.reading import explain, nearest, read_yaml, workbook_root
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-CollectionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
+from dedl_workbook.fields import Approval, CollectionId, Name, Role, RuleId
+from dedl_workbook.reading import explain, is_file, nearest, read_yaml, workbook_root
 
 
 class Waiver(BaseModel):
@@ -21,7 +19,7 @@ class Waiver(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    rule: Annotated[str, Field(pattern=r"^[LCIA]\d\d$")]
+    rule: RuleId
     reason: Annotated[str, Field(min_length=1)]
     agreed_by: Annotated[str, Field(min_length=1)]
 
@@ -44,11 +42,11 @@ class Ticket(BaseModel):
     board_date: dt.date | None = None
     """The day of that decision."""
     access: Literal["public", "restricted"] = "public"
-    roles: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]] = []
+    roles: list[Role] = []
     """The roles that may see a restricted dataset."""
     mode: Literal["new", "replace"] = "new"
     waivers: list[Waiver] = []
-    approve: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|any)?$")] = ""
+    approve: Approval = ""
     """The digest of the case plan that is approved; 'any' where the target allows it."""
 
     @field_validator("board_date", mode="before")
@@ -113,12 +111,12 @@ def ticket_file(name: str, root: Path | None = None) -> Path:
         InputError: there is none; the nearest name is offered.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        if Path(name).is_file():
+        if is_file(Path(name)):
             return Path(name)
         raise InputError("there is no such ticket file", where=name)
     folder = (root or workbook_root()) / "parameters" / "tickets"
     path = folder / f"{name}.yaml"
-    if not path.is_file():
+    if not is_file(path):
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         hint = nearest(name, known) or f"Known tickets: {', '.join(known) or 'none'}."
         raise InputError("there is no such ticket file", where=str(path), remedy=hint)

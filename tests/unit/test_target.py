@@ -78,7 +78,9 @@ def test_refuses_a_secret_that_stands_in_the_file_without_repeating_it(root: Pat
     ("changes", "said"),
     [
         ({"bucket": 1}, "bucket: unknown key"),
-        ({"s3": {"endpoint": "pool", "bucket": "bbb"}}, "s3.endpoint: String should match"),
+        ({"s3": {"endpoint": "pool", "bucket": "bbb"}}, "s3.endpoint: must be an address that"),
+        ({"s3": {"endpoint": "http://h", "bucket": "B_"}}, "s3.bucket: must be 3 to 63 small"),
+        ({"rules": {"X1": "off"}}, "must be the id of a rule, such as C04; found 'X1'"),
         ({"s3": {"endpoint": "http://h", "bukket": "bbb"}}, "Did you mean 'bucket'?"),
         ({"catalog": {"host": "h", "port": 99999}}, "catalog.port: should be less than"),
         ({"archive": ...}, "archive: is missing"),

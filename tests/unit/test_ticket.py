@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from dedl_workbook.errors import InputError
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.ticket import Ticket, ticket_file
 
 
 def any_ticket(**changes: Any) -> dict[str, Any]:
@@ -25,9 +25,9 @@ def any_ticket(**changes: Any) -> dict[str, Any]:
     [
         ({"colection": "x"}, "colection: unknown key. Did you mean 'collection'?"),
         ({"ticket": 123}, "ticket: must be text, found 123: put it in quotes"),
-        ({"ticket": "../etc"}, "ticket: String should match pattern"),
+        ({"ticket": "../etc"}, "ticket: must be letters, digits, - and _, at most 64, starting"),
         ({"collection": ...}, "collection: is missing: add it"),
-        ({"collection": "a/b"}, "collection: String should match pattern"),
+        ({"collection": "a/b"}, "collection: must be letters, digits, dots, - and _, at most"),
         ({"dataset": ""}, "dataset: String should have at least 1 character"),
         ({"access": "open"}, "access: should be 'public' or 'restricted', found 'open'"),
         ({"access": "restricted"}, "access is restricted but no roles are named"),
@@ -35,9 +35,14 @@ def any_ticket(**changes: Any) -> dict[str, Any]:
         ({"roles": "DEDL_UGD", "access": "restricted"}, "roles: should be a valid list"),
         ({"mode": "update"}, "mode: should be 'new' or 'replace'"),
         ({"board_date": "20.11.2026"}, "board_date: '20.11.2026' is no date of the form"),
-        ({"approve": "yes"}, "approve: String should match pattern"),
+        ({"approve": "yes"}, "approve: must be the digest of a case plan (64 hex digits"),
         ({"waivers": [{"rule": "C04"}]}, "waivers.0.reason: is missing"),
-        ({"waivers": [{"rule": "X1", "reason": "r", "agreed_by": "a"}]}, "waivers.0.rule"),
+        (
+            {"waivers": [{"rule": "X1", "reason": "r", "agreed_by": "a"}]},
+            "waivers.0.rule: must be the id of a rule, such as C04; found 'X1'",
+        ),
+        ({"roles": ["a b"], "access": "restricted"}, "roles.0: must be letters, digits, dots"),
+        ({"collection": "EO.XXX\x00"}, "collection: must be letters"),
     ],
 )
 def test_refuses_what_is_wrong_and_names_the_key(changes: dict[str, Any], said: str) -> None:
@@ -63,6 +68,11 @@ def test_names_every_wrong_key_at_once() -> None:
         ("ticket: A\nticket: B\n", "the key 'ticket' stands twice"),
         ("ticket: !!python/object:os.system x\n", "is not YAML"),
         ("\x00", "is not YAML"),
+        ("a: 1\n? [a, b]\n: 1\n", "line 2: is not YAML: a key must be a plain word"),
+        ("? {a: b}\n: 1\n", "line 1: is not YAML: a key must be a plain word"),
+        ('a: !!int ""\n', "is not YAML"),
+        ("a: !!timestamp x\n", "is not YAML"),
+        ("a: !!bool x\n", "is not YAML"),
     ],
 )
 def test_refuses_a_file_that_holds_no_ticket(tmp_path: Path, text: str, said: str) -> None:
@@ -83,6 +93,12 @@ def test_offers_the_nearest_name_for_a_ticket_that_is_not_there(tmp_path: Path) 
 
     with pytest.raises(InputError, match="Did you mean 'DEDL-12'?"):
         Ticket.load("DEDL12", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".yaml"])
+def test_refuses_a_name_that_no_file_can_have(root: Path, name: str) -> None:
+    with pytest.raises(InputError, match="File name too long"):
+        ticket_file(name, root)
 
 
 def test_reads_dates_as_papermill_does_and_gives_them_back(tmp_path: Path) -> None:

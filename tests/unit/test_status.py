@@ -1,0 +1,52 @@
+"""Status: where every ticket stands, also beside one that can't be read."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from dedl_workbook import status
+
+from tests.unit.conftest import make_case
+
+
+def _ticket(root: Path, name: str, target: str) -> None:
+    values = {"ticket": name, "dataset": "d", "collection": "C", "target": target}
+    (root / "parameters" / "tickets" / f"{name}.yaml").write_text(yaml.safe_dump(values))
+
+
+def _site(root: Path) -> Path:
+    return root / "parameters" / "targets" / "site.yaml"
+
+
+def _without_archive(root: Path, name: str) -> None:
+    text = _site(root).read_text().replace("archive: archive\n", "")
+    _site(root).with_name(f"{name}.yaml").write_text(text)
+
+
+def test_a_target_without_an_archive_spoils_the_row_of_its_own_ticket_alone(root: Path) -> None:
+    make_case(root).new_attempt("validate")
+    _without_archive(root, "odd")
+    _ticket(root, "DEDL-1", "site")
+    _ticket(root, "DEDL-2", "odd")
+    _ticket(root, "DEDL-3", "nowhere")
+
+    rows = status.rows(root)
+
+    assert [(row[0], row[4]) for row in rows] == [
+        ("DEDL-1", "running, or cut off"),
+        ("DEDL-2", "unreadable"),
+        ("DEDL-3", "unreadable"),
+    ]
+    assert "archive: is missing" in rows[1][1]
+    assert "no such target" in rows[2][1]
+
+
+def test_an_archive_may_come_from_the_environment(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_case(root).new_attempt("validate")
+    _without_archive(root, "site")
+    _ticket(root, "DEDL-1", "site")
+    monkeypatch.setenv("DEDL_SITE__ARCHIVE", "archive")
+
+    assert status.rows(root, ["DEDL-1"])[0][4] == "running, or cut off"
