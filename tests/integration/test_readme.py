@@ -21,6 +21,10 @@ RUN_ELSEWHERE = {
 }
 
 
+WITHDRAW = "dedl-workbook withdraw DEDL-1"
+"""The first time it shows the plan, and ends with 3: not approved."""
+
+
 def digest_of_last_plan(lake: Lake) -> str:
     lines = (lake.archive / "DEDL-1" / "ledger.jsonl").read_text().splitlines()
     return str(
@@ -32,13 +36,15 @@ def test_every_command_runs_as_it_is_written(lake: Lake) -> None:
     """In their order, for the ticket as it is written there, on a lake in place of the sandbox."""
     ticket = yaml.safe_load(README.partition("```yaml\n")[2].partition("```")[0])
     lake.write_ticket(**{**ticket, "target": "lake", "board_date": str(ticket["board_date"])})
-    failed = []
+    failed, done_before = [], list[str]()
     for command in COMMANDS:
         if command in RUN_ELSEWHERE:
             continue
         text = command.replace("archive/sandbox", "archive")
         if "DIGEST" in text:
             text = text.replace("DIGEST", digest_of_last_plan(lake))
+        expected = 3 if text == WITHDRAW and text not in done_before else 0
+        done_before.append(text)
         program, *arguments = shlex.split(text)
         done = subprocess.run(
             [str(Path(sys.executable).parent / program), *arguments],
@@ -46,7 +52,7 @@ def test_every_command_runs_as_it_is_written(lake: Lake) -> None:
             capture_output=True,
             text=True,
         )
-        if done.returncode:
+        if done.returncode != expected:
             failed.append(f"{command}: {done.stdout}{done.stderr}")
 
     assert failed == []
