@@ -1,7 +1,8 @@
 """Dataset: the collection, items and files of a local folder or an s3:// prefix, streamed.
 
-A path is relative to the dataset's root, with `/` between its parts. Files come in the order of
-their paths' UTF-8 bytes, which is the order of an S3 listing: two listings can be merged.
+A path is relative to the dataset's root, with `/` between its parts. Files come in an order that
+depends on their paths alone, but not in the same one everywhere: a folder is listed by its paths'
+bytes, a bucket as its store lists it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Dataset(Protocol):
         """The name of the root folder (the bucket or the last part of the prefix)."""
 
     def files(self, prefix: str = "") -> Iterator[File]:
-        """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
+        """Yield the files whose paths start with `prefix`; links unfollowed."""
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
@@ -68,6 +69,9 @@ class Dataset(Protocol):
         """Open a file for reading from its start."""
 
 
+_FORMS = "Name a folder, or s3://bucket/prefix with s3:// in small letters."
+
+
 def open_dataset(location: str, *, root: Path | None = None, settings: S3 | None = None) -> Dataset:
     """Open a dataset at a folder or an s3:// address.
 
@@ -77,13 +81,19 @@ def open_dataset(location: str, *, root: Path | None = None, settings: S3 | None
         settings: the S3 endpoint of an s3:// address; default: what boto3 finds.
 
     Raises:
-        InputError: nothing there, a file, empty, or unreadable.
+        InputError: none was named, nothing there, a file, empty, or unreadable.
         ServiceError: the S3 endpoint refuses or doesn't answer.
     """
     if location.startswith("s3://"):
         return _open_bucket(location, settings)
-    folder = (root or Path()) / Path(location).expanduser()
+    if not location.strip():
+        raise InputError("no dataset was named", remedy=_FORMS)
+    if "://" in location:
+        raise InputError(
+            "datasets can't be read from such an address", where=location, remedy=_FORMS
+        )
     try:
+        folder = (root or Path()) / Path(location).expanduser()
         if not folder.exists():
             raise InputError("there is no such folder", where=location)
         if not folder.is_dir():
@@ -91,15 +101,21 @@ def open_dataset(location: str, *, root: Path | None = None, settings: S3 | None
         with os.scandir(folder) as entries:
             if next(entries, None) is None:
                 raise InputError("is an empty folder", where=location)
-    except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}", where=location) from error
+    except (OSError, RuntimeError) as error:
+        # A RuntimeError: there is no user of that name, as in ~name/folder.
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"can't be read: {reason}", where=location) from error
     return Folder(folder.resolve())
 
 
 def fingerprint(dataset: Dataset) -> str:
     """Return the SHA-256 over every file's path, kind, size and version: the dataset's identity.
 
-    It costs a listing, no reading. Two equal fingerprints mean that nothing was changed.
+    It costs a listing, no reading. Two equal fingerprints mean that nothing was changed. The order
+    of the listing counts; that is fine, because fingerprints are only compared within one store,
+    which lists equal paths in an equal order. Were it not so, an unchanged dataset would be taken
+    for a changed one and refused, never the other way round. (Sorting would hold every path in
+    memory; a sum of digests, which needs no order, can be forged.)
     """
     total = hashlib.sha256()
     for file in dataset.files():
@@ -250,7 +266,10 @@ class Bucket:
         return self.prefix.rstrip("/").rpartition("/")[2] or self.bucket
 
     def files(self, prefix: str = "") -> Iterator[File]:
-        """Yield the objects whose paths start with `prefix`, in byte order."""
+        """Yield the objects whose paths start with `prefix`, as the store lists them.
+
+        S3 lists in the order of the keys' bytes; SeaweedFS lists `a/x` before `a.txt`.
+        """
         pages = self.client.get_paginator("list_objects_v2")
         try:
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix):

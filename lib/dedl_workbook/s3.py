@@ -60,6 +60,11 @@ def explained(error: Exception, what: str) -> ServiceError:
         "QuotaExceeded": "The quota is used up: ask the store's operators for more.",
     }
     remedy = remedies.get(code, "Run the same again: what is done stays done.")
-    if type(error).__name__ == "SSLError":
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        remedy = (
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL_S3 for a store "
+            "other than Amazon's; or validate it as a ticket's, whose target has S3 settings."
+        )
+    elif type(error).__name__ == "SSLError":
         remedy = "The certificate isn't trusted: set the target's s3.ca_bundle to its CA file."
     return ServiceError(f"{what}: {code + ': ' if code else ''}{message}", remedy=remedy)

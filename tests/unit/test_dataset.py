@@ -1,0 +1,59 @@
+"""Datasets: what can be opened, and how a person is told that something can't."""
+
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import NoCredentialsError, PartialCredentialsError
+from dedl_workbook import s3
+from dedl_workbook.dataset import open_dataset
+from dedl_workbook.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("", "no dataset was named"),
+        (" ", "no dataset was named"),
+        ("https://x/y", "can't be read from such an address"),
+        ("S3://bucket/prefix", "can't be read from such an address"),
+    ],
+)
+def test_refuses_what_is_neither_a_folder_nor_a_bucket_with_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str, said: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InputError, match=said) as refused:
+        open_dataset(location)
+
+    assert "s3://bucket/prefix with s3:// in small letters" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("nowhere", "there is no such folder"),
+        ("~there-is-no-such-user/x", "can't be read"),
+        ("x" * 300, "File name too long"),
+        ("file", "is a file"),
+        ("empty", "is an empty folder"),
+    ],
+)
+def test_says_why_a_folder_is_no_dataset(tmp_path: Path, location: str, said: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(InputError, match=said):
+        open_dataset(location, root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NoCredentialsError(), PartialCredentialsError(provider="env", cred_var="aws_secret")],
+)
+def test_says_what_to_set_where_there_are_no_credentials(error: Exception) -> None:
+    remedy = s3.explained(error, "s3://bucket can't be listed").remedy
+
+    assert "AWS_ACCESS_KEY_ID" in remedy
+    assert "target" in remedy
