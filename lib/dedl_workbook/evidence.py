@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from dedl_workbook.redact import Redactor
 from dedl_workbook.steps import STEPS, Action, now
 
 TAG_FILES = ("bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt")
+_LEDGER = "data/ledger.jsonl"
 _CHUNK = 1 << 20
 
 
@@ -57,6 +59,7 @@ def pack(case: Case) -> Bag:
         folder = Path(scratch) / "bag"
         folder.mkdir()
         _gather(case, lines, folder)
+        _drop_empty(folder)
         _refuse_secrets(folder, case.redactor)
         bagit.make_bag(
             str(folder),
@@ -84,9 +87,17 @@ def verify(path: Path, *, digest: str = "") -> Bag:
             holds it. Without it the bag can be found intact, not whose it is.
 
     Raises:
-        InputError: there is no bag.
+        InputError: there is no bag, or a file of it can't be read.
         EvidenceError: naming what is missing, changed or added.
     """
+    try:
+        return _verified(path, digest.lower())
+    except OSError as error:
+        where = str(error.filename or path)
+        raise InputError(f"can't be read: {error.strerror or error}", where=where) from error
+
+
+def _verified(path: Path, digest: str) -> Bag:
     if not (path / "bagit.txt").is_file():
         raise InputError("is no bag: it has no bagit.txt", where=str(path))
     problems = [f"{name} is missing" for name in TAG_FILES if not (path / name).is_file()]
@@ -94,44 +105,63 @@ def verify(path: Path, *, digest: str = "") -> Bag:
         raise EvidenceError("; ".join(problems), where=str(path))
     listed = _manifest(path / "manifest-sha256.txt")
     tags = _manifest(path / "tagmanifest-sha256.txt")
-    present = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_symlink() or f.is_file()}
-    expected = set(listed) | set(tags) | {"tagmanifest-sha256.txt"}
+    present = _entries(path)
+    expected = {*listed, *tags, _LEDGER, "tagmanifest-sha256.txt"}
     problems += [f"{name} is missing" for name in sorted(expected - present)]
     problems += [f"{name} was added" for name in sorted(present - expected)]
     problems += [f"{name} is not listed" for name in TAG_FILES[:3] if name not in tags]
-    size = 0
-    for name, right in sorted({**listed, **tags}.items()):
-        file = path / name
-        if name not in present:
-            continue
-        if file.is_symlink() or _sha256(file) != right:
-            problems.append(f"{name} was changed")
-        elif name in listed:
-            size += file.stat().st_size
+    problems += [f"{_LEDGER} is not listed"] if _LEDGER not in listed else []
+    whole = {**listed, **tags}
+    changed = [name for name in sorted(present & set(whole)) if not _is(path / name, whole[name])]
+    problems += [f"{name} was changed" for name in changed]
     found = _sha256(path / "tagmanifest-sha256.txt")
-    if digest and found != digest.lower():
+    if digest and found != digest:
         problems.append(f"the bag's digest is {found}, not {digest}")
-    problems += _ledger_problems(path)
+    problems += _ledger_problems(path / _LEDGER)
     if problems:
         more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise EvidenceError(
             "the evidence is not what was packed:\n  " + "\n  ".join(problems[:20]) + more,
             where=str(path),
         )
-    return Bag(path, found, len(listed), size)
+    return Bag(path, found, len(listed), sum((path / name).stat().st_size for name in listed))
 
 
-def _ledger_problems(path: Path) -> list[str]:
+def _entries(path: Path) -> set[str]:
+    """Return all that lies in a folder: files, links, pipes; and folders that hold nothing."""
+    entries = set()
+    for entry in path.rglob("*"):
+        name = str(entry.relative_to(path))
+        if entry.is_symlink() or not entry.is_dir():
+            entries.add(name)
+        elif not any(entry.iterdir()):
+            entries.add(f"{name}/")
+    return entries
+
+
+def _is(file: Path, digest: str) -> bool:
+    """Tell whether a path is a regular file with that digest; a pipe would never end."""
+    return stat.S_ISREG(file.lstat().st_mode) and _sha256(file) == digest
+
+
+def _ledger_problems(file: Path) -> list[str]:
+    if not file.is_file():
+        return []
     try:
-        ledger.read(path / "data" / "ledger.jsonl")
+        return [] if ledger.read(file) else [f"{_LEDGER} has no lines"]
     except EvidenceError as error:
         return [error.what]
-    return []
 
 
 def _manifest(file: Path) -> dict[str, str]:
     entries = {}
-    for line in file.read_text("utf-8").splitlines():
+    try:
+        lines = file.read_text("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise EvidenceError(
+            f"was changed: it is not UTF-8 at byte {error.start}", where=str(file)
+        ) from error
+    for line in filter(None, lines):
         value, _, name = line.partition(" ")
         # RFC 8493 has line ends in names percent-encoded.
         name = name.strip().replace("%0A", "\n").replace("%0D", "\r")
@@ -157,6 +187,13 @@ def _gather(case: Case, lines: list[dict[str, Any]], folder: Path) -> None:
     if published.is_file():
         shutil.copy(published, folder / "sha256sums.txt")
     write_atomic(folder / "index.html", case.redactor.text(index(case, lines, folder)))
+
+
+def _drop_empty(folder: Path) -> None:
+    """Remove folders that hold nothing, such as a new attempt's: a manifest can't list them."""
+    for entry in sorted(folder.rglob("*"), reverse=True):
+        if entry.is_dir() and not entry.is_symlink() and not any(entry.iterdir()):
+            entry.rmdir()
 
 
 def _refuse_secrets(folder: Path, redactor: Redactor) -> None:

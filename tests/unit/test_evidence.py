@@ -1,8 +1,12 @@
 """Evidence: whatever was changed in a bag is noticed, by the bag alone."""
 
+import errno
 import hashlib
+import os
 import shutil
+import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,6 +86,86 @@ def test_notices_an_added_link(bag: evidence.Bag) -> None:
 
     with pytest.raises(EvidenceError, match="data/link was added"):
         evidence.verify(bag.path)
+
+
+def _add_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("add", "name"),
+    [(os.mkfifo, "data/odd"), (_add_socket, "data/odd"), (os.mkdir, "data/odd/")],
+    ids=["pipe", "socket", "empty folder"],
+)
+def test_notices_an_added_entry_that_is_no_file(
+    bag: evidence.Bag, monkeypatch: pytest.MonkeyPatch, add: Callable[[Path], None], name: str
+) -> None:
+    # The path of a socket has to be short.
+    monkeypatch.chdir(bag.path)
+    add(Path("data/odd"))
+
+    with pytest.raises(EvidenceError, match=f"{name} was added"):
+        evidence.verify(bag.path)
+
+
+def test_notices_a_pipe_in_the_place_of_a_file(bag: evidence.Bag) -> None:
+    (bag.path / "data" / "ticket.json").unlink()
+    os.mkfifo(bag.path / "data" / "ticket.json")
+
+    with pytest.raises(EvidenceError, match=r"data/ticket\.json was changed"):
+        evidence.verify(bag.path)
+
+
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", "tagmanifest-sha256.txt"])
+def test_notices_a_manifest_that_is_no_text(bag: evidence.Bag, name: str) -> None:
+    with (bag.path / name).open("ab") as file:
+        file.write(b"\xff")
+
+    with pytest.raises(EvidenceError, match=f"{name}: was changed: it is not UTF-8"):
+        evidence.verify(bag.path)
+
+
+@pytest.mark.parametrize(("lines", "said"), [(None, "is missing"), (b"", "has no lines")])
+def test_a_bag_without_a_ledger_is_no_evidence(
+    tmp_path: Path, lines: bytes | None, said: str
+) -> None:
+    import bagit
+
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    (folder / "index.html").write_text("all is well")
+    if lines is not None:
+        (folder / "ledger.jsonl").write_bytes(lines)
+    bagit.make_bag(str(folder), checksums=["sha256"])
+
+    with pytest.raises(EvidenceError, match=rf"data/ledger\.jsonl {said}"):
+        evidence.verify(folder)
+
+
+def test_says_which_file_can_not_be_read(
+    bag: evidence.Bag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, *given: object, **named: object) -> object:
+        if self.name == "ticket.json":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return right(self, *given, **named)  # type: ignore[arg-type]
+
+    right = Path.open
+    monkeypatch.setattr(Path, "open", refuse)
+
+    with pytest.raises(InputError, match=r"data/ticket\.json: can't be read: Permission denied"):
+        evidence.verify(bag.path)
+
+
+def test_finds_a_bag_of_an_attempt_that_has_left_nothing_yet_intact(root: Path) -> None:
+    case = worked_case(root)
+    name = case.new_attempt("notify").name
+
+    bag = evidence.pack(case)
+
+    assert evidence.verify(bag.path) == bag
+    assert name in (bag.path / "data" / "index.html").read_text()
 
 
 def test_notices_a_renamed_file(bag: evidence.Bag) -> None:
