@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
+from dedl_workbook import comparison
 from dedl_workbook.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 PAGE = 500
 """Items a page."""
+MADE = frozenset({"self", "item", "parent", "collection", "root", "items", "child"})
+"""Links that the API makes itself, leaving out the document's."""
 _REMEDY = "Check that the STAC API of the target is up and at this address, then run again."
 
 
@@ -91,6 +94,29 @@ def shown(document: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in document.items() if key != "links"}
     whole: dict[str, Any] = _without_nulls(kept) if b":null" in orjson.dumps(kept) else kept
     return whole
+
+
+def differing(served: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """Return the fields in which a served collection isn't the published one.
+
+    Nulls may be missing, and links of the API's own be there instead of the collection's (`MADE`);
+    relative links may have become absolute.
+    """
+    there, meant = shown(served), shown(published)
+    fields = [
+        name
+        for name in sorted({*there, *meant})
+        if comparison.form(there.get(name)) != comparison.form(meant.get(name))
+    ]
+    return fields + (["links"] if _links(published) - _links(served) else [])
+
+
+def _links(document: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return relation and address of the links that must be served as they are published."""
+    links = [(str(link.get("rel")), str(link.get("href"))) for link in document.get("links") or []]
+    return {
+        (rel, urlsplit(href).geturl()) for rel, href in links if "://" in href and rel not in MADE
+    }
 
 
 def _without_nulls(value: Any) -> Any:

@@ -89,8 +89,8 @@ def check(job: Job) -> Outcome:
     ):
         # The dataset is read, and then what was found is digested, while the server works.
         published = worker.submit(_publish, job, sides)
-        checks, seen = _collection_checks(job, client), Seen()
-        if all(check.passed for check in checks):
+        (there, checks), seen = _collection_checks(job, client), Seen()
+        if there:
             every = len(digests) <= ALL
             checks += _paging_checks(job, client, sides, seen, worker, every=every)
         published.result()
@@ -130,23 +130,20 @@ def _client(job: Job) -> Iterator[Client]:
         raise ServiceError(f"the STAC API fails: {line}", where=url, remedy=remedy) from error
 
 
-def _collection_checks(job: Job, client: Client) -> list[Check]:
-    from pystac_client.exceptions import APIError
-
-    id_ = job.ticket.collection
+def _collection_checks(job: Job, client: Client) -> tuple[bool, list[Check]]:
+    """Return whether the collection is there at all, and what was looked at."""
+    root, id_ = job.target.stac_api.url, job.ticket.collection
     ids = [collection.id for collection in client.get_collections()]
-    try:
-        shown = client.get_collection(id_)
-        title = shown.title or id_ if shown else ""
-    except APIError as error:
-        if error.status_code != 404:
-            raise
-        title = ""
-    return [
-        Check("collection in the list", id_ in ids, f"one of {len(ids)}" if id_ in ids else
-              f"not among {len(ids)}"),
-        Check("collection by its id", bool(title), title or f"{id_} is not found"),
-    ]  # fmt: skip
+    listed = f"one of {len(ids)}" if id_ in ids else f"not among {len(ids)}"
+    checks = [Check("collection in the list", id_ in ids, listed)]
+    with stac_api.reading(root) as http:
+        served = stac_api.collection(http, root, id_)
+    if served is None:
+        return False, [*checks, Check("collection by its id", False, f"{id_} is not found")]
+    wrong = stac_api.differing(served, publication.collection(job))
+    checks.append(Check("collection by its id", True, str(served.get("title") or id_)))
+    found = f"differs in {', '.join(wrong)}" if wrong else "every field"
+    return id_ in ids, [*checks, Check("collection as published", not wrong, found)]
 
 
 def _paging_checks(

@@ -17,7 +17,7 @@ from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.steps import Outcome, Verdict
 from dedl_workbook.target import StacApi
 
-from tests.integration.lake import Lake, an_item, own_lake, write_dataset
+from tests.integration.lake import Lake, a_collection, an_item, own_lake, write_dataset
 
 
 @pytest.fixture
@@ -27,10 +27,16 @@ def lake(data_lake: Sandbox, tmp_path: Path) -> Iterator[Lake]:
         yield made
 
 
-def _published(lake: Lake, count: int = 12, *, items: list[dict[str, Any]] | None = None) -> Job:
+def _published(
+    lake: Lake,
+    count: int = 12,
+    *,
+    items: list[dict[str, Any]] | None = None,
+    collection: dict[str, Any] | None = None,
+) -> Job:
     """Upload and load a dataset; return its job."""
     items = items or [an_item(number) for number in range(count)]
-    dataset = write_dataset(lake.folder, items)
+    dataset = write_dataset(lake.folder, items, collection)
     job = lake.job(dataset, ticket=lake.database, api=True)
     upload.apply(upload.plan(job))
     catalog.apply(catalog.plan(job))
@@ -115,6 +121,32 @@ def test_a_missing_collection_fails(lake: Lake) -> None:
     failed = _failed(verify.check(job))
 
     assert {"collection in the list", "collection by its id"} <= set(failed)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ("jsonb_set(content, '{license}', '\"proprietary\"')", "license"),
+        ("jsonb_set(content, '{links,0,href}', '\"https://example.org/other\"')", "links"),
+        ("content - 'keywords'", "keywords"),
+        ("""content || '{"more": 1}'""", "more"),
+    ],
+)
+def test_a_collection_that_was_changed_fails_by_its_field(
+    lake: Lake, change: str, field: str
+) -> None:
+    links = [
+        {"rel": "license", "href": "https://example.org/license"},
+        {"rel": "about", "href": "../readme.html"},
+        {"rel": "items", "href": "https://example.org/items"},
+    ]
+    job = _published(lake, 2, collection=a_collection(links=links))
+    assert verify.check(job).verdict is Verdict.PASSED
+    lake.execute(f"update collections set content = {change}")
+
+    failed = _failed(verify.check(job))
+
+    assert failed == {"collection as published": f"differs in {field}"}
 
 
 @pytest.mark.parametrize(
