@@ -20,6 +20,7 @@ from dedl_workbook.errors import InputError
 from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped, ordered
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.parallel import map_shards, shards
+from dedl_workbook.reading import nearest
 from dedl_workbook.rules import RULES, Given, published, run
 from dedl_workbook.rules.delivered import (
     Item,
@@ -69,9 +70,11 @@ def validate(
         second_opinion: the items that stac-validator is asked about besides the collection.
 
     Raises:
-        InputError: the schema store is damaged, or the keywords' file can't be read.
+        InputError: the ticket waives a rule that there isn't, the schema store is damaged, or the
+            keywords' file can't be read.
         ServiceError: the bucket refuses or doesn't answer.
     """
+    _refuse_unknown_waivers(ticket)
     with (
         _no_cycles(),
         tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
@@ -308,6 +311,17 @@ def _settled(
 
 def _waivers(ticket: Ticket | None) -> list[Any]:
     return list(ticket.waivers) if ticket else []
+
+
+def _refuse_unknown_waivers(ticket: Ticket | None) -> None:
+    unknown = [waiver.rule for waiver in _waivers(ticket) if waiver.rule not in RULES]
+    if unknown:
+        hints = [nearest(unknown[0], RULES), "`dedl-workbook rules` lists them all."]
+        raise InputError(
+            f"waivers: there is no rule {' nor '.join(unknown)}",
+            where=ticket.ticket if ticket else "",
+            remedy=" ".join(filter(None, hints)),
+        )
 
 
 def _notes(ticket: Ticket | None, target: Target | None) -> Iterator[str]:

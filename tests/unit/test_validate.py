@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from dedl_workbook import schemas, validate
 from dedl_workbook.dataset import Bucket, File, Folder, open_dataset
+from dedl_workbook.errors import InputError
 from dedl_workbook.findings import LISTED, Finding, Gatherer, Severity, grouped
 from dedl_workbook.job import Job
 from dedl_workbook.rules import RULES
@@ -77,6 +78,15 @@ def test_a_waived_finding_stays_with_its_reason_but_does_not_count(tmp_path: Pat
     assert result.passed
     assert [f.waived for f in result.findings] == ["historic items (agreed by the board)"]
     assert "I02 is waived: historic items (agreed by the board)" in result.notes
+
+
+def test_a_waiver_of_a_rule_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    waivers = [{"rule": rule, "reason": "r", "agreed_by": "a"} for rule in ("I02", "L99")]
+
+    with pytest.raises(InputError, match="there is no rule L99") as refused:
+        report(broken(tmp_path), ticket=any_ticket(waivers=waivers))
+
+    assert "Did you mean 'L09'?" in refused.value.remedy
 
 
 def test_without_a_target_no_socket_is_opened(
