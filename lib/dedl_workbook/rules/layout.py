@@ -116,6 +116,9 @@ ROOM_FOR_PREFIX = 66
 def names_are_usable_as_keys(manifest: Manifest, given: Given) -> Iterator[Found]:
     """Names can be keys in S3: UTF-8, no control characters, at most 1,024 bytes in all.
 
+    A backslash in a data file's name is refused too: some stores keep it as `/`, so that the object
+    lies elsewhere than its item says, or two files become one.
+
     Names that differ only in case or in the Unicode form of their letters are a warning: on other
     systems one overwrites the other.
     """
@@ -131,6 +134,12 @@ def names_are_usable_as_keys(manifest: Manifest, given: Given) -> Iterator[Found
             yield Found("has bytes that are no UTF-8", "Rename it in UTF-8.", file=path)
         elif any(ord(char) < 32 or ord(char) == 127 for char in path):
             yield Found("has control characters in its name", "Rename it.", file=path)
+        if "\\" in path and path.startswith(DATA):
+            yield Found(
+                "has a backslash in its name",
+                "Rename it without, here and in the items.",
+                file=path,
+            )
     twins = """select string_agg(path, chr(10)) from file
         group by lower(nfc_normalize(path)) having count(*) > 1"""
     for (paths,) in manifest.ask(twins):
