@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -163,15 +162,6 @@ def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     for file in job.dataset.files(ITEMS):
         if is_item(file):
             yield file.path, publish_item(_read(job, file), job.ticket, job.target, there)
-
-
-def goal_digest(job: Job) -> str:
-    """Return the SHA-256 over the published collection and items, in the dataset's order."""
-    total = hashlib.sha256(documents.canonical(collection(job)))
-    for path, item in items(job):
-        total.update(b"\n" + path.encode("utf-8", "surrogateescape") + b"\0")
-        total.update(documents.canonical(item))
-    return total.hexdigest()
 
 
 def _read(job: Job, file: File) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +72,29 @@ def make_sample(
     that is there already with the same content is left alone.
 
     Args:
-        folder: The dataset's folder; if its name isn't the collection id, the dataset goes into
-            `folder/<collection>`.
+        folder: The dataset's folder; of another name, it gets a folder `<collection>` inside.
         collection: The collection id.
         scenes: How many days, from 1 July 2026 on; one item each, some 0.3 MB.
         seed: Chooses the weather.
         progress: Called after each scene with scenes done and scenes in all.
 
     Returns:
-        The dataset's root: `metadata/collection.json`, `metadata/items/<ID>.json` (STAC 1.0.0) and
-        `data/YYYY/MM/DD/<ID>/` (cloud-optimized GeoTIFF in kelvin, EPSG:4326; PNG; JPEG; JSON).
+        The dataset's root, laid out as the procedure wants it: `metadata/collection.json`,
+        `metadata/items/<ID>.json` (STAC 1.0.0) and `data/YYYY/MM/DD/<ID>/` (cloud-optimized
+        GeoTIFF in kelvin, EPSG:4326; PNG; JPEG; JSON).
 
     Raises:
-        InputError: The arguments are out of range, the folder can't be written, or it holds
-            something else.
-
-    Source of the layout: the promotion procedure.
+        InputError: An argument is out of range, or the folder can't be written or holds another.
     """
+    _refuse_odd(collection, scenes)
+    root = folder if folder.name == collection else folder / collection
+    with _beside(root) as scratch:
+        _write(scratch / collection, collection, scenes, seed, progress)
+        _put(scratch / collection, root)
+    return root
+
+
+def _refuse_odd(collection: str, scenes: int) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", collection):
         raise InputError(
             f"{collection!r} is no collection id",
@@ -95,20 +102,21 @@ def make_sample(
         )
     if not 1 <= scenes <= 3000:
         raise InputError(f"can't make {scenes} scenes", remedy="Ask for 1 to 3000.")
-    root = folder if folder.name == collection else folder / collection
+
+
+@contextmanager
+def _beside(root: Path) -> Iterator[Path]:
+    """Make a folder beside the dataset's, and remove it with what is left in it."""
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sample-", dir=root.parent) as scratch:
-            fresh = Path(scratch) / collection
-            _write(fresh, collection, scenes, seed, progress)
-            _put(fresh, root)
+            yield Path(scratch)
     except OSError as error:
         raise InputError(
             f"the sample can't be written: {error.strerror or error}",
             where=str(root),
             remedy="Name another folder, or make this one writable.",
         ) from error
-    return root
 
 
 def _put(fresh: Path, root: Path) -> None:

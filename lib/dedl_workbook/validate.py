@@ -57,42 +57,40 @@ def validate(
 ) -> Report:
     """Hold a dataset against every rule and report all that was found.
 
-    It streams: memory does not grow with the dataset. Without a target no socket is opened (but
-    those that an s3:// dataset needs).
+    Memory does not grow with the dataset. Without a target no socket is opened but an s3:// one's.
 
     Args:
         dataset: what was delivered.
         ticket: what was agreed; without it, the folder's name stands for the collection's id.
         target: where it goes: its switches and severities of rules, and what it serves already.
-        executor: runs the shards; None: this thread for a folder, threads for a bucket; "auto":
-            for a large folder, a process for each core (scripts need their `__main__` guard).
+        executor: runs the shards; None: this thread, or threads for a bucket; "auto": for a large
+            folder, a process for each core (scripts need their `__main__` guard).
         tell: is told of progress, in items.
         second_opinion: the items that stac-validator is asked about besides the collection.
 
     Raises:
-        InputError: the ticket waives a rule that there isn't, the schema store is damaged, or the
-            keywords' file can't be read.
+        InputError: a waiver of no rule, a damaged schema store, or an unreadable keywords' file.
         ServiceError: the bucket refuses or doesn't answer.
     """
     _refuse_unknown_waivers(ticket)
-    with (
-        _no_cycles(),
-        tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
-        Manifest(Path(folder)) as manifest,
-    ):
-        given = _given(dataset, ticket, target)
-        gathered = Gatherer()
+    with _no_cycles(), _manifest() as manifest:
+        given, gathered = _given(dataset, ticket, target), Gatherer()
         listed = _list(dataset, manifest, tell)
-        for found in _before_items(given, manifest):
-            gathered.add(found)
+        _gather(gathered, _before_items(given, manifest))
         count = _items(given, manifest, listed, executor, gathered, second_opinion, tell)
-        for found in run.judge("across", "", given, manifest):
-            gathered.add(found)
+        _gather(gathered, run.judge("across", "", given, manifest))
         notes = [*_notes(ticket, target)]
         if second_opinion != "none":
             notes += _ask_sample(given, listed.sample, gathered)
     findings = ordered(_settled(gathered.findings(), ticket, target))
     return Report(dataset.location, findings, count, listed.files, listed.size, tuple(notes))
+
+
+@contextmanager
+def _manifest() -> Iterator[Manifest]:
+    with tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder:
+        with Manifest(Path(folder)) as manifest:
+            yield manifest
 
 
 @contextmanager
@@ -213,6 +211,11 @@ def _is_item(path: str, what: str) -> bool:
     )
 
 
+def _gather(gathered: Gatherer, findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        gathered.add(finding)
+
+
 def _before_items(given: Given, manifest: Manifest) -> Iterator[Finding]:
     yield from run.judge("dataset", "", given)
     if given.collection is not None:
@@ -241,8 +244,7 @@ def _items(
             done += seen.files
             items += seen.items
             manifest.add(seen.rows)
-            for finding in seen.findings:
-                gathered.add(finding)
+            _gather(gathered, seen.findings)
             tell("validate", done, listed.items, "items")
     listed.sample = () if second_opinion == "all" else tuple(chosen)
     return items

@@ -204,8 +204,3 @@ def _cell(value: object) -> str:
     if text in _COLOURS:
         return f'<span style="color:{_COLOURS[text]};font-weight:bold">{text}</span>'
     return html.escape(text)
-
-
-def verdict_mark(verdict: str) -> str:
-    """Return a verdict with its mark, for plain text."""
-    return f"{_MARKS.get(verdict, '·')} {verdict}"

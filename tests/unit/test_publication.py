@@ -197,21 +197,6 @@ def test_a_missing_collection_is_named(tmp_path: Path):
         publication.collection(job)
 
 
-def test_the_goal_digest_follows_every_document(tmp_path: Path):
-    documents = {"collection.json": any_collection(), "items/I1.json": any_item("data/a")}
-    digests = {
-        publication.goal_digest(a_job(tmp_path / name, changed))
-        for name, changed in {
-            "same": documents,
-            "again": documents,
-            "item": {**documents, "items/I1.json": any_item("data/b")},
-            "more": {**documents, "items/I2.json": any_item("data/a")},
-            "title": {**documents, "collection.json": any_collection(title="t")},
-        }.items()
-    }
-    assert len(digests) == 4
-
-
 def test_the_patch_says_what_was_done_and_nothing_more():
     before = any_collection()
     after = publication.publish_collection(before, TICKET, TARGET)
