@@ -7,6 +7,7 @@ text says is compared with what it should say, so an edit that would mean someth
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from dedl_workbook.errors import InputError
 
 # What YAML takes for the end of a line.
 _LINE = re.compile(r"[^\r\n\x85\u2028\u2029]*(?:\r\n|[\r\n\x85\u2028\u2029]|$)")
+# Of these, the ones that a text may hold and that only an escape keeps on its line.
+_ESCAPED = re.compile(r"[\x85\u2028\u2029\ufeff]")
 _WIDTH = 96
 _BY_HAND = "Make this change by hand, then plan again."
 
@@ -106,8 +109,9 @@ def entry_text(config: Config, id_: str) -> str | None:
 
 def with_entry(config: Config, id_: str, entry: dict[str, Any]) -> Config:
     """Return the file with this entry, in the place of the one it has, or else at its end."""
+    readable = not _ESCAPED.search(json.dumps(entry, ensure_ascii=False))
     text = yaml.safe_dump(
-        {id_: entry}, sort_keys=False, allow_unicode=True, width=_WIDTH, line_break=config.eol
+        {id_: entry}, sort_keys=False, allow_unicode=readable, width=_WIDTH, line_break=config.eol
     )
     return with_entry_text(config, id_, text, entry)
 

@@ -91,7 +91,7 @@ def compared(served: Any, document: Mapping[str, Any]) -> list[Check]:
 
 def _short(value: Any) -> str:
     text = "nothing" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= 400 else f"{text[:397]}..."
 
 
 def _form(field: str, value: Any) -> Any:

@@ -131,7 +131,9 @@ def strings(value: Any) -> Iterator[str]:
 def filtered(answer: Any, locked: frozenset[str]) -> Any:
     """Return a JSON answer without what is locked; None where it is locked itself."""
     if isinstance(answer, list):
-        return [kept for one in answer if (kept := filtered(one, locked)) is not None]
+        pairs = [(one, filtered(one, locked)) for one in answer]
+        # A null of HDA's own stays: the open end of an interval is one.
+        return [kept for one, kept in pairs if kept is not None or one is None]
     if not isinstance(answer, dict):
         return None if isinstance(answer, str) and answer.lower() in locked else answer
     if _is_locked(answer, locked):
