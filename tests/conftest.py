@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook import evidence, s3, sandbox
+from dedl_workbook import s3, sandbox
 from dedl_workbook.case import Case
 from dedl_workbook.sample import make_sample
 from dedl_workbook.steps import STEPS, Verdict
@@ -89,7 +89,8 @@ class Lake:
         case = self.case(approve="any", **changes)
         for step in STEPS.values():
             if step.name == "notify":
-                evidence.pack(case)
+                # It sends notebooks, and there are none.
+                break
             folder = case.new_attempt(step.name)
             if step.changes:
                 plan = step.module.plan(case.job)

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import lock, progress
+from dedl_workbook import evidence, lock, progress
 from dedl_workbook.case import Case
 from dedl_workbook.errors import GateError, NotApprovedError, StepFailedError, WorkbookError
 from dedl_workbook.job import Job
@@ -102,6 +102,8 @@ class Attempt:
                 self._refusal = str(refusal)
                 return None
             self.case.record_approval_of_ticket()
+        if self.step.name == "notify" and plan.actions:
+            evidence.pack(self.case, without=self.folder.name)
         self._applied = True
         receipt = self.step.module.apply(plan) if plan.actions else Receipt(plan.step, {})
         self.case.write(self.folder / "receipt.json", receipt.as_json())

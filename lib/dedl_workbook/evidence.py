@@ -41,8 +41,12 @@ class Bag:
     """Bytes of the payload."""
 
 
-def pack(case: Case) -> Bag:
+def pack(case: Case, *, without: str = "") -> Bag:
     """Pack the case as it stands into its folder `bag`, replacing an earlier one.
+
+    Args:
+        case: what to pack.
+        without: an attempt that is left out, since it is under way: the one that sends the pack.
 
     Raises:
         InputError: nothing was done in this case yet.
@@ -58,7 +62,7 @@ def pack(case: Case) -> Bag:
     with tempfile.TemporaryDirectory(dir=case.folder, prefix=".bag-") as scratch:
         folder = Path(scratch) / "bag"
         folder.mkdir()
-        _gather(case, lines, folder)
+        _gather(case, lines, folder, without)
         _drop_empty(folder)
         _refuse_secrets(folder, case.redactor)
         bagit.make_bag(
@@ -171,7 +175,7 @@ def _manifest(file: Path) -> dict[str, str]:
     return entries
 
 
-def _gather(case: Case, lines: list[dict[str, Any]], folder: Path) -> None:
+def _gather(case: Case, lines: list[dict[str, Any]], folder: Path, without: str) -> None:
     for line in lines:
         if line["event"] == "planned":
             case.read_plan(line)
@@ -179,7 +183,8 @@ def _gather(case: Case, lines: list[dict[str, Any]], folder: Path) -> None:
         if not notebook.with_suffix(".html").exists():
             pages.write(notebook, case.redactor)
     shutil.copy(case.ledger_file, folder / "ledger.jsonl")
-    shutil.copytree(case.folder / "attempts", folder / "attempts")
+    under_way = shutil.ignore_patterns(without) if without else None
+    shutil.copytree(case.folder / "attempts", folder / "attempts", ignore=under_way)
     write_atomic(folder / "ticket.json", pretty(case.redactor.value(case.ticket.parameters())))
     if (outbox := case.folder / "outbox").is_dir():
         shutil.copytree(outbox, folder / "outbox")

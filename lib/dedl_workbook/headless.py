@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook import attempt as attempts
-from dedl_workbook import evidence, lock, pages, progress
+from dedl_workbook import lock, pages, progress
 from dedl_workbook.case import Case
 from dedl_workbook.documents import write_atomic
 from dedl_workbook.errors import EvidenceError, InputError, NotApprovedError
@@ -68,7 +68,12 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
         looked_for_approval = False
         for step in steps:
             case = Case.of(ticket, root)
-            if step.name == "validate" and case.passed("validate", case.job.fingerprint):
+            asked_for = len(steps) == 1
+            if (
+                step.name == "validate"
+                and not asked_for
+                and case.passed("validate", case.job.fingerprint)
+            ):
                 continue
             if held_up.intersection(step.needs):
                 held_up.add(step.name)
@@ -78,15 +83,12 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
                 if outcome := _unapproved(case, say):
                     yield outcome
                     return
-            if step.name == "notify":
-                evidence.pack(case)
             outcome = run_step(case, step, say)
             yield outcome
             if outcome.verdict is Verdict.WAITING:
                 held_up.add(step.name)
             elif outcome.verdict is not Verdict.PASSED:
                 if step.name == "validate" and _approved_steps(case) == ["notify"]:
-                    evidence.pack(case)
                     yield run_step(case, STEPS["notify"], say)
                 return
 
@@ -111,7 +113,6 @@ def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[
             say("")
             return outcomes, case_plan
         if outcomes[-1].verdict is Verdict.PASSED:
-            evidence.pack(case)
             outcomes.append(run_step(case, STEPS["notify"], say))
         return outcomes, {}
 

@@ -221,6 +221,7 @@ def test_servers_listen_on_the_loopback_address_only(lake: Sandbox) -> None:
     assert [address for address in ours if not address.startswith("127.0.0.1:")] == []
 
 
+@pytest.mark.slow
 def test_up_twice_keeps_the_servers_and_their_urls(folder: Path) -> None:
     first = sandbox.up(folder)
     before = sandbox.status(folder)
@@ -233,6 +234,7 @@ def test_up_twice_keeps_the_servers_and_their_urls(folder: Path) -> None:
     assert sandbox.up(folder).connections == first.connections
 
 
+@pytest.mark.slow
 def test_two_ups_at_the_same_time_make_one_sandbox(fresh: Path) -> None:
     code = (
         "import sys, pathlib; from dedl_workbook import sandbox\n"
@@ -276,6 +278,7 @@ def test_leaves_no_process_behind_when_the_parent_is_killed(folder: Path) -> Non
     assert not (folder / "connection.env").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["making a new PostgreSQL", "making the PgSTAC"])
 def test_leaves_no_process_behind_when_up_is_interrupted(fresh: Path, moment: str) -> None:
     code = (
@@ -315,6 +318,7 @@ def test_takes_over_with_the_data_when_the_supervisor_was_killed(folder: Path) -
     assert [item["id"] for item in found["features"]] == ["one"]
 
 
+@pytest.mark.slow
 def test_ends_what_is_left_of_a_killed_sandbox_and_nobody_else(fresh: Path) -> None:
     """A number in old notes may belong to a stranger by now."""
     fresh = state.make_folder(fresh)
@@ -338,6 +342,7 @@ def test_ends_what_is_left_of_a_killed_sandbox_and_nobody_else(fresh: Path) -> N
         stranger.wait()
 
 
+@pytest.mark.slow
 def test_stops_when_its_folder_is_deleted_and_starts_afresh(fresh: Path) -> None:
     connections = sandbox.up(fresh).connections
     shutil.rmtree(fresh)
@@ -364,6 +369,7 @@ def test_chooses_another_port_when_the_preferred_one_is_busy(folder: Path) -> No
     assert {name for name in before if after[name] != before[name]} == set(busy)
 
 
+@pytest.mark.slow
 def test_does_not_take_a_stranger_on_its_port_for_its_own_server(lake: Sandbox) -> None:
     class Stranger(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -405,6 +411,7 @@ def test_a_server_that_dies_is_seen_and_started_again_by_up(folder: Path) -> Non
         assert connection.execute("select count(*) from items").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_says_why_a_server_did_not_come_up_and_leaves_nothing_behind(folder: Path) -> None:
     sandbox.up(folder)
     sandbox.down(folder)
@@ -577,6 +584,7 @@ def test_prefers_the_conda_environment_and_else_the_newest_with_postgis(
     assert postgres.find(environment, tmp_path / "system").programs == conda
 
 
+@pytest.mark.slow
 def test_an_environment_that_was_cut_off_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -598,6 +606,7 @@ def test_down_without_a_sandbox_does_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_wipe_keeps_what_the_sandbox_did_not_make(fresh: Path) -> None:
     sandbox.up(fresh)
     mine = fresh / "mine.txt"
