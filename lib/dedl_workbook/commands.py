@@ -123,7 +123,8 @@ def approve(options: Any) -> int:
     with lock.hold(case.folder):
         line = case.approve(options.digest)
     terminal.out.print(f"approved {line['digest']} as {line['operator']}", markup=False)
-    terminal.out.print(f"next: dedl-workbook run {options.ticket}")
+    withdraws = "withdraw" in (case.approved_plan() or {}).get("steps", {})
+    terminal.out.print(f"next: dedl-workbook {'withdraw' if withdraws else 'run'} {options.ticket}")
     return DONE
 
 

@@ -263,6 +263,8 @@ def verdict(lines: list[dict[str, Any]]) -> str:
 
 def sentence(lines: list[dict[str, Any]]) -> str:
     """Return where a case stands as one sentence."""
+    if ledger.withdrawn(lines):
+        return "Withdrawn: what was published is gone, and what was there before is back."
     last = {line["step"]: line for line in lines if line["event"] == "outcome"}
     passed = [name for name in STEPS if last.get(name, {}).get("verdict") == "passed"]
     if len(passed) == len(STEPS):

@@ -56,6 +56,12 @@ def read(path: Path) -> list[dict[str, Any]]:
     return _checked(whole, path)
 
 
+def withdrawn(lines: list[dict[str, Any]]) -> bool:
+    """Whether the last step, but for telling the user, was to withdraw."""
+    done = [line for line in lines if line["event"] == "outcome" and line["step"] != "notify"]
+    return bool(done) and (done[-1]["step"], done[-1]["verdict"]) == ("withdraw", "passed")
+
+
 def _checked(whole: bytes, path: Path) -> list[dict[str, Any]]:
     previous, lines = START, []
     for number, raw in enumerate(whole.splitlines(), start=1):

@@ -47,6 +47,8 @@ def _row(file: Path, root: Path) -> tuple[str, ...]:
     if not told:
         return *start, next(iter(STEPS)), "to do", "", ""
     last = told[-1]
+    if last.get("step") == "notify" and ledger.withdrawn(told):
+        last = next(line for line in reversed(told) if line.get("step") == "withdraw")
     verdict = str(last.get("verdict") or _STANDS[last["event"]])
     who = (last["at"], f"{last['operator']} on {last['host']}")
     return *start, str(last.get("step", "plan")), verdict, *who
