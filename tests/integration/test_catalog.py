@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import catalog, comparison, pgstac, pgstac_load
+from dedl_workbook import catalog, comparison
+from dedl_workbook.catalog import loading as pgstac_load
+from dedl_workbook.catalog import pgstac
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
 from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.steps import Outcome, Plan, Verdict
@@ -343,7 +345,8 @@ def test_what_pgstac_would_alter_is_not_committed(lake: Lake) -> None:
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from dedl_workbook import catalog, pgstac_load
+from dedl_workbook import catalog
+from dedl_workbook.catalog import loading as pgstac_load
 from dedl_workbook.job import Job
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket

@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from dedl_workbook import documents, hda, hda_config
+from dedl_workbook import documents, hda
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.hda import config as hda_config
 from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.sandbox.hda_entries import collections_text
 from dedl_workbook.steps import Outcome, Verdict

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook import evidence, notify, reply
+from dedl_workbook import evidence, notify
 from dedl_workbook.case import Case
 from dedl_workbook.errors import EvidenceError, GateError, InputError, ServiceError
+from dedl_workbook.notify import reply
 from dedl_workbook.sandbox.helpdesk import OPERATOR
 from dedl_workbook.steps import Outcome, Verdict
 from dedl_workbook.ticket import Ticket

@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dedl_workbook import multipart, sandbox, transfer, upload
+from dedl_workbook import sandbox, upload
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
 from dedl_workbook.job import Job, Tell, silent
-from dedl_workbook.manifest import Todo, location
 from dedl_workbook.s3 import client
 from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.steps import Outcome, Plan, Receipt, Verdict
-from dedl_workbook.survey import pool_of
 from dedl_workbook.target import S3, Target
 from dedl_workbook.ticket import Ticket
+from dedl_workbook.upload import multipart, transfer
+from dedl_workbook.upload.manifest import Todo, location
+from dedl_workbook.upload.survey import pool_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,13 +11,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from dedl_workbook import catalog, hda, s3, upload, verify_hda
+from dedl_workbook import catalog, hda, s3, upload
 from dedl_workbook.documents import pretty
 from dedl_workbook.iam import fresh_token
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox, oidc
 from dedl_workbook.steps import Outcome, Verdict
 from dedl_workbook.target import Iam
+from dedl_workbook.verify import hda as verify_hda
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import a_collection, an_item, write_dataset

@@ -14,25 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from dedl_workbook import (
-    catalog,
-    hda,
-    multipart,
-    pgstac_load,
-    s3,
-    steps,
-    transfer,
-    upload,
-    withdraw,
-    withdraw_catalog,
-    withdraw_hda,
-    withdraw_pool,
-)
+from dedl_workbook import catalog, hda, s3, steps, upload, withdraw
+from dedl_workbook.catalog import loading as pgstac_load
 from dedl_workbook.errors import ConflictError, EvidenceError, InputError, ServiceError
 from dedl_workbook.job import Job
-from dedl_workbook.manifest import Manifest, Row, location
 from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.steps import Outcome, Plan, Verdict
+from dedl_workbook.upload import multipart, transfer
+from dedl_workbook.upload.manifest import Manifest, Row, location
+from dedl_workbook.withdraw import catalog as withdraw_catalog
+from dedl_workbook.withdraw import hda as withdraw_hda
+from dedl_workbook.withdraw import pool as withdraw_pool
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import (
@@ -534,7 +526,7 @@ def test_no_object_is_deleted_that_the_catalogue_refers_to(
 def test_a_load_by_somebody_else_at_the_same_time_is_waited_for_or_named(
     shore: Shore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dedl_workbook import pgstac
+    from dedl_workbook.catalog import pgstac
 
     job = shore.job(items())
     publish(job, "upload", "catalog")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook import hda_config
 from dedl_workbook.errors import InputError
+from dedl_workbook.hda import config as hda_config
 from dedl_workbook.sandbox.hda_entries import collections_text, ids
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dedl_workbook import comparison, documents, hda, hda_config, hda_files, hda_served, hda_trial
+from dedl_workbook import comparison, documents, hda
 from dedl_workbook.errors import ConflictError, EvidenceError
-from dedl_workbook.hda_config import Config
-from dedl_workbook.hda_files import Files
+from dedl_workbook.hda import config as hda_config
+from dedl_workbook.hda import files as hda_files
+from dedl_workbook.hda import served as hda_served
+from dedl_workbook.hda import trial as hda_trial
+from dedl_workbook.hda.config import Config
+from dedl_workbook.hda.files import Files
 from dedl_workbook.job import Job
 from dedl_workbook.steps import Action, Check, now
 from dedl_workbook.target import Hda

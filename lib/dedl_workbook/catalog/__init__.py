@@ -14,14 +14,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedl_workbook import comparison, documents, pgstac, pgstac_load, publication, stac_api
+from dedl_workbook import comparison, documents, publication, stac_api
+from dedl_workbook.catalog import loading as pgstac_load
+from dedl_workbook.catalog import pgstac
 from dedl_workbook.comparison import Comparison
 from dedl_workbook.errors import ChangedError, ConflictError, ServiceError, WorkbookError
 from dedl_workbook.job import Job, state_before
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
 
 if TYPE_CHECKING:
-    from dedl_workbook.pgstac import Connection
+    from dedl_workbook.catalog.pgstac import Connection
 
 STEP = "catalog"
 _VERBS = {

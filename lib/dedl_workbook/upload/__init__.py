@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dedl_workbook import multipart, publication, transfer
+from dedl_workbook import publication
 from dedl_workbook.dataset import fingerprint
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
 from dedl_workbook.job import Job, state_before
-from dedl_workbook.manifest import Manifest, Row, Todo, location, open_manifest
-from dedl_workbook.multipart import Multipart, Part
 from dedl_workbook.parallel import map_shards
-from dedl_workbook.probe import probe
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
-from dedl_workbook.survey import Leftovers, pool_of, survey
-from dedl_workbook.transfer import SINGLE, Pool
+from dedl_workbook.upload import multipart, probe, survey, transfer
+from dedl_workbook.upload.manifest import Manifest, Row, Todo, location, open_manifest
+from dedl_workbook.upload.multipart import Multipart, Part
+from dedl_workbook.upload.survey import Leftovers, pool_of
+from dedl_workbook.upload.transfer import SINGLE, Pool
 
 STEP = "upload"
 THREADS = 8
@@ -56,7 +56,7 @@ def plan(job: Job) -> Plan:
     """
     pool = pool_of(job)
     with open_manifest(job) as manifest:
-        leftovers = survey(job, pool, manifest)
+        leftovers = survey.survey(job, pool, manifest)
         states = manifest.states()
         _refuse_conflicts(pool, manifest, states)
         strangers, listing, examples = manifest.strangers()
@@ -117,13 +117,13 @@ def apply(plan: Plan) -> Receipt:
     job, begun = plan.job, time.monotonic()
     pool = pool_of(job)
     with open_manifest(job, write=True) as manifest:
-        leftovers = survey(job, pool, manifest)
+        leftovers = survey.survey(job, pool, manifest)
         states = manifest.states()
         _refuse_other_dataset(plan, states)
         _refuse_conflicts(pool, manifest, states)
         _refuse_strangers(plan, pool, manifest)
         if states.keys() - {"done"}:
-            probe(pool)
+            probe.probe(pool)
         _remove(pool, leftovers)
         if "missing" in states:
             manifest.fill("types", _media_types(job), 2)
@@ -261,7 +261,7 @@ def check(plan: Plan) -> Outcome:
     job = plan.job
     pool = pool_of(job)
     with open_manifest(job) as manifest:
-        leftovers = survey(job, pool, manifest)
+        leftovers = survey.survey(job, pool, manifest)
         states = manifest.states()
         checks = [
             _check_dataset(plan),

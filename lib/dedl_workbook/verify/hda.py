@@ -16,10 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dedl_workbook import comparison, hda_served, publication, upload, verify
+from dedl_workbook import comparison, publication, upload, verify
 from dedl_workbook.comparison import Comparison
 from dedl_workbook.dataset import bounded
 from dedl_workbook.errors import ServiceError
+from dedl_workbook.hda import served as hda_served
 from dedl_workbook.job import Job
 from dedl_workbook.parallel import map_shards
 from dedl_workbook.steps import Check, Outcome, judged

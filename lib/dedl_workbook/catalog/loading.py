@@ -10,13 +10,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook import comparison
+from dedl_workbook.catalog.pgstac import BACK, REMEDIES, last_line
 from dedl_workbook.comparison import Comparison, Row
 from dedl_workbook.errors import ServiceError
 from dedl_workbook.parallel import shards
-from dedl_workbook.pgstac import BACK, REMEDIES, last_line
 
 if TYPE_CHECKING:
-    from dedl_workbook.pgstac import Connection
+    from dedl_workbook.catalog.pgstac import Connection
 
 CHUNK = 10_000
 """Items that go to the server at a time."""

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import hda_files, hda_served
 from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.hda_files import Files
+from dedl_workbook.hda import files as hda_files
+from dedl_workbook.hda import served as hda_served
+from dedl_workbook.hda.files import Files
 from dedl_workbook.target import Hda
 
 _LOADED = ("title", "description", "keywords", "license", "extent", "providers")
@@ -84,7 +85,7 @@ def _draft(hda: Hda, id_: str, new: Files, folder: Path) -> None:
 
 
 def _loaded(hda: Hda, id_: str, folder: Path) -> dict[str, Any]:
-    program = Path(__file__).with_name("hda_load.py")
+    program = Path(__file__).with_name("eodag_load.py")
     told = {"id": id_, "document": str(folder / hda.documents_folder / f"{id_}.json")}
     environment = {
         "EODAG_CFG_DIR": str(folder),

@@ -8,7 +8,7 @@ import secrets
 from typing import Any
 
 from dedl_workbook.errors import ServiceError
-from dedl_workbook.transfer import Pool, calling
+from dedl_workbook.upload.transfer import Pool, calling
 
 NAME = ".probe-"
 """What the names of probe objects, which lie directly under the prefix, start with."""

@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import (
-    documents,
-    hda_config,
-    hda_files,
-    hda_served,
-    hda_trial,
-    publication,
-)
+from dedl_workbook import documents, publication
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
-from dedl_workbook.hda_config import Config
-from dedl_workbook.hda_files import Files
+from dedl_workbook.hda import config as hda_config
+from dedl_workbook.hda import files as hda_files
+from dedl_workbook.hda import served as hda_served
+from dedl_workbook.hda import trial as hda_trial
+from dedl_workbook.hda.config import Config
+from dedl_workbook.hda.files import Files
 from dedl_workbook.job import Job, state_before
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, Verdict, judged, now
 from dedl_workbook.target import Hda

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from dedl_workbook import multipart, s3, survey, transfer
+from dedl_workbook import s3
 from dedl_workbook.dataset import Folder
 from dedl_workbook.documents import digest
 from dedl_workbook.errors import ConflictError
 from dedl_workbook.job import Job
-from dedl_workbook.manifest import Manifest, open_manifest
 from dedl_workbook.parallel import map_shards, shards
 from dedl_workbook.steps import Action, Check
-from dedl_workbook.survey import Leftovers
-from dedl_workbook.transfer import Pool
+from dedl_workbook.upload import multipart, survey, transfer
+from dedl_workbook.upload.manifest import Manifest, open_manifest
+from dedl_workbook.upload.survey import Leftovers
+from dedl_workbook.upload.transfer import Pool
 
 THREADS = 8
 SHARD = 100

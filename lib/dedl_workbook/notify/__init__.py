@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import helpdesk, reply
+from dedl_workbook import helpdesk
 from dedl_workbook.helpdesk import HelpDesk, Message
 from dedl_workbook.job import Job
-from dedl_workbook.reply import Kept, Kind
+from dedl_workbook.notify import reply
+from dedl_workbook.notify.reply import Kept, Kind
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
 
 STEP = "notify"

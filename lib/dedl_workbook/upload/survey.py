@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from dedl_workbook import multipart, s3, transfer
+from dedl_workbook import s3
 from dedl_workbook.dataset import DATA, Bucket, File
 from dedl_workbook.errors import InputError
 from dedl_workbook.job import Job
-from dedl_workbook.manifest import Manifest
-from dedl_workbook.probe import NAME as PROBE
-from dedl_workbook.transfer import Pool
+from dedl_workbook.upload import multipart, transfer
+from dedl_workbook.upload.manifest import Manifest
+from dedl_workbook.upload.probe import NAME as PROBE
+from dedl_workbook.upload.transfer import Pool
 
 CONNECTIONS = 16
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from dedl_workbook import s3
 from dedl_workbook.dataset import Bucket, Dataset, File
 from dedl_workbook.errors import ChangedError, ConflictError, ServiceError
-from dedl_workbook.manifest import Row, Todo
+from dedl_workbook.upload.manifest import Row, Todo
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

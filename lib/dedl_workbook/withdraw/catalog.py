@@ -11,13 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedl_workbook import catalog, comparison, documents, pgstac, pgstac_load, stac_api
+from dedl_workbook import catalog, comparison, documents, stac_api
+from dedl_workbook.catalog import loading as pgstac_load
+from dedl_workbook.catalog import pgstac
 from dedl_workbook.errors import ConflictError, EvidenceError
 from dedl_workbook.job import Job
 from dedl_workbook.steps import Action, Check
 
 if TYPE_CHECKING:
-    from dedl_workbook.pgstac import Connection
+    from dedl_workbook.catalog.pgstac import Connection
 
 State = Mapping[str, Any]
 UNKNOWN = "unknown"

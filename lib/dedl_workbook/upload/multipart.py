@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from dedl_workbook import s3
 from dedl_workbook.dataset import Bucket
 from dedl_workbook.errors import ServiceError
-from dedl_workbook.manifest import Row, Todo
-from dedl_workbook.transfer import (
+from dedl_workbook.upload.manifest import Row, Todo
+from dedl_workbook.upload.transfer import (
     WRITTEN_FOR,
     Pool,
     accept,

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dedl_workbook import withdraw_catalog, withdraw_hda, withdraw_pool
 from dedl_workbook.errors import ConflictError, EvidenceError
 from dedl_workbook.job import Job, state_before
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, Verdict, judged
+from dedl_workbook.withdraw import catalog as withdraw_catalog
+from dedl_workbook.withdraw import hda as withdraw_hda
+from dedl_workbook.withdraw import pool as withdraw_pool
 
 STEP = "withdraw"
 

@@ -78,7 +78,7 @@ def check(job: Job) -> Outcome:
         ServiceError: the STAC API doesn't answer, or not as one.
     """
     if job.target.hda is not None:
-        from dedl_workbook import verify_hda
+        from dedl_workbook.verify import hda as verify_hda
 
         return verify_hda.check(job)
     digests = upload.digests(job)
