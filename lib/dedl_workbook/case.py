@@ -9,14 +9,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import ledger, notify, provenance
+from dedl_workbook import ledger, notify, plans, provenance
 from dedl_workbook.documents import digest, pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, Tell, silent
@@ -139,6 +138,8 @@ class Case:
             summary=outcome.summary,
             dataset=dataset,
             terms=terms(self.ticket),
+            **({"waiting_for": outcome.waiting_for} if outcome.waiting_for else {}),
+            **({"since": outcome.since} if outcome.since else {}),
         )
 
     # Gates
@@ -270,8 +271,8 @@ class Case:
         if self.unpublished() == "refused":
             return self._keep_plan([notify.plan(self.job, "refused")])
         steps = [step for step in STEPS.values() if step.changes and step.name != "notify"]
-        plans = [step.module.plan(self.job) for step in steps]
-        return self._keep_plan([*plans, notify.plan(self.job, "accepted")])
+        planned = [step.module.plan(self.job) for step in steps]
+        return self._keep_plan([*planned, notify.plan(self.job, "accepted")])
 
     def plan_withdrawal(self) -> dict[str, Any]:
         """Plan to take this ticket's publication back, and to tell the user; keep the plan.
@@ -282,17 +283,23 @@ class Case:
         told = notify.plan(self.job, "withdrawn")
         return self._keep_plan([WITHDRAW.module.plan(self.job), told])
 
-    def _keep_plan(self, plans: list[Plan]) -> dict[str, Any]:
-        steps = {plan.step: plan.as_json() for plan in plans}
+    def _keep_plan(self, planned: list[Plan]) -> dict[str, Any]:
+        steps = {plan.step: plan.as_json() for plan in planned}
         case_plan: dict[str, Any] = {**self.terms_of_plan(steps), "steps": steps}
-        case_plan["digest"] = _digest_of(case_plan)
+        case_plan["digest"] = plans.digest_of(case_plan)
         case_plan["describes"] = {
             "ticket": self.ticket.parameters(),
             "target": self.target.identity(),
         }
         folder = self.new_attempt("plan")
         self.write(folder / "plan.json", case_plan)
-        self.record("planned", attempt=folder.name, digest=case_plan["digest"])
+        self.record(
+            "planned",
+            attempt=folder.name,
+            digest=case_plan["digest"],
+            steps=list(steps),
+            changes=sum(len(plan.actions) for plan in planned),
+        )
         return case_plan
 
     def approve(self, given: str) -> dict[str, Any]:
@@ -302,23 +309,31 @@ class Case:
             GateError: the board's decision is missing.
             InputError: this case has no such plan.
         """
-        planned = [line for line in self.ledger() if line["event"] == "planned"]
-        found = {line["digest"] for line in planned if line["digest"].startswith(given)}
-        if len(given) < 12 or len(found) != 1:
-            raise InputError(
-                f"no plan of this case has the digest {given!r}",
-                where=self.ticket.ticket,
-                remedy=f"The last plan's is {planned[-1]['digest']}."
-                if planned
-                else f"There is no plan yet: dedl-workbook plan {self.ticket.ticket}",
-            )
-        approved = found.pop()
+        approved = plans.named(self.ledger(), given, self.ticket.ticket)
         if "upload" in self._plan_of(approved)["steps"]:
             self.gate_board()
         return self.record(
             "approved",
             digest=approved,
             meaning="whoever approves has read this plan and wants what it lists to be done",
+        )
+
+    def refuse(self, given: str, reason: str) -> dict[str, Any]:
+        """Refuse a case plan, by its digest or the start of it; an approval of it is void.
+
+        Raises:
+            InputError: this case has no such plan, or no reason is given.
+        """
+        if not reason.strip():
+            raise InputError(
+                "a refusal needs a reason",
+                where=self.ticket.ticket,
+                remedy="Say what is wrong with the plan, for whoever reads the evidence.",
+            )
+        return self.record(
+            "refused",
+            digest=plans.named(self.ledger(), given, self.ticket.ticket),
+            reason=reason.strip(),
         )
 
     def record_approval_of_ticket(self) -> None:
@@ -336,6 +351,8 @@ class Case:
             approves = line["event"] == "approved" and line["digest"] != "any"
             if approves and not self.ticket.approve:
                 given = line["digest"]
+            elif line["event"] == "refused" and line["digest"] == given:
+                given = ""
         if not given and self.ticket.approve == "any":
             given = next((x["digest"] for x in reversed(lines) if x["event"] == "planned"), "")
         if not given:
@@ -364,30 +381,7 @@ class Case:
             EvidenceError: the file is gone, damaged, or says something else than was planned.
         """
         file = self.folder / "attempts" / line["attempt"] / "plan.json"
-        try:
-            plan: dict[str, Any] = json.loads(file.read_bytes())
-            right = plan["digest"] == line["digest"] == _digest_of(plan)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            right = False
-        if not right:
-            raise EvidenceError(
-                f"is not the plan {line['digest'][:12]} that the ledger records",
-                where=str(file),
-                remedy="Restore it from a backup or from an evidence pack; or make a new plan: "
-                f"dedl-workbook plan {self.ticket.ticket}",
-            )
-        return plan
-
-
-def _digest_of(plan: dict[str, Any]) -> str:
-    """Return the digest of a case plan, from what its steps say."""
-    steps = {
-        name: digest({"step": step["step"], "goal": step["goal"], "before": step["before"]})
-        for name, step in plan["steps"].items()
-    }
-    wrong = [name for name, step in plan["steps"].items() if step["digest"] != steps[name]]
-    bound = {key: plan[key] for key in ("ticket", "target", "dataset") if key in plan}
-    return "" if wrong else digest(bound | {"steps": steps})
+        return plans.read(file, line["digest"], self.ticket.ticket)
 
 
 def terms(ticket: Ticket) -> str:

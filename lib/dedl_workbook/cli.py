@@ -78,6 +78,7 @@ def _parser() -> _Parser:
         _add_withdraw,
         _add_evidence,
         _add_tools,
+        _add_target,
         _add_sandbox,
     ):
         add(group)
@@ -96,6 +97,21 @@ def _command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
+
+
+def _group(group: Any, name: str, what: str, example: str) -> Any:
+    parser: argparse.ArgumentParser = group.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
 
 def _add_demo(group: Any) -> None:
@@ -117,7 +133,12 @@ def _add_validate(group: Any) -> None:
         "dedl-workbook validate EO.XXX.DAT.YYY --json findings.json",
     )
     parser.add_argument("dataset", metavar="DATASET", help="a folder, or s3://bucket/prefix")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings there, too")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the findings there; - prints them instead of the report",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write them as a table, too")
     parser.add_argument("--fix", type=Path, metavar="DIR", help="write mended metadata there")
     parser.add_argument(
@@ -137,6 +158,7 @@ def _add_tickets(group: Any) -> None:
         "dedl-workbook plan DEDL-1",
     )
     parser.add_argument("tickets", nargs="+", metavar="TICKET", help="a file, or its name")
+    _json(parser)
     parser = _command(
         group,
         "run",
@@ -145,6 +167,7 @@ def _add_tickets(group: Any) -> None:
         "dedl-workbook run DEDL-1",
     )
     parser.add_argument("tickets", nargs="+", metavar="TICKET", help="a file, or its name")
+    _json(parser)
     parser.add_argument("--step", metavar="S", help="this step alone")
     parser.add_argument("--from", dest="first", metavar="S", help="this step and those after it")
     parser = _command(
@@ -156,10 +179,23 @@ def _add_tickets(group: Any) -> None:
     )
     parser.add_argument("ticket", metavar="TICKET")
     parser.add_argument("digest", metavar="DIGEST", help="all of it, or its first 12 characters")
+    _json(parser)
+    parser = _command(
+        group,
+        "refuse",
+        commands.refuse,
+        "refuse a ticket's case plan, with a reason that the evidence keeps",
+        "dedl-workbook refuse DEDL-1 3f9a52c01b7e --reason 'the wrong collection id'",
+    )
+    parser.add_argument("ticket", metavar="TICKET")
+    parser.add_argument("digest", metavar="DIGEST", help="all of it, or its first 12 characters")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    _json(parser)
     parser = _command(
         group, "status", commands.status, "show where tickets stand", "dedl-workbook status"
     )
     parser.add_argument("tickets", nargs="*", metavar="TICKET", help="default: all")
+    _json(parser)
 
 
 def _add_withdraw(group: Any) -> None:
@@ -171,11 +207,16 @@ def _add_withdraw(group: Any) -> None:
         "dedl-workbook withdraw DEDL-1",
     )
     parser.add_argument("ticket", metavar="TICKET")
+    _json(parser)
 
 
 def _add_evidence(group: Any) -> None:
-    parser = group.add_parser("evidence", help="pack a ticket's evidence, or verify a pack")
-    below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    below = _group(
+        group,
+        "evidence",
+        "pack a ticket's evidence, or verify a pack",
+        "dedl-workbook evidence pack DEDL-1",
+    )
     pack = _command(
         below,
         "pack",
@@ -184,6 +225,7 @@ def _add_evidence(group: Any) -> None:
         "dedl-workbook evidence pack DEDL-1",
     )
     pack.add_argument("ticket", metavar="TICKET")
+    _json(pack)
     check = _command(
         below,
         "verify",
@@ -193,12 +235,21 @@ def _add_evidence(group: Any) -> None:
     )
     check.add_argument("path", type=Path, metavar="PATH")
     check.add_argument("--digest", default="", help="what the pack's digest should be")
+    _json(check)
 
 
 def _add_tools(group: Any) -> None:
-    _command(group, "rules", commands.rules, "list the rules of validation", "dedl-workbook rules")
-    parser = group.add_parser("schemas", help="the local store of STAC's JSON schemas")
-    below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    rules = _command(
+        group, "rules", commands.rules, "list the rules of validation", "dedl-workbook rules C04"
+    )
+    rules.add_argument("rules", nargs="*", metavar="RULE", help="default: all")
+    _json(rules)
+    below = _group(
+        group,
+        "schemas",
+        "the local store of STAC's JSON schemas",
+        "dedl-workbook schemas sync --from-packages",
+    )
     sync = _command(
         below,
         "sync",
@@ -209,6 +260,7 @@ def _add_tools(group: Any) -> None:
     source = sync.add_mutually_exclusive_group()
     source.add_argument("--from", dest="folder", type=Path, metavar="FOLDER")
     source.add_argument("--from-packages", action="store_true", help="the core schemas only")
+    _json(sync)
     parser = _command(
         group, "sample", commands.sample, "write a sample dataset", "dedl-workbook sample demo"
     )
@@ -216,13 +268,31 @@ def _add_tools(group: Any) -> None:
     _command(group, "lab", commands.lab, "open JupyterLab on the notebooks", "dedl-workbook lab")
 
 
+def _add_target(group: Any) -> None:
+    below = _group(
+        group, "target", "the data lakes to publish to", "dedl-workbook target check sandbox"
+    )
+    check = _command(
+        below,
+        "check",
+        commands.target_check,
+        "ask every service of a target whether it answers; nothing is changed",
+        "dedl-workbook target check sandbox",
+    )
+    check.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    _json(check)
+
+
 def _add_sandbox(group: Any) -> None:
-    parser = group.add_parser("sandbox", help="the embedded data lake")
-    below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _command(below, "up", commands.sandbox_up, "start it", "dedl-workbook sandbox up")
+    below = _group(group, "sandbox", "the embedded data lake", "dedl-workbook sandbox up")
+    _json(_command(below, "up", commands.sandbox_up, "start it", "dedl-workbook sandbox up"))
     down = _command(below, "down", commands.sandbox_down, "stop it", "dedl-workbook sandbox down")
     down.add_argument("--wipe", action="store_true", help="delete all that it holds, too")
-    _command(below, "status", commands.sandbox_status, "show it", "dedl-workbook sandbox status")
+    _json(
+        _command(
+            below, "status", commands.sandbox_status, "show it", "dedl-workbook sandbox status"
+        )
+    )
     grant = _command(
         below,
         "grant",

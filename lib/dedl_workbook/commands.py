@@ -27,7 +27,7 @@ def demo(_: Any) -> int:
 def validate(options: Any) -> int:
     from dedl_workbook import fix, terminal, views
     from dedl_workbook.dataset import open_dataset
-    from dedl_workbook.documents import pretty, write_atomic
+    from dedl_workbook.documents import write_atomic
     from dedl_workbook.progress import sparse
     from dedl_workbook.validate import validate
 
@@ -38,9 +38,10 @@ def validate(options: Any) -> int:
             dataset, executor="auto", tell=tell, second_opinion=options.second_opinion
         )
         fixed = fix.fix(dataset, options.fix, tell=tell) if options.fix else None
-    terminal.show_report(views.report_rows(report), views.report_head(report), report.notes)
+    if str(options.json) != "-":
+        terminal.show_report(views.report_rows(report), views.report_head(report), report.notes)
     if options.json:
-        write_atomic(options.json, pretty(report.as_json()))
+        _write_json(options.json, report.as_json())
     if options.csv:
         write_atomic(options.csv, report.as_csv())
     if fixed:
@@ -54,6 +55,16 @@ def validate(options: Any) -> int:
     return DONE if report.passed else FAILED
 
 
+def _write_json(path: Path, value: object) -> None:
+    from dedl_workbook import terminal
+    from dedl_workbook.documents import pretty, write_atomic
+
+    if str(path) == "-":
+        terminal.show_json(value)
+    else:
+        write_atomic(path, pretty(value))
+
+
 def plan(options: Any) -> int:
     from dedl_workbook import headless, terminal
     from dedl_workbook.reading import workbook_root
@@ -61,18 +72,21 @@ def plan(options: Any) -> int:
 
     root = workbook_root()
 
-    def one(name: str) -> int:
+    def one(name: str, told: dict[str, Any]) -> int:
         ticket = Ticket.load(name, root)
         with terminal.Progress() as progress:
             _mend_sandbox(ticket.target, progress)
             outcome = headless.validate(ticket, root, progress)
             if outcome is not None:
-                terminal.show_outcome(ticket.ticket, outcome)
-            plan = headless.plan(ticket, root, progress)
-        terminal.show_plan(ticket.ticket, plan)
+                told["outcomes"] = [outcome.as_json()]
+                if not options.json:
+                    terminal.show_outcome(ticket.ticket, outcome)
+            told["plan"] = headless.plan(ticket, root, progress)
+        if not options.json:
+            terminal.show_plan(ticket.ticket, told["plan"])
         return FAILED if outcome and outcome.verdict == "failed" else DONE
 
-    return _each(options.tickets, one)
+    return _each(options, one)
 
 
 def run(options: Any) -> int:
@@ -83,30 +97,41 @@ def run(options: Any) -> int:
     root = workbook_root()
     steps = headless.steps_from(options.first, options.step)
 
-    def one(name: str) -> int:
+    def one(name: str, told: dict[str, Any]) -> int:
         code = DONE
+        told["outcomes"] = []
         ticket = Ticket.load(name, root)
         with terminal.Progress() as progress:
             _mend_sandbox(ticket.target, progress)
             for outcome in headless.run(ticket, root, steps, progress):
-                terminal.show_outcome(ticket.ticket, outcome)
+                told["outcomes"].append(outcome.as_json())
+                if not options.json:
+                    terminal.show_outcome(ticket.ticket, outcome)
                 code = _worst([code, _CODES[str(outcome.verdict)]])
         return code
 
-    return _each(options.tickets, one)
+    return _each(options, one)
 
 
-def _each(names: Sequence[str], one: Callable[[str], int]) -> int:
-    """Do the same for each ticket: one that can't be run doesn't stop the others."""
+def _each(options: Any, one: Callable[[str, dict[str, Any]], int]) -> int:
+    """Do the same for each ticket: one that can't be run doesn't stop the others.
+
+    With `--json`, what is told of each ticket is printed at the end, in one list.
+    """
     from dedl_workbook import terminal
 
-    codes = []
-    for name in names:
+    codes, all_told = [], []
+    for name in options.tickets:
+        told: dict[str, Any] = {"ticket": name}
+        all_told.append(told)
         try:
-            codes.append(one(name))
+            codes.append(one(name, told))
         except WorkbookError as error:
             terminal.show_error(error)
+            told["error"] = str(error)
             codes.append(COULD_NOT_RUN)
+    if options.json:
+        terminal.show_json(all_told)
     return _worst(codes)
 
 
@@ -122,9 +147,27 @@ def approve(options: Any) -> int:
     case = Case.of(Ticket.load(options.ticket))
     with lock.hold(case.folder):
         line = case.approve(options.digest)
+    if options.json:
+        terminal.show_json(line)
+        return DONE
     terminal.out.print(f"approved {line['digest']} as {line['operator']}", markup=False)
     withdraws = "withdraw" in (case.approved_plan() or {}).get("steps", {})
     terminal.out.print(f"next: dedl-workbook {'withdraw' if withdraws else 'run'} {options.ticket}")
+    return DONE
+
+
+def refuse(options: Any) -> int:
+    from dedl_workbook import lock, terminal
+    from dedl_workbook.case import Case
+    from dedl_workbook.ticket import Ticket
+
+    case = Case.of(Ticket.load(options.ticket))
+    with lock.hold(case.folder):
+        line = case.refuse(options.digest, options.reason)
+    if options.json:
+        terminal.show_json(line)
+    else:
+        terminal.out.print(f"refused {line['digest']} as {line['operator']}", markup=False)
     return DONE
 
 
@@ -132,9 +175,28 @@ def status(options: Any) -> int:
     from dedl_workbook import status, terminal
     from dedl_workbook.reading import workbook_root
 
-    rows = status.rows(workbook_root(), options.tickets)
-    terminal.show_table(("ticket", "collection", "target", "step", "verdict", "when", "who"), rows)
+    found = status.standings(workbook_root(), options.tickets)
+    if options.json:
+        terminal.show_json([standing.as_json() for standing in found])
+    else:
+        rows = [tuple(standing.as_json().values()) for standing in found]
+        terminal.show_table(status.COLUMNS, rows)
     return DONE
+
+
+def target_check(options: Any) -> int:
+    from dedl_workbook import health, terminal
+    from dedl_workbook.reading import workbook_root
+
+    root = workbook_root()
+    found = {name: health.check(name, root) for name in options.names or health.names(root)}
+    if options.json:
+        terminal.show_json({name: [one.as_json() for one in all_] for name, all_ in found.items()})
+    else:
+        for name, services in found.items():
+            terminal.show_table(health.COLUMNS, [health.row(one) for one in services], name)
+    fails = any(one.state == "fails" for services in found.values() for one in services)
+    return FAILED if fails else DONE
 
 
 def withdraw(options: Any) -> int:
@@ -147,41 +209,68 @@ def withdraw(options: Any) -> int:
     with terminal.Progress() as progress:
         _mend_sandbox(ticket.target, progress)
         outcomes, plan = headless.withdraw(ticket, root, progress)
-    for outcome in outcomes:
+    if options.json:
+        told = [outcome.as_json() for outcome in outcomes]
+        terminal.show_json({"ticket": options.ticket, "outcomes": told, "plan": plan})
+    for outcome in [] if options.json else outcomes:
         terminal.show_outcome(ticket.ticket, outcome)
     if plan:
-        terminal.show_plan(ticket.ticket, plan)
+        if not options.json:
+            terminal.show_plan(ticket.ticket, plan)
         return NOT_APPROVED if any(s["actions"] for s in plan["steps"].values()) else DONE
     return _worst([_CODES[str(outcome.verdict)] for outcome in outcomes])
 
 
 def pack(options: Any) -> int:
-    from dedl_workbook import evidence, lock, terminal
+    from dedl_workbook import evidence, lock
     from dedl_workbook.case import Case
     from dedl_workbook.ticket import Ticket
 
     case = Case.of(Ticket.load(options.ticket))
     with lock.hold(case.folder):
         bag = evidence.pack(case)
-    terminal.show_bag("packed", bag.path, bag.files, bag.size, bag.digest)
+    _show_bag(options, "packed", bag)
     return DONE
+
+
+def _show_bag(options: Any, state: str, bag: Any) -> None:
+    from dedl_workbook import terminal
+
+    if options.json:
+        told = {"state": state, "path": str(bag.path), "files": bag.files, "bytes": bag.size}
+        terminal.show_json(told | {"digest": bag.digest})
+    else:
+        terminal.show_bag(state, bag.path, bag.files, bag.size, bag.digest)
 
 
 def verify(options: Any) -> int:
-    from dedl_workbook import evidence, terminal
+    from dedl_workbook import evidence
 
     bag = evidence.verify(options.path, digest=options.digest)
     state = "intact, as given" if options.digest else "intact, signer unknown"
-    terminal.show_bag(state, bag.path, bag.files, bag.size, bag.digest)
+    _show_bag(options, state, bag)
     return DONE
 
 
-def rules(_: Any) -> int:
+def rules(options: Any) -> int:
     from dedl_workbook import terminal
+    from dedl_workbook.errors import InputError
+    from dedl_workbook.reading import nearest
     from dedl_workbook.rules import RULES
 
-    rows = [(rule.id, str(rule.severity), rule.doc) for rule in RULES.values()]
-    terminal.show_table(("rule", "severity", "what must hold"), rows)
+    for name in options.rules:
+        if name not in RULES:
+            near = nearest(name.upper(), RULES)
+            raise InputError(f"there is no rule {name!r}", remedy=near or "See them all: rules")
+    columns = ("rule", "severity", "what must hold")
+    chosen = [RULES[name] for name in options.rules or RULES]
+    rows = [(rule.id, str(rule.severity), rule.doc) for rule in chosen]
+    if options.json:
+        terminal.show_json(
+            [dict(zip(("rule", "severity", "text"), row, strict=True)) for row in rows]
+        )
+    else:
+        terminal.show_table(columns, rows)
     return DONE
 
 
@@ -192,6 +281,17 @@ def schemas_sync(options: Any) -> int:
         report = schemas.sync(source=options.folder)
     else:
         report = schemas.sync(source="packages" if options.from_packages else "network")
+    if options.json:
+        terminal.show_json(
+            {
+                "store": str(schemas.default_store()),
+                "written": len(report.written),
+                "kept": len(report.kept),
+                "absent": len(report.absent),
+                "problems": list(report.problems),
+            }
+        )
+        return FAILED if report.problems else DONE
     terminal.out.print(
         f"{len(report.written)} schemas written, {len(report.kept)} were there, "
         f"{len(report.absent)} absent, in {schemas.default_store()}"
@@ -239,12 +339,12 @@ def _sandbox_folder() -> Path:
     return workbook_root() / ".sandbox"
 
 
-def sandbox_up(_: Any) -> int:
+def sandbox_up(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 
     with terminal.Progress() as progress:
         sandbox.up(_sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
-    return sandbox_status(_)
+    return sandbox_status(options)
 
 
 def sandbox_down(options: Any) -> int:
@@ -263,13 +363,18 @@ def sandbox_grant(options: Any) -> int:
     return DONE
 
 
-def sandbox_status(_: Any) -> int:
+def sandbox_status(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 
     found = sandbox.status(_sandbox_folder())
+    columns = ("service", "address", "pid", "state", "log")
     rows = [
         (s.name, s.url, str(s.pid or ""), "up" if s.healthy else f"down: {s.reason}", str(s.log))
         for s in found.services
     ]
-    terminal.show_table(("service", "address", "pid", "state", "log"), rows, found.phase)
+    if options.json:
+        services = [dict(zip(columns, row, strict=True)) for row in rows]
+        terminal.show_json({"phase": found.phase, "services": services})
+    else:
+        terminal.show_table(columns, rows, found.phase)
     return DONE if found.healthy else FAILED

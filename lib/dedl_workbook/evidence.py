@@ -278,7 +278,7 @@ def _approvals(lines: list[dict[str, Any]]) -> str:
     rows = [
         (x["at"], x["operator"], x["event"], x["digest"], x.get("attempt", ""))
         for x in lines
-        if x["event"] in ("planned", "approved")
+        if x["event"] in ("planned", "approved", "refused")
     ]
     return views.table(("when (UTC)", "who", "event", "digest of the plan", "attempt"), rows)
 
@@ -301,6 +301,8 @@ def _plan(case: Case) -> str:
 def _timeline_row(line: dict[str, Any]) -> tuple[str, ...]:
     event = str(line["event"])
     what = str(line.get("digest") or line.get("attempt", ""))
+    if event == "refused":
+        what += f": {line['reason']}"
     if event == "outcome":
         what = f"{line['step']}: {line['verdict']}. {line['summary']}"
     return str(line["seq"]), line["at"], line["operator"], line["host"], event, what

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 NOT_FOUND = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
-def client(settings: S3 | None = None, *, connections: int = 16) -> S3Client:
+def client(
+    settings: S3 | None = None, *, connections: int = 16, patience: float | None = None
+) -> S3Client:
     """Return a client for an endpoint; without settings, for what boto3 finds by itself.
+
+    With `patience`, a server that is silent for so many seconds counts as down at once.
 
     Checksums are sent only where the protocol demands them: newer defaults of boto3 break or
     damage uploads over https on stores that don't know them (boto3 issue 4435).
@@ -27,9 +31,9 @@ def client(settings: S3 | None = None, *, connections: int = 16) -> S3Client:
         response_checksum_validation="when_required",
         signature_version="s3v4",
         s3={"addressing_style": "path"},
-        retries={"mode": "standard", "max_attempts": 4},
-        connect_timeout=10,
-        read_timeout=60,
+        retries={"mode": "standard", "max_attempts": 1 if patience else 4},
+        connect_timeout=patience or 10,
+        read_timeout=patience or 60,
         max_pool_connections=connections,
     )
     if settings is None:

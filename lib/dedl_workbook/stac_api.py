@@ -17,12 +17,19 @@ PAGE = 500
 """Items a page."""
 MADE = frozenset({"self", "item", "parent", "collection", "root", "items", "child"})
 """Links that the API makes itself, leaving out the document's."""
-_REMEDY = "Check that the STAC API of the target is up and at this address, then run again."
+_REMEDY = "Check that it is up and at the address that the target says, then run again."
 
 
 @contextmanager
-def reading(url: str) -> Iterator[httpx.Client]:
+def reading(
+    url: str, *, patience: float = 60, what: str = "the STAC API"
+) -> Iterator[httpx.Client]:
     """Open an HTTP client with time-outs; its errors are raised as ours.
+
+    Args:
+        url: named in errors.
+        patience: seconds that the server may be silent.
+        what: whose address that is.
 
     Raises:
         ServiceError: no connection, a time-out, or an HTTP error.
@@ -31,16 +38,20 @@ def reading(url: str) -> Iterator[httpx.Client]:
 
     try:
         with httpx.Client(
-            timeout=httpx.Timeout(60, connect=10), follow_redirects=True, trust_env=True
+            timeout=httpx.Timeout(patience, connect=min(patience, 10)),
+            follow_redirects=True,
+            trust_env=True,
         ) as client:
             yield client
     except httpx.HTTPStatusError as error:
         raise ServiceError(
-            f"the STAC API answered {error.response.status_code}", where=url, remedy=_REMEDY
+            f"{what} answered {error.response.status_code}", where=url, remedy=_REMEDY
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        raise ServiceError(f"no answer: {reason}", where=url, remedy=_REMEDY) from error
+        raise ServiceError(
+            f"{what} gives no answer: {reason}", where=url, remedy=_REMEDY
+        ) from error
 
 
 def _json(client: httpx.Client, url: str) -> dict[str, Any]:
@@ -53,6 +64,20 @@ def _json(client: httpx.Client, url: str) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ServiceError("the answer is no JSON object", where=url, remedy=_REMEDY)
     return body
+
+
+def landing_page(client: httpx.Client, url: str, what: str = "the STAC API") -> dict[str, Any]:
+    """Return the landing page, which says by `stac_version` that it is one.
+
+    Raises:
+        ServiceError: something else answers there.
+    """
+    page = _json(client, url)
+    if not page.get("stac_version"):
+        raise ServiceError(
+            f"what answers is not {what}: it names no stac_version", where=url, remedy=_REMEDY
+        )
+    return page
 
 
 def collection(client: httpx.Client, root: str, id_: str) -> dict[str, Any] | None:

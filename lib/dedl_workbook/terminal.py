@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dedl_workbook.progress import amount
+from dedl_workbook.documents import pretty, write_atomic
+from dedl_workbook.progress import VARIABLE, amount
 from dedl_workbook.steps import Outcome
 
 out = Console(highlight=False, soft_wrap=True)
@@ -22,6 +26,9 @@ _STYLES = {
     "planned": "bold blue",
     "waiting": "bold yellow",
     "failed": "bold red",
+    "refused": "bold red",
+    "fails": "bold red",
+    "answers": "bold green",
     "error": "bold red",
     "warning": "yellow",
     "info": "blue",
@@ -50,6 +57,11 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     for row in rows:
         table.add_row(*(styled(cell) for cell in row))
     out.print(table, soft_wrap=False)
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON, and nothing else: for programs."""
+    sys.stdout.write(pretty(value))
 
 
 def show_error(error: Exception) -> None:
@@ -105,11 +117,15 @@ def show_bag(state: str, path: Path, files: int, number: int, digest: str) -> No
 
 
 class Progress:
-    """One line of progress: it replaces itself on a terminal; in a pipe, each step is one line."""
+    """One line of progress: it replaces itself on a terminal; in a pipe, each step is one line.
+
+    Where a watcher named a file for it (`progress.VARIABLE`), it goes there.
+    """
 
     def __init__(self) -> None:
         self._status = err.status("") if err.is_terminal else None
         self._last = ""
+        self._file = os.environ.get(VARIABLE)
 
     def __enter__(self) -> Progress:
         return self
@@ -124,6 +140,9 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         """Show what is going on; '' ends it."""
+        if self._file:
+            write_atomic(Path(self._file), json.dumps(text))
+            return
         if self._status is not None:
             if text:
                 self._status.update(escape(text))

@@ -97,6 +97,9 @@ class HelpDesk(Protocol):
     def delivers(self) -> bool:
         """Whether the user has a message once it is sent; otherwise a person passes it on."""
 
+    def greet(self) -> None:
+        """Ask whether the desk is there and knows us; nothing is changed."""
+
     def find(self, ticket: str) -> str:
         """Return where the ticket is.
 

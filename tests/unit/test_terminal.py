@@ -1,0 +1,161 @@
+"""The terminal: JSON for programs, help with examples, names that were mistyped, refusals."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dedl_workbook import cli
+from dedl_workbook.cli import main
+from dedl_workbook.commands import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.steps import Action, Plan
+
+from tests.unit.conftest import make_case
+
+
+def commands(parser: argparse.ArgumentParser, path: str = "") -> dict[str, argparse.ArgumentParser]:
+    """Return every command by its words."""
+    below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not below:
+        return {path.strip(): parser}
+    found: dict[str, argparse.ArgumentParser] = {}
+    for name, one in below[0].choices.items():
+        found |= commands(one, f"{path} {name}")
+    return found
+
+
+COMMANDS = commands(cli._parser())
+REPORT = {"plan", "run", "approve", "refuse", "status", "withdraw", "rules", "schemas sync"}
+REPORT |= {"evidence pack", "evidence verify", "target check", "sandbox up", "sandbox status"}
+REPORT |= {"validate"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_help_has_an_example_of_it(name: str) -> None:
+    assert f"example:\n  dedl-workbook {name}" in COMMANDS[name].format_help()
+
+
+@pytest.mark.parametrize("name", sorted(REPORT))
+def test_every_command_that_reports_can_do_so_in_json(name: str) -> None:
+    assert "--json" in COMMANDS[name].format_help()
+
+
+@pytest.fixture
+def ticket(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    case = make_case(root)
+    (root / "parameters" / "tickets" / "DEDL-1.yaml").write_text(
+        json.dumps(case.ticket.parameters())
+    )
+    monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
+    return root
+
+
+def planned(root: Path) -> dict[str, Any]:
+    case = make_case(root)
+    plan = Plan("upload", case.job, {"files": 1}, {"files": 0}, (Action("upload", "files", 1, 4),))
+    return case._keep_plan([plan])
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_status_tells_programs_where_a_ticket_stands_and_what_comes_next(
+    ticket: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--json"]) == DONE
+    assert told(capsys)[0]["next"] == "plan"
+
+    planned(ticket)
+
+    assert main(["status", "--json"]) == DONE
+    standing = told(capsys)[0]
+    assert (standing["verdict"], standing["next"]) == ("to be approved", "approve")
+
+
+def test_a_refusal_stands_in_the_ledger_with_its_reason_and_voids_an_approval(
+    ticket: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = planned(ticket)["digest"]
+    assert main(["approve", "DEDL-1", digest, "--json"]) == DONE
+    case = make_case(ticket)
+    assert case.approved_plan() is not None
+    capsys.readouterr()
+
+    assert main(["refuse", "DEDL-1", digest[:12], "--reason", "wrong id", "--json"]) == DONE
+
+    line = told(capsys)
+    assert (line["event"], line["digest"], line["reason"]) == ("refused", digest, "wrong id")
+    assert case.approved_plan() is None
+    assert main(["status", "--json"]) == DONE
+    assert told(capsys)[0]["verdict"] == "refused"
+
+
+def test_a_refused_plan_can_be_approved_again(ticket: Path) -> None:
+    digest = planned(ticket)["digest"]
+    main(["refuse", "DEDL-1", digest, "--reason", "not yet"])
+
+    assert main(["approve", "DEDL-1", digest]) == DONE
+
+    assert make_case(ticket).approved_plan() is not None
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_a_refusal_needs_a_reason(
+    ticket: Path, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = planned(ticket)["digest"]
+
+    assert main(["refuse", "DEDL-1", digest, "--reason", reason]) == COULD_NOT_RUN
+
+    assert "a refusal needs a reason" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["status", "DEDL-2"], "DEDL-1"),
+        (["target", "check", "sit"], "site"),
+        (["run", "DEDL-1", "--step", "uplod"], "upload"),
+        (["rules", "C4"], "C04"),
+        (["refus", "DEDL-1"], "refuse"),
+    ],
+)
+def test_offers_the_nearest_name(
+    ticket: Path, arguments: list[str], near: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(arguments)
+    except SystemExit as ended:
+        code = int(str(ended.code))
+
+    said = capfd.readouterr()
+    assert code in (COULD_NOT_RUN, FAILED)
+    assert f"Did you mean '{near}'?" in said.err + said.out
+
+
+def test_a_service_that_does_not_answer_is_named_with_its_remedy(
+    ticket: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["target", "check", "site", "--json"]) == FAILED
+
+    found = {one["service"]: one for one in told(capsys)["site"]}
+    states = {name: one["state"] for name, one in found.items()}
+    assert [name for name, state in states.items() if state == "fails"] == [
+        "S3 pool",
+        "database",
+        "STAC API",
+    ]
+    assert [states[name] for name in ("HDA", "IAM", "S3 proposals")] == ["absent"] * 3
+    assert all(one["remedy"] for one in found.values() if one["state"] == "fails")
+
+
+def test_a_target_that_lacks_a_secret_says_which_variable_to_set(
+    ticket: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEDL_SITE__CATALOG__PASSWORD")
+
+    assert main(["target", "check"]) == FAILED
+
+    assert "DEDL_SITE__CATALOG__PASSWORD" in capsys.readouterr().out
