@@ -139,8 +139,8 @@ class Hda(_Part):
     """As users have it, with its guard."""
     internal_url: Url | None = None
     """Behind the guard, if we may go there: restricted entries are read back from it."""
-    dialect: Literal["eodag4"] = "eodag4"
-    """Whose configuration it is."""
+    dialect: Literal["eodag3", "eodag4"] = "eodag4"
+    """Whose configuration it is: that of eodag 3 (product_types.yml) or of eodag 4."""
     folder: Path
     """The configuration's folder; a relative one starts at the workbook's root."""
     collections_file: str = "collections.yml"
@@ -157,6 +157,8 @@ class Hda(_Part):
     """The configuration's folder as HDA's server sees it; default: as we do."""
     scopes_key: str = "scopes"
     """Under which an entry lists the roles that open it."""
+    scopes_shape: Literal["list", "comma", "space"] = "list"
+    """How it lists them: as a YAML list, or as a text in which commas or spaces part them."""
     python: Path | None = None
     """An interpreter with the server's eodag, which loads a change before it is let in."""
     check: list[str] = []
@@ -173,6 +175,15 @@ class Hda(_Part):
     """Whether public data is to be had without a token."""
     lists_restricted: bool = False
     """Whether restricted collections are listed to everybody."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_of_eodag3(cls, values: Any) -> Any:
+        """Let the files have the names that eodag 3 gives them, unless the target names them."""
+        if isinstance(values, dict) and values.get("dialect") == "eodag3":
+            names = {"collections_file": "product_types.yml", "provider_file": "providers.yml"}
+            return names | values
+        return values
 
 
 class HelpDesk(_Part):

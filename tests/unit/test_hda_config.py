@@ -121,6 +121,24 @@ def test_a_product_is_added_and_taken_away_again(kind: str, eol: str) -> None:
     assert hda_config.products(again, "p")[ID] == {"_collection": "other"}
 
 
+@pytest.mark.parametrize("kind", PROVIDERS)
+def test_a_product_of_one_of_eodag_3s_providers_is_added_and_taken_away_again(kind: str) -> None:
+    body = PROVIDERS[kind].removeprefix("p:\n")
+    margin = body[: len(body) - len(body.lstrip())]
+    last = f"---\n!provider\n  name: q\n  products: {{{ID}: {{productType: mine}}}}\n"
+    text = f"# head\n--- !provider\n{margin}name: p\n{body}\n{last}"
+    whole = hda_config.parse_providers(text.encode(), "providers.yml")
+
+    made = hda_config.with_product(whole, "p", ID, {"productType": ID})
+
+    before = hda_config.products(whole, "p")
+    assert hda_config.products(made, "p") == before | {ID: {"productType": ID}}
+    assert hda_config.products(made, "q") == {ID: {"productType": "mine"}}
+    assert made.text.startswith(f"# head\n--- !provider\n{margin}name: p\n")
+    assert made.text.endswith(last)
+    assert hda_config.without_product(made, "p", ID).text == text
+
+
 def test_anchors_and_merge_keys_of_others_stay() -> None:
     text = "A: &a\n  x: 1\nB:\n  <<: *a\nC: *a\n"
 

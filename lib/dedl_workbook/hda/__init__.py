@@ -16,6 +16,7 @@ from typing import Any
 from dedl_workbook import documents, publication
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
 from dedl_workbook.hda import config as hda_config
+from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.hda import files as hda_files
 from dedl_workbook.hda import served as hda_served
 from dedl_workbook.hda import trial as hda_trial
@@ -26,7 +27,6 @@ from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, Verdict, 
 from dedl_workbook.target import Hda
 
 STEP = "hda"
-_UNKNOWN = ("instruments", "constellation", "platform", "processing:level", "eodag:sensor_type")
 _NO_HDA = "The target has no HDA: nothing is to be done there."
 
 
@@ -81,7 +81,7 @@ def parsed(hda: Hda, files: Files) -> tuple[Config, Config]:
     """Return the collections file and the provider's, read as what they say."""
     return (
         hda_config.parse(files.collections, str(hda_files.collections(hda))),
-        hda_config.parse(files.provider, str(hda_files.provider(hda))),
+        hda_dialect.of(hda).provider(files.provider, str(hda_files.provider(hda))),
     )
 
 
@@ -97,14 +97,11 @@ def _meant(job: Job, hda: Hda) -> _Meant:
             remedy="Validate the dataset first.",
         )
     seen = (hda.served_folder or hda.folder) / hda.documents_folder / f"{id_}.json"
-    entry: dict[str, Any] = {"title": document["title"], "description": document["description"]}
-    # As null they say that nobody knows; left out, the list of collections would lack them.
-    entry |= dict.fromkeys(_UNKNOWN)
-    entry |= {key: document.get(key) for key in ("keywords", "license", "extent", "providers")}
-    entry["stacCollection"] = str(seen)
+    dialect = hda_dialect.of(hda)
+    entry = dialect.entry(document) | {"stacCollection": str(seen)}
     if job.ticket.roles:
-        entry[hda.scopes_key] = list(job.ticket.roles)
-    return _Meant(entry, {"_collection": id_}, document)
+        entry[hda.scopes_key] = hda_dialect.scopes(hda, job.ticket.roles)
+    return _Meant(entry, {dialect.product: id_}, document)
 
 
 def found_in(

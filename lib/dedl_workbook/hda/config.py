@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,22 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+class _TaggedLoader(_Loader):
+    """Tags such as `!provider` and `!plugin` say how eodag uses a value, not what it holds."""
+
+
+def _untagged(loader: Any, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)
+
+
+for _tag in ("!", "tag:yaml.org,2002:python/"):
+    _TaggedLoader.add_multi_constructor(_tag, _untagged)
+
+
 @dataclass(frozen=True)
 class Config:
     """A configuration file: its text, and what it says."""
@@ -45,6 +62,8 @@ class Config:
     values: dict[str, Any]
     root: yaml.MappingNode | None
     """None: an empty file."""
+    providers: bool = False
+    """Whether each document of it is a provider, as eodag 3 has them; then its name is the key."""
 
     @property
     def eol(self) -> str:
@@ -63,12 +82,47 @@ def parse(data: bytes, where: str) -> Config:
     Raises:
         InputError: not UTF-8, not YAML, a key twice, or not one mapping.
     """
-    try:
+    with _explained(where):
         text = data.decode()
         plain = text.removeprefix("\ufeff")
         # Twice, since making values of nodes changes them (merge keys).
         root = yaml.compose(plain, _Loader)
         values = yaml.load(plain, _Loader) if root else {}  # noqa: S506 (a safe loader)
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise InputError("holds no mapping", where=where, remedy="Mend the file, then plan again.")
+    if root is not None:
+        _refuse_twice(root, where)
+    return Config(text, where, values, root)
+
+
+def parse_providers(data: bytes, where: str) -> Config:
+    """Read eodag 3's file of providers: a document each, known by its name.
+
+    Raises:
+        InputError: not UTF-8, not YAML, a name twice, or a document that is no provider.
+    """
+    with _explained(where):
+        text = data.decode()
+        plain = text.removeprefix("\ufeff")
+        nodes = list(yaml.compose_all(plain, _TaggedLoader))
+        documents = list(yaml.load_all(plain, _TaggedLoader))
+    found = [(n, d) for n, d in zip(nodes, documents, strict=True) if d is not None]
+    if not all(isinstance(d, dict) and isinstance(d.get("name"), str) for _, d in found):
+        raise InputError(
+            "has a document that is no provider with a name",
+            where=where,
+            remedy="Mend the file, then plan again; or set hda.dialect in the target.",
+        )
+    members = [(_member(node, "name"), node) for node, _ in found]
+    root = yaml.MappingNode("", [(name[1], node) for name, node in members if name])
+    _refuse_twice(root, where)
+    return Config(text, where, {d["name"]: d for _, d in found}, root, providers=True)
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8 at byte {error.start}", where=where) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -78,11 +132,6 @@ def parse(data: bytes, where: str) -> Config:
         raise InputError(
             f"is not YAML: {problem}", where=place, remedy="Mend the file, then plan again."
         ) from error
-    if root is not None and not isinstance(root, yaml.MappingNode):
-        raise InputError("holds no mapping", where=where, remedy="Mend the file, then plan again.")
-    if root is not None:
-        _refuse_twice(root, where)
-    return Config(text, where, values, root)
 
 
 def _refuse_twice(root: yaml.MappingNode, where: str) -> None:
@@ -304,7 +353,8 @@ def _compared(
         InputError: the file is written in a way that can't be changed as text.
     """
     try:
-        made = parse(changed.encode(), before.where)
+        read = parse_providers if before.providers else parse
+        made = read(changed.encode(), before.where)
         wanted = _plain(expected(before.values, made.values))
         same = repr(_plain(made.values)) == repr(wanted)
     except InputError:

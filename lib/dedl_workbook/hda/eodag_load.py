@@ -21,14 +21,37 @@ def main() -> int:
     except ModuleNotFoundError:
         return 3
     dag = eodag.EODataAccessGateway()
-    listed = {entry.id: entry for entry in dag.list_collections(fetch_providers=False)}
-    entry = listed.get(told["id"])
-    shown = entry and entry.model_dump(mode="json", by_alias=True, exclude_none=True)
+    older = not hasattr(dag, "list_collections")
+    entry = (_entry_of_eodag3 if older else _entry)(dag, told["id"])
     data = Path(told["document"]).read_bytes()
-    problem = _problem(json.loads(data)) if data else ""
-    found = {"listed": sorted(listed), "entry": shown, "document": problem}
-    sys.stdout.write(json.dumps(found))
+    problem = (_problem_of_eodag3 if older else _problem)(json.loads(data)) if data else ""
+    sys.stdout.write(json.dumps({"entry": entry, "document": problem}, default=str))
     return 0
+
+
+def _entry(dag: Any, id_: str) -> Any:
+    listed = {entry.id: entry for entry in dag.list_collections(fetch_providers=False)}
+    entry = listed.get(id_)
+    return entry and entry.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _entry_of_eodag3(dag: Any, id_: str) -> Any:
+    listed = dag.list_product_types(fetch_providers=False)
+    return next((entry for entry in listed if entry["ID"] == id_), None)
+
+
+def _problem_of_eodag3(document: dict[str, Any]) -> str:
+    """Say what of a collection its server would alter: it takes texts for templates and literals.
+
+    With an unpaired brace it could serve no collection at all any more.
+    """
+    utils = importlib.import_module("eodag.utils")
+    try:
+        served = utils.format_dict_items(document)
+    except Exception as error:  # noqa: BLE001 (eodag's own, which has no module of its own here)
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    wrong = [field for field in document if served.get(field) != document[field]]
+    return f"it makes something else of {', '.join(wrong)} (braces, or a number)" if wrong else ""
 
 
 def _problem(document: dict[str, Any]) -> str:

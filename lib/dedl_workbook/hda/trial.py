@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook.errors import InputError, ServiceError
+from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.hda import files as hda_files
 from dedl_workbook.hda import served as hda_served
 from dedl_workbook.hda.files import Files
 from dedl_workbook.target import Hda
-
-_LOADED = ("title", "description", "keywords", "license", "extent", "providers")
 
 
 def load(hda: Hda, id_: str, entry: Mapping[str, Any], new: Files) -> None:
@@ -30,10 +29,11 @@ def load(hda: Hda, id_: str, entry: Mapping[str, Any], new: Files) -> None:
     if found is None:
         return
     if found["document"]:
-        raise _refused(hda, f"HDA could not start with the collection: {found['document']}")
+        raise _refused(hda, f"HDA could not serve the collection: {found['document']}")
     if found["entry"] is None:
         raise _refused(hda, f"eodag doesn't list {id_}")
-    wrong = [field for field in _LOADED if not _same(field, found["entry"], entry)]
+    loaded = hda_dialect.of(hda).loaded
+    wrong = [field for field in loaded if not _same(field, found["entry"], entry)]
     if wrong:
         raise _refused(hda, f"eodag makes something else of {', '.join(wrong)} of {id_}")
 
@@ -80,7 +80,7 @@ def _draft(hda: Hda, id_: str, new: Files, folder: Path) -> None:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    (folder / "ext_collections.json").write_text("{}")
+    (folder / "ext.json").write_text("{}")
     (folder / "eodag.yml").write_text("{}")
 
 
@@ -90,12 +90,8 @@ def _loaded(hda: Hda, id_: str, folder: Path) -> dict[str, Any]:
     environment = {
         "EODAG_CFG_DIR": str(folder),
         "EODAG_CFG_FILE": str(folder / "eodag.yml"),
-        "EODAG_COLLECTIONS_CFG_FILE": str(folder / hda.collections_file),
-        "EODAG_PROVIDERS_CFG_DIR": str(folder / hda.providers_folder),
-        "EODAG_EXT_COLLECTIONS_CFG_URI": str(folder / "ext_collections.json"),
-        "EODAG_STRICT_COLLECTIONS": "true",
-        "EODAG_VALIDATE_COLLECTIONS": "true",
         "HOME": str(folder),
+        **hda_dialect.of(hda).environment(hda, folder),
     }
     command = [str(hda.python or sys.executable), "-I", str(program)]
     done = run(command, hda.reload_timeout, "hda.python", json.dumps(told), environment)

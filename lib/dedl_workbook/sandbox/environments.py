@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dedl_workbook.errors import ServiceError
@@ -18,6 +18,7 @@ from dedl_workbook.sandbox.state import locked
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 NAMES = ("api", "hda", "iam", "desk")
+"""Those of the sandbox's servers. Others are made when they are asked for."""
 # Written last: an environment without it was cut off while it was made.
 _STAMP = "complete"
 
@@ -41,14 +42,17 @@ def executable(name: str) -> Path | None:
 
 
 def ensure_environments(
-    progress: Callable[[str], None] = lambda _: None, *, prefix: Path | None = None
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    prefix: Path | None = None,
+    names: Sequence[str] = NAMES,
 ) -> None:
-    """Make the environments that aren't there, or aren't whole.
+    """Make those of these environments that aren't there, or aren't whole.
 
     Raises:
         ServiceError: uv is missing or fails.
     """
-    for name in NAMES:
+    for name in names:
         folder = home(name, prefix=prefix)
         if (folder / _STAMP).exists():
             continue

@@ -83,7 +83,7 @@ class Locks:
             wanted = entry.get(self.key) if isinstance(entry, dict) else None
             if wanted in (None, []):
                 continue
-            scopes = wanted if isinstance(wanted, list) else [wanted]
+            scopes = wanted if isinstance(wanted, list) else re.split(r"[,\s]+", str(wanted))
             for name in (id_, entry.get("alias")):
                 if name:
                     yield str(name).lower(), frozenset(map(str, scopes))
