@@ -225,6 +225,15 @@ class Comparison:
             (length,),
         ).fetchall()
 
+    def fullest(self, length: int) -> int:
+        """Return how many selected items the fullest partition would get; see `spans`."""
+        row = self._database.execute(
+            "select count(*) from chosen join published using (id)"
+            " group by substr(first, 1, ?) order by 1 desc limit 1",
+            (length,),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def selected(self, first: str, last: str) -> Iterator[Row]:
         """Yield the selected items that start between these instants."""
         query = (

@@ -170,6 +170,11 @@ class Lake:
         rows = self.execute("select id from items where collection = %s order by id", COLLECTION)
         return [row[0] for row in rows]
 
+    def tables(self) -> list[str]:
+        """Return the names of all tables of items, in order."""
+        rows = self.execute("select relid::text from pg_partition_tree('items') where isleaf")
+        return sorted(row[0] for row in rows if row[0] != "items")
+
     @staticmethod
     def resumed(job: Job, plan: steps.Plan) -> Job:
         """Return the job as a later run has it: knowing what the approved plan had found."""

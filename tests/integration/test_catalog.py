@@ -87,6 +87,24 @@ def test_a_new_collection_is_loaded_whole_and_verified(lake: Lake) -> None:
     assert lake.execute("select count(*) from query_queue") == [(0,)]
 
 
+def test_nobody_sees_a_new_collection_before_its_items(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = lake.job(write_dataset(lake.folder, [an_item(number) for number in range(12)]))
+    plan = catalog.plan(job)
+    seen: list[Any] = []
+
+    def look() -> None:
+        seen.append(lake.execute("select id from collections"))
+        seen.append(lake.execute("select collection from partition_stats"))
+
+    _at_chunk(monkeypatch, look)
+    catalog.apply(plan)
+
+    assert seen == [[], [(COLLECTION,)]]
+    assert lake.execute("select id from collections") == [(COLLECTION,)]
+
+
 def test_a_plan_changes_nothing(lake: Lake) -> None:
     catalog.plan(lake.job(write_dataset(lake.folder, [an_item(1)])))
 
@@ -394,10 +412,12 @@ def test_a_killed_client_leaves_nothing_and_the_next_run_finishes(lake: Lake, mo
     child.stdout.close()
 
     assert lake.ids() == before
+    assert lake.execute("select count(*) from collections") == [(int(mode == "replace"),)]
     later = lake.resumed(job, planned)
     plan = catalog.plan(later)
     assert plan.digest == planned.digest
     catalog.apply(plan)
+    assert len(lake.tables()) == 1
     assert _checked(lake, plan).verdict is Verdict.PASSED
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from dedl_workbook import catalog, hda, s3, steps, upload, withdraw
-from dedl_workbook.catalog import loading as pgstac_load
+from dedl_workbook.catalog import partitions
 from dedl_workbook.errors import ConflictError, EvidenceError, InputError, ServiceError
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox
@@ -212,7 +212,7 @@ def test_objects_of_a_lost_manifest_are_known_by_their_marks(shore: Shore) -> No
     assert shore.objects() == {}
 
 
-def test_a_load_that_was_killed_after_making_the_collection_is_taken_back(
+def test_what_a_killed_load_left_that_nobody_sees_is_taken_back(
     shore: Shore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = shore.job(items())
@@ -223,14 +223,17 @@ def test_a_load_that_was_killed_after_making_the_collection_is_taken_back(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(catalog, "load", killed)
-        patch.setattr(pgstac_load, "remove_empty", lambda *_: None)
+        patch.setattr(catalog, "_load", killed)
+        patch.setattr(partitions, "drop_hidden", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             publish(job, "catalog")
-    assert shore.lake.execute("select id from collections") == [(COLLECTION,)]
+    assert shore.lake.execute("select id from collections") == []
+    assert shore.lake.execute("select count(*) from partition_stats") == [(1,)]
 
+    plan = withdraw.plan(job)
+
+    assert "empty partitions of a load that was cut off" in {a.subject for a in plan.actions}
     taken_back(job)
-
     assert shore.all() == before
 
 

@@ -1,8 +1,8 @@
 """Catalogue: collection and items go into PgSTAC, all at once or not at all.
 
 The procedure's step 2 (`pypgstac load`), made whole: partitions first, in short transactions of
-their own, then one transaction for collection and items, compared with the dataset before the
-commit. Nobody reads half a dataset, and readers of other collections don't wait for it.
+their own that show nobody anything, then one transaction for collection and items, compared with
+the dataset before the commit. Nobody reads half a dataset, nor waits for it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook import comparison, documents, publication, stac_api
 from dedl_workbook.catalog import loading as pgstac_load
-from dedl_workbook.catalog import pgstac
+from dedl_workbook.catalog import partitions, pgstac
 from dedl_workbook.comparison import Comparison
 from dedl_workbook.errors import ChangedError, ConflictError, ServiceError, WorkbookError
 from dedl_workbook.job import Job, state_before
@@ -147,8 +147,7 @@ def apply(plan: Plan) -> Receipt:
         _demand_expected(plan, found)
         counts = sides.counts()
         _save_before(plan, connection, held)
-        with made_collection(job, connection, document, new=held is None):
-            load(job, connection, sides, document)
+        load(job, connection, sides, document, new=held is None)
         left = pgstac_load.finish(connection, job.ticket.collection)
     done: dict[str, Any] = {"collection": goal["collection"] != found["collection"]}
     done["items"] = {kind: count for kind, count in counts.items() if kind != "equal"}
@@ -200,45 +199,59 @@ def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None
     documents.write_atomic(marker, documents.pretty(state))
 
 
-@contextmanager
-def made_collection(
-    job: Job, connection: Connection, document: dict[str, Any], *, new: bool
-) -> Iterator[None]:
-    """Make the collection where there is none; if the load fails, take it away again."""
-    if new:
-        pgstac_load.make_collection(connection, document)
-    try:
-        yield
-    except BaseException:
-        if new:
-            with suppress(WorkbookError), pgstac.connected(job) as other:
-                pgstac_load.remove_empty(other, job.ticket.collection)
-        raise
-
-
-def load(job: Job, connection: Connection, sides: Comparison, document: dict[str, Any]) -> None:
+def load(
+    job: Job, connection: Connection, sides: Comparison, document: dict[str, Any], *, new: bool
+) -> None:
     """Make the catalogue hold this collection and the published side's items, or change nothing.
+
+    Args:
+        new: whether the collection isn't there yet.
 
     Raises:
         InputError: PgSTAC refuses an item.
         ServiceError: the database fails, or holds them otherwise.
     """
     collection = job.ticket.collection
+    partitions.drop_hidden(connection, collection)
     sides.select()
-    spans = sides.spans(pgstac.partition_length(connection, collection))
-    names = pgstac_load.make_partitions(connection, collection, spans)
+    unseen = None
+    if new:
+        trunc = partitions.by_size(sides.fullest, job.target.catalog.partition_items)
+        unseen = partitions.Hidden.of(connection, document, trunc)
+    else:
+        trunc = pgstac.partition_trunc(connection, collection)
+    spans = sides.spans(partitions.LENGTHS[trunc])
+    try:
+        names = partitions.make(connection, collection, spans, unseen)
+        with connection.transaction():
+            if unseen is not None:
+                unseen.show(connection)
+            _load(job, connection, sides, document, list(zip(names, spans, strict=True)))
+    except BaseException:
+        if new:
+            with suppress(WorkbookError), pgstac.connected(job) as other:
+                partitions.drop_hidden(other, collection)
+        raise
+
+
+def _load(
+    job: Job,
+    connection: Connection,
+    sides: Comparison,
+    document: dict[str, Any],
+    places: list[tuple[str, partitions.Span]],
+) -> None:
+    """Load what was selected into these partitions; inside the transaction."""
+    collection = job.ticket.collection
     total = sum(n for kind, n in sides.counts().items() if kind not in ("equal", "vanished"))
-    with connection.transaction():
-        pgstac_load.prepare_load(connection)
-        pgstac_load.update(connection, document)
-        pgstac_load.remove(
-            connection, collection, sides.ids("vanished", "changed", "moved", "twice")
-        )
-        for done in pgstac_load.load(connection, list(zip(names, spans, strict=True)), sides):
-            job.tell("loading items", done, total, "items")
-        pgstac_load.unqueue(connection, names)
-        _compare(job, connection, sides, document)
-        pgstac_load.forget_counts(connection)
+    pgstac_load.prepare_load(connection)
+    pgstac_load.update(connection, document)
+    pgstac_load.remove(connection, collection, sides.ids("vanished", "changed", "moved", "twice"))
+    for done in pgstac_load.load(connection, places, sides):
+        job.tell("loading items", done, total, "items")
+    pgstac_load.unqueue(connection, [name for name, _ in places])
+    _compare(job, connection, sides, document)
+    pgstac_load.forget_counts(connection)
 
 
 def _compare(job: Job, connection: Connection, sides: Comparison, document: dict[str, Any]) -> None:

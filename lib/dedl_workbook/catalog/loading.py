@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook import comparison
-from dedl_workbook.catalog.pgstac import BACK, REMEDIES, last_line
+from dedl_workbook.catalog import partitions
+from dedl_workbook.catalog.partitions import Span
+from dedl_workbook.catalog.pgstac import BACK, last_line
 from dedl_workbook.comparison import Comparison, Row
 from dedl_workbook.errors import ServiceError
 from dedl_workbook.parallel import shards
@@ -20,85 +21,6 @@ if TYPE_CHECKING:
 
 CHUNK = 10_000
 """Items that go to the server at a time."""
-Span = tuple[str, str, str, str]
-"""Least and greatest first instant, least and greatest last instant."""
-_PARTITION_PATIENCE = 60.0
-# Whoever waits for a table's strongest lock makes every later reader wait too.
-_SHORT_LOCK = "100ms"
-_LOCKED = ("55P03", "40P01")
-
-
-def make_collection(connection: Connection, document: dict[str, Any]) -> bool:
-    """Make the collection if there is none of its id; return whether it was made."""
-    done = connection.execute(
-        "insert into collections (content) values (%s::jsonb) on conflict (id) do nothing",
-        [json.dumps(document)],
-    )
-    return done.rowcount == 1
-
-
-def make_partitions(connection: Connection, collection: str, spans: list[Span]) -> list[str]:
-    """Make the partitions for these spans, each in a short transaction, and return their names.
-
-    Making one locks out every reader of every collection, so nothing else is done meanwhile, and
-    a lock that isn't free at once is asked for again later.
-
-    Raises:
-        ServiceError: readers or writers never left room for it.
-    """
-    return [_make_partition(connection, collection, span) for span in spans]
-
-
-def _make_partition(connection: Connection, collection: str, span: Span) -> str:
-    import psycopg
-
-    notices: list[str] = []
-    deadline = time.monotonic() + _PARTITION_PATIENCE
-
-    def listen(notice: psycopg.errors.Diagnostic) -> None:
-        notices.append(notice.message_primary or "")
-
-    connection.add_notice_handler(listen)
-    try:
-        while time.monotonic() < deadline:
-            try:
-                if name := _try_partition(connection, collection, span):
-                    return name
-            except psycopg.Error as error:
-                if not (_swallowed(notices) or error.sqlstate in _LOCKED):
-                    raise
-            # PgSTAC swallows what went wrong, and only tells of it.
-            state, told = _swallowed(notices) or ("55P03", "")
-            if state not in _LOCKED:
-                remedy = REMEDIES.get(state, "Ask the database's operators.")
-                raise ServiceError(f"can't make a partition: {told}", remedy=remedy)
-            notices.clear()
-            time.sleep(0.3)
-    finally:
-        connection.remove_notice_handler(listen)
-    raise ServiceError(
-        f"no partition of {collection} could be made: the catalogue is always locked",
-        remedy="Run again when fewer are reading, or ask the database's operators.",
-    )
-
-
-def _try_partition(connection: Connection, collection: str, span: Span) -> str | None:
-    with connection.transaction():
-        connection.execute("select set_config('lock_timeout', %s, true)", [_SHORT_LOCK])
-        row = connection.execute(
-            "select check_partition(%s, tstzrange(%s, %s, '[]'), tstzrange(%s, %s, '[]'))",
-            [collection, *span],
-        ).fetchone()
-        name = str(row[0]) if row else ""
-        there = connection.execute("select to_regclass(%s)", [f"pgstac.{name}"]).fetchone()
-    return name if there and there[0] else None
-
-
-def _swallowed(notices: list[str]) -> tuple[str, str] | None:
-    """Return SQLSTATE and message of an error that PgSTAC only told of."""
-    text = "\n".join(notices)
-    state, name = re.search(r"Error State:(\w+)", text), re.search(r"Error Name:(.*)", text)
-    return (state[1], name[1] if name else state[1]) if state else None
 
 
 def update(connection: Connection, document: dict[str, Any]) -> None:
@@ -135,7 +57,7 @@ def remove(connection: Connection, collection: str, ids: Iterable[str]) -> int:
 
 def load(
     connection: Connection,
-    partitions: list[tuple[str, Span]],
+    places: list[tuple[str, Span]],
     sides: Comparison,
 ) -> Iterator[int]:
     """Load the selected items with pypgstac; yield how many were loaded, chunk by chunk.
@@ -152,7 +74,7 @@ def load(
     # A lost connection must not be replaced by a new one, outside of the transaction.
     loader = Loader(PgstacDB(connection=connection, pool=_NoPool()))  # type: ignore[arg-type]
     done = 0
-    for name, span in partitions:
+    for name, span in places:
         for chunk in shards(sides.selected(span[0], span[1]), CHUNK):
             _load_chunk(loader, name, span, chunk)
             done += len(chunk)
@@ -235,7 +157,7 @@ def finish(connection: Connection, collection: str) -> list[str]:
                     connection.execute(
                         "select set_config('lock_timeout', %s, true),"
                         " set_config('pgstac.update_collection_extent', 'false', true)",
-                        [_SHORT_LOCK],
+                        [partitions.SHORT_LOCK],
                     )
                     connection.execute(statement)
             except psycopg.Error as error:
@@ -248,39 +170,12 @@ def finish(connection: Connection, collection: str) -> list[str]:
 def delete_collection(connection: Connection, collection: str) -> None:
     """Delete a collection with its items, by PgSTAC's own function, in one transaction.
 
-    It drops the collection's partitions under a lock that every reader would wait behind; so a
-    lock that isn't free at once is asked for again later.
-
     Raises:
         ServiceError: readers or writers never left room for it.
     """
-    import psycopg
 
-    deadline = time.monotonic() + _PARTITION_PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            with connection.transaction():
-                connection.execute("select set_config('lock_timeout', %s, true)", [_SHORT_LOCK])
-                connection.execute("select delete_collection(%s)", [collection])
-                forget_counts(connection)
-        except psycopg.Error as error:
-            if error.sqlstate not in _LOCKED:
-                raise
-            time.sleep(0.3)
-        else:
-            return
-    raise ServiceError(
-        f"{collection} can't be deleted: the catalogue is always locked",
-        remedy="Nothing of it was deleted. Run again when fewer are reading.",
-    )
+    def delete() -> None:
+        connection.execute("select delete_collection(%s)", [collection])
+        forget_counts(connection)
 
-
-def remove_empty(connection: Connection, collection: str) -> None:
-    """Remove a collection that we made and that has no items."""
-    with connection.transaction():
-        connection.execute("select set_config('lock_timeout', %s, true)", [_SHORT_LOCK])
-        items = connection.execute(
-            "select from items where collection = %s limit 1", [collection]
-        ).fetchall()
-        if not items:
-            connection.execute("select delete_collection(%s)", [collection])
+    partitions.patiently(connection, delete, f"{collection} can't be deleted")

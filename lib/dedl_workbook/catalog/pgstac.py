@@ -166,16 +166,29 @@ def lock(connection: Connection, collection: str) -> None:
 
 
 def _holder(connection: Connection, name: str) -> str:
+    lock = (
+        "l.locktype = 'advisory' and l.objsubid = 1"
+        " and (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(%s, 0)"
+    )
+    return _oldest(connection, lock, name) or "somebody else"
+
+
+def holder_of_items(connection: Connection) -> str:
+    """Return who has had a lock on the table of all items for longest, and since when, or ''."""
+    return _oldest(connection, "l.relation = to_regclass(%s)", "pgstac.items")
+
+
+def _oldest(connection: Connection, lock: LiteralString, value: str) -> str:
     row = connection.execute(
         "select coalesce(nullif(a.application_name, ''), a.usename, 'another user'), l.pid,"
         " to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
         " from pg_locks l left join pg_stat_activity a using (pid)"
-        " where l.locktype = 'advisory' and l.granted and l.objsubid = 1"
-        " and (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(%s, 0)",
-        [name],
+        f" where l.granted and l.pid <> pg_backend_pid() and {lock}"
+        " order by a.xact_start nulls last limit 1",  # noqa: S608 (own words)
+        [value],
     ).fetchone()
     if row is None:
-        return "somebody else"
+        return ""
     since = f", since {row[2]} UTC" if row[2] else ""
     return f"{row[0]} (server process {row[1]}{since})"
 
@@ -230,9 +243,9 @@ def count_items(connection: Connection, collection: str) -> int:
     return int(row[0]) if row else 0
 
 
-def partition_length(connection: Connection, collection: str) -> int:
-    """Return how much of a time stamp names a partition: 4 for years, 7 for months, or 0."""
+def partition_trunc(connection: Connection, collection: str) -> str | None:
+    """Return how a collection is partitioned: None, `year` or `month`."""
     row = connection.execute(
         "select partition_trunc from collections where id = %s", [collection]
     ).fetchone()
-    return {"year": 4, "month": 7}.get(row[0] if row else "", 0)
+    return row[0] if row else None

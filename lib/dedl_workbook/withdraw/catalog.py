@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedl_workbook import catalog, comparison, documents, stac_api
 from dedl_workbook.catalog import loading as pgstac_load
-from dedl_workbook.catalog import pgstac
+from dedl_workbook.catalog import partitions, pgstac
 from dedl_workbook.errors import ConflictError, EvidenceError
 from dedl_workbook.job import Job
 from dedl_workbook.steps import Action, Check
@@ -136,13 +136,15 @@ def look(job: Job) -> Standing:
             pgstac.guard(connection)
             _, found = catalog.found_in(job, connection, sides)
             tickets = _tickets(job, connection)
+            hidden = partitions.hidden(connection, job.ticket.collection)
         ours, above = _whose(job, found, kept, tickets)
         if ours and not above and kept is None:
             raise lost(catalog.before_folder(job), "it was not kept, or is lost")
         actions: tuple[Action, ...] = ()
         # What somebody deleted by hand since is put back as well.
-        if kept is not None and not above and found != kept.state:
-            actions = _actions(job, found, kept, sides.counts())
+        if kept is not None and not above:
+            actions = _actions(job, found, kept, sides.counts()) if found != kept.state else ()
+            actions += (_LEFT,) if hidden else ()
     return Standing(found, kept, ours, above, actions)
 
 
@@ -204,6 +206,8 @@ _VERBS = {
     "vanished": ("delete", "items that weren't there before"),
 }
 
+_LEFT = Action("delete", "empty partitions of a load that was cut off")
+
 
 def _actions(job: Job, found: State, kept: Before, counts: dict[str, int]) -> tuple[Action, ...]:
     named = f"collection {job.ticket.collection}"
@@ -245,12 +249,14 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
                 f"{id_} was changed in the catalogue since the withdrawal was planned",
                 remedy="Nothing was changed there. Plan again, and read what it finds.",
             )
+        partitions.drop_hidden(connection, id_)
+        done: dict[str, Any] = {}
         if kept.state["collection"] is None:
-            pgstac_load.delete_collection(connection, id_)
-            done: dict[str, Any] = {"items_deleted": found["items"], "collection": "deleted"}
-        else:
-            with catalog.made_collection(job, connection, kept.document, new=held is None):
-                catalog.load(job, connection, sides, kept.document)
+            if held is not None:
+                pgstac_load.delete_collection(connection, id_)
+                done = {"items_deleted": found["items"], "collection": "deleted"}
+        elif found != kept.state:
+            catalog.load(job, connection, sides, kept.document, new=held is None)
             left = pgstac_load.finish(connection, id_)
             done = {"items_put_back": kept.state["items"], "collection": "put back"}
             done |= {"left": left} if left else {}
