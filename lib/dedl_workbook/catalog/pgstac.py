@@ -179,14 +179,16 @@ def holder_of_items(connection: Connection) -> str:
 
 
 def _oldest(connection: Connection, lock: LiteralString, value: str) -> str:
-    row = connection.execute(
+    from psycopg import sql
+
+    query = sql.SQL(
         "select coalesce(nullif(a.application_name, ''), a.usename, 'another user'), l.pid,"
         " to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
         " from pg_locks l left join pg_stat_activity a using (pid)"
-        f" where l.granted and l.pid <> pg_backend_pid() and {lock}"
-        " order by a.xact_start nulls last limit 1",  # noqa: S608 (own words)
-        [value],
-    ).fetchone()
+        " where l.granted and l.pid <> pg_backend_pid() and {}"
+        " order by a.xact_start nulls last limit 1"
+    ).format(sql.SQL(lock))
+    row = connection.execute(query, [value]).fetchone()
     if row is None:
         return ""
     since = f", since {row[2]} UTC" if row[2] else ""
