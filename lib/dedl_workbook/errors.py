@@ -39,6 +39,10 @@ class ServiceError(WorkbookError):
     """A server can't be reached, refuses, or fails; running again later may help."""
 
 
+class RefusedError(ServiceError):
+    """A server refuses for good: running again helps once a person has done something."""
+
+
 class EvidenceError(WorkbookError):
     """The evidence is not whole, or holds what it must not hold."""
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dedl_workbook.dataset import Dataset, fingerprint, open_dataset
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
 
-Tell = Callable[[str, int, int, str], None]
-"""Progress: what is being done, how much is done, of how much (0: unknown), in which unit."""
+
+class Tell(Protocol):
+    """Takes note of progress."""
+
+    def __call__(self, what: str, done: int, total: int, unit: str, note: str = "", /) -> None:
+        """Say what is being done, how much is done, of how much (0: unknown), in which unit."""
 
 
-def silent(what: str, done: int, total: int, unit: str) -> None:
+def silent(what: str, done: int, total: int, unit: str, note: str = "", /) -> None:
     """Report progress to nobody."""
 
 

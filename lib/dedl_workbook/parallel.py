@@ -13,6 +13,8 @@ R = TypeVar("R")
 Progress = Callable[[int, int], None]
 """Called with the count and the bytes that were done since the last call."""
 
+GRACE = 1.5
+
 
 def shards(things: Iterable[T], size: int) -> Iterator[list[T]]:
     """Cut a stream into lists of at most `size`."""
@@ -41,7 +43,8 @@ def map_shards(
             `distributed.Client(...).get_executor()`); None runs in this thread.
         ahead: how many shards may be under way.
         stop: set when the handing out ends early, so that a shard under way in a thread can end
-            too: Ctrl-C shouldn't wait for whole shards.
+            too: Ctrl-C shouldn't wait for whole shards. What hasn't ended `GRACE` seconds later,
+            such as a request that nobody answers, isn't waited for.
     """
     if executor is None:
         yield from map(function, work)
@@ -60,4 +63,4 @@ def map_shards(
             stop.set()
         for future in running:
             future.cancel()
-        wait(running)
+        wait(running, timeout=GRACE if stop is not None else None)

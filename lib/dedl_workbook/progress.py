@@ -32,11 +32,12 @@ def for_notebook() -> Tell:
     return sparse(_Shown())
 
 
-def line(what: str, done: int, total: int, unit: str, seconds: float) -> str:
+def line(what: str, done: int, total: int, unit: str, seconds: float, note: str = "") -> str:
     """Return progress as one line: what, how much of how much, rate and time left."""
     rate = done / seconds if seconds > 0.5 else 0.0
     text = f"{what}: {_amount(done, unit)}"
     text += f" of {_amount(total, unit)}" if total else ""
+    text += f", {note}" if note else ""
     text += f", {_amount(int(rate), unit)}/s" if rate >= 1 else ""
     if total and rate and done < total:
         text += f", {(total - done) / rate:.0f} s left"
@@ -79,13 +80,13 @@ def sparse(show: Callable[[str], None]) -> Tell:
     started: dict[str, float] = {}
     shown = 0.0
 
-    def tell(what: str, done: int, total: int, unit: str) -> None:
+    def tell(what: str, done: int, total: int, unit: str, note: str = "", /) -> None:
         nonlocal shown
         at = time.monotonic()
         start = started.setdefault(what, at)
         if at - shown < _PAUSE and not (total and done >= total):
             return
         shown = at
-        show(line(what, done, total, unit, at - start))
+        show(line(what, done, total, unit, at - start, note))
 
     return tell

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
-from dedl_workbook.errors import ServiceError
+from dedl_workbook.errors import RefusedError, ServiceError
 from dedl_workbook.target import S3
 
 if TYPE_CHECKING:
@@ -49,26 +50,67 @@ def client(
     )
 
 
+_REGION = "The store is in another region: set the target's s3.region to the one that it names."
+_KEYS = (
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL_S3 for a store "
+    "other than Amazon's; or validate it as a ticket's, whose target has S3 settings."
+)
+REMEDIES = {
+    "InvalidAccessKeyId": "The access key is unknown there: check the target's S3 variables.",
+    "SignatureDoesNotMatch": "The secret key is wrong: check the target's S3 variables.",
+    "AccessDenied": "This user may not do that: ask the store's operators for the right.",
+    "403": "Refused (keys wrong, or no right to this): check the target's S3 variables.",
+    "NoSuchBucket": "There is no such bucket: check its name, or have it made.",
+    "404": "There is no such bucket or object: check the names.",
+    "QuotaExceeded": "The quota is used up: ask the store's operators for more.",
+    "InsufficientStorage": "The store is full: ask its operators for more room.",
+    "RequestTimeTooSkewed": "This machine's clock is wrong: set it right, then run again.",
+    "SSLError": "The certificate isn't trusted: set the target's s3.ca_bundle to its CA file.",
+    "NoCredentialsError": _KEYS,
+    "PartialCredentialsError": _KEYS,
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "IllegalLocationConstraint": _REGION,
+    "301": _REGION,
+}
+_PASSING = frozenset({"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"})
+"""What S3 answers with a status of 4xx to a request that may be sent again."""
+_TOLD = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL)
+_STATUS = re.compile(r"status code: (\d{3})")
+
+
+def told(error: BaseException | None) -> tuple[str, str, int]:
+    """Return what a client's error says: S3's code, its message, the HTTP status (0: no answer).
+
+    boto3 has them apart, obstore in its text. What never reached the store has the name of the
+    error as its code, where there is a remedy for that.
+    """
+    answer: dict[str, Any] = getattr(error, "response", None) or {}
+    if answer:
+        problem, about = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+        found = str(problem.get("Code", "")), str(problem.get("Message", "")) or str(error)
+        return *found, int(about.get("HTTPStatusCode", 0))
+    text, _, source = str(error).partition("\n\nDebug source")
+    parts, status = _TOLD.search(text), _STATUS.search(text)
+    code = parts[1] if parts else status[1] if status else type(error).__name__
+    if "UnknownIssuer" in source or "invalid peer certificate" in source:
+        code = "SSLError"
+    elif code == "AlreadyExistsError":
+        code = "PreconditionFailed"
+    known = code if status or code in REMEDIES or code == "PreconditionFailed" else ""
+    return known, (parts[2] if parts else "") or text, int(status[1]) if status else 0
+
+
 def explained(error: Exception, what: str) -> ServiceError:
-    """Return our error for one of botocore's: what failed, where, and the remedy."""
-    response = getattr(error, "response", None) or {}
-    code = response.get("Error", {}).get("Code", "")
-    message = response.get("Error", {}).get("Message", "") or str(error).splitlines()[0]
-    remedies = {
-        "InvalidAccessKeyId": "The access key is unknown there: check the target's S3 variables.",
-        "SignatureDoesNotMatch": "The secret key is wrong: check the target's S3 variables.",
-        "AccessDenied": "This user may not do that: ask the store's operators for the right.",
-        "403": "Refused (keys wrong, or no right to this): check the target's S3 variables.",
-        "NoSuchBucket": "There is no such bucket: check its name, or have it made.",
-        "404": "There is no such bucket or object: check the names.",
-        "QuotaExceeded": "The quota is used up: ask the store's operators for more.",
-    }
-    remedy = remedies.get(code, "Run the same again: what is done stays done.")
-    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-        remedy = (
-            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL_S3 for a store "
-            "other than Amazon's; or validate it as a ticket's, whose target has S3 settings."
-        )
-    elif type(error).__name__ == "SSLError":
-        remedy = "The certificate isn't trusted: set the target's s3.ca_bundle to its CA file."
-    return ServiceError(f"{what}: {code + ': ' if code else ''}{message}", remedy=remedy)
+    """Return our error for a client's: what failed, where, and the remedy.
+
+    A RefusedError where the same request can't succeed until a person did something.
+    """
+    code, message, status = told(error)
+    lines = message.splitlines() or [""]
+    passing = code in _PASSING or status in (408, 429) or status >= 500 or not (code or status)
+    kind = ServiceError if passing and code not in REMEDIES else RefusedError
+    return kind(
+        f"{what}: {code + ': ' if status else ''}{lines[0]}",
+        remedy=REMEDIES.get(code, "Run the same again: what is done stays done."),
+    )

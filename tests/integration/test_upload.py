@@ -227,10 +227,11 @@ def test_digests_before_an_upload_say_what_to_do(shore: Shore):
 
 def test_progress_ends_with_all_bytes(shore: Shore):
     shore.deliver({**SMALL, "data/large.bin": noise(LARGE)})
-    told: list[tuple[str, int, int, str]] = []
+    told: list[tuple[Any, ...]] = []
     plan, _, _ = run(shore.job(tell=lambda *news: told.append(news)))
-    assert told[-1] == ("upload", plan.goal["bytes"], plan.goal["bytes"], "B")
-    assert [done for _, done, _, _ in told] == sorted(done for _, done, _, _ in told)
+    size = plan.goal["bytes"]
+    assert told[-1] == ("upload", size, size, "B", "6 of 6 files")
+    assert [news[1] for news in told] == sorted(news[1] for news in told)
 
 
 def test_an_object_with_other_content_is_a_conflict_and_stays(shore: Shore):
@@ -274,8 +275,8 @@ def test_an_object_that_appears_meanwhile_is_a_conflict_and_stays(shore: Shore):
 
 def send_parts(pool: transfer.Pool, todo: Todo) -> None:
     begun = multipart.begin(pool, todo)
-    for part in multipart.parts(pool, begun):
-        multipart.send(pool, part)
+    for start in transfer.starts(todo.size):
+        multipart.send(pool, multipart.read_part(pool, begun, start))
 
 
 def test_foreign_objects_are_part_of_the_plan_and_left_alone(shore: Shore):
@@ -588,14 +589,36 @@ def test_the_probe_accepts_a_store_that_keeps_what_it_is_given(
     assert [data for data, _ in handler.stored.values()] == [b"1"]
 
 
-def test_a_server_that_is_killed_midway_fails_the_upload_and_the_next_run_finishes_it(
-    servers: Sandbox, shore: Shore
+def test_a_server_that_is_killed_and_restarted_midway_is_waited_for(servers: Sandbox, shore: Shore):
+    files = {f"data/{n:04}": noise(500, n) for n in range(400)} | {"data/large": noise(LARGE)}
+    shore.deliver(files)
+    killed: list[threading.Thread] = []
+
+    def kill(what: str, done: int, total: int, unit: str, note: str = "") -> None:
+        if not killed:
+            servers.kill("s3")
+            killed.append(threading.Thread(target=servers.restart, args=("s3",)))
+            killed[0].start()
+
+    try:
+        _, receipt, outcome = run(shore.job(tell=kill))
+    finally:
+        killed[0].join()
+    assert receipt.done["uploaded"] == len(files)
+    assert outcome.verdict is Verdict.PASSED, outcome
+    assert shore.objects() == published(files)
+    assert shore.open_uploads() == []
+
+
+def test_a_server_that_stays_away_fails_the_upload_and_the_next_run_finishes_it(
+    servers: Sandbox, shore: Shore, monkeypatch: pytest.MonkeyPatch
 ):
     files = {f"data/{n:04}": noise(500, n) for n in range(400)} | {"data/large": noise(LARGE)}
     shore.deliver(files)
+    monkeypatch.setattr(transfer, "PATIENCE", 0.2)
     killed: list[int] = []
 
-    def kill(what: str, done: int, total: int, unit: str) -> None:
+    def kill(what: str, done: int, total: int, unit: str, note: str = "") -> None:
         if not killed:
             killed.append(done)
             servers.kill("s3")
@@ -619,7 +642,7 @@ import pickle, sys
 from dedl_workbook import upload
 target, ticket, folder, root, bytes_ = pickle.load(sys.stdin.buffer)
 from dedl_workbook.job import Job
-def tell(what, done, total, unit):
+def tell(what, done, total, unit, note=""):
     if done >= bytes_:
         print("there", flush=True)
         sys.stdin.buffer.read()

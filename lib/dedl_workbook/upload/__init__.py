@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import mimetypes
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dedl_workbook import publication
 from dedl_workbook.dataset import fingerprint
-from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.errors import ChangedError, ConflictError, InputError
 from dedl_workbook.job import Job, state_before
-from dedl_workbook.parallel import map_shards
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
-from dedl_workbook.upload import multipart, probe, survey, transfer
-from dedl_workbook.upload.manifest import Manifest, Row, Todo, location, open_manifest
-from dedl_workbook.upload.multipart import Multipart, Part
+from dedl_workbook.upload import moving, multipart, probe, survey, transfer
+from dedl_workbook.upload.manifest import Manifest, Row, location, open_manifest
 from dedl_workbook.upload.survey import Leftovers, pool_of
 from dedl_workbook.upload.transfer import SINGLE, Pool
 
 STEP = "upload"
-THREADS = 8
-AHEAD = 12
-"""Units of work under way at once, each of at most a part's bytes: what bounds memory."""
-SHARD = 50
 SAMPLE = 20
 """Files that `check` reads back in full."""
 SUMS = "sha256sums.txt"
 MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+( *;[\x20-\x7e]*)?", re.ASCII)
-TYPES = mimetypes.MimeTypes(filenames=())
-for _type, _ending in (
-    ("application/netcdf", ".nc"),
-    ("application/x-hdf5", ".h5"),
-    ("application/wmo-GRIB2", ".grib2"),
-    ("application/geo+json", ".geojson"),
-    ("application/vnd.apache.parquet", ".parquet"),
-):
-    TYPES.add_type(_type, _ending)
 
 
 def plan(job: Job) -> Plan:
@@ -123,11 +103,11 @@ def apply(plan: Plan) -> Receipt:
         _refuse_conflicts(pool, manifest, states)
         _refuse_strangers(plan, pool, manifest)
         if states.keys() - {"done"}:
-            probe.probe(pool)
+            probe.probe(pool, in_parts=manifest.largest() > SINGLE)
         _remove(pool, leftovers)
         if "missing" in states:
             manifest.fill("types", _media_types(job), 2)
-        done = _transfer(job, pool, manifest, states)
+        done = moving.move(job, pool, manifest, states, leftovers.resumable)
     done |= {"already_there": states.get("done", (0, 0))[0], "removed_leftovers": len(leftovers)}
     return Receipt(STEP, done, time.monotonic() - begun)
 
@@ -171,85 +151,6 @@ def _media_types(job: Job) -> Iterator[tuple[str, str]]:
                 href, kind = str(asset.get("href", "")), str(asset.get("type", ""))
                 if href.startswith(start) and MEDIA_TYPE.fullmatch(kind):
                     yield href[len(start) :], kind
-
-
-def _transfer(
-    job: Job, pool: Pool, manifest: Manifest, states: Mapping[str, tuple[int, int]]
-) -> Counter[str]:
-    total = sum(states.get(state, (0, 0))[1] for state in ("missing", "unknown"))
-    done: Counter[str] = Counter(uploaded=0, bytes=0, compared=0)
-    open_uploads: dict[str, Multipart] = {}
-    moved = 0
-    executor = ThreadPoolExecutor(THREADS, thread_name_prefix="upload")
-    try:
-        work = _units(pool, manifest.todo(), open_uploads)
-        for result in map_shards(partial(_run, pool), work, executor, ahead=AHEAD, stop=pool.stop):
-            manifest.remember(result.rows)
-            for row in result.rows:
-                open_uploads.pop(row.path, None)
-            done.update(result.counts)
-            moved += result.size
-            job.tell(STEP, moved, total, "B")
-    finally:
-        pool.stop.set()
-        executor.shutdown(cancel_futures=True)
-        for begun in open_uploads.values():
-            # What can't be aborted now is found and aborted by the next run.
-            with suppress(ServiceError):
-                multipart.abort(pool, pool.prefix + begun.todo.path, begun.upload)
-    return done
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What became of a unit of work."""
-
-    rows: list[Row]
-    counts: Counter[str]
-    size: int
-
-
-_Unit = list[Todo] | Part
-
-
-def _units(
-    pool: Pool, todos: Iterator[Todo], open_uploads: dict[str, Multipart]
-) -> Iterator[_Unit]:
-    shard: list[Todo] = []
-    for todo in todos:
-        if todo.etag is None and todo.size > SINGLE:
-            begun = open_uploads[todo.path] = multipart.begin(pool, _typed(todo))
-            yield from multipart.parts(pool, begun)
-            continue
-        shard.append(_typed(todo))
-        if len(shard) == SHARD or sum(t.size for t in shard) > SINGLE:
-            yield shard
-            shard = []
-    if shard:
-        yield shard
-
-
-def _typed(todo: Todo) -> Todo:
-    kind = todo.media_type or TYPES.guess_type(f"file:///{todo.path}")[0]
-    return todo._replace(media_type=kind or "application/octet-stream")
-
-
-def _run(pool: Pool, unit: _Unit) -> _Result:
-    if isinstance(unit, Part):
-        row = None if pool.stop.is_set() else multipart.send(pool, unit)
-        rows = [row] if row else []
-        return _Result(rows, Counter(uploaded=len(rows), bytes=len(unit.data)), len(unit.data))
-    rows, counts = [], Counter[str]()
-    for todo in unit:
-        if pool.stop.is_set():
-            break
-        if todo.etag is None:
-            rows.append(transfer.put(pool, todo))
-            counts.update(uploaded=1, bytes=todo.size)
-        else:
-            rows.append(transfer.compare(pool, todo))
-            counts.update(compared=1)
-    return _Result(rows, counts, sum(row.size for row in rows))
 
 
 def check(plan: Plan) -> Outcome:

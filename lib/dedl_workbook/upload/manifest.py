@@ -28,6 +28,9 @@ create table if not exists files (
     path text primary key, size integer not null, version text not null,
     sha256 text not null, etag text not null
 ) without rowid;
+create table if not exists uploads (
+    path text primary key, upload text not null, type text not null
+) without rowid;
 """
 _LISTINGS = """
 create temp table delivered (path text primary key, size integer, version text) without rowid;
@@ -97,6 +100,11 @@ class Manifest:
         found = self._all("select state, count(*), sum(size) from seen group by state")
         return {state: (count, size) for state, count, size in found}
 
+    def largest(self) -> int:
+        """Return the bytes of the largest file that is missing."""
+        found = self._all("select coalesce(max(size), 0) from seen where state = 'missing'")
+        return int(found[0][0])
+
     def examples(self, state: str, limit: int = 3) -> list[str]:
         """Return some paths of delivered files in a state."""
         return [path for (path,) in self._all(_EXAMPLES, (state, limit))]
@@ -111,14 +119,16 @@ class Manifest:
                 examples.append(row[0])
         return count, total.hexdigest() if count else "", examples
 
-    def todo(self) -> Iterator[Todo]:
-        """Yield the files that are missing or not known to be done, small ones first.
+    def todo(self, least: int, most: int) -> Iterator[Todo]:
+        """Yield the files of so many bytes that are missing or not known to be done, small first.
 
         The order makes SQLite sort them all before the first: `remember` can't disturb them.
         """
         found = self.connection.execute(
             "select s.path, size, version, etag, type from seen s left join types using (path)"
-            " where state in ('missing', 'unknown') order by size, s.path"
+            " where state in ('missing', 'unknown') and size between ? and ?"
+            " order by size, s.path",
+            (least, most),
         )
         return map(Todo._make, found)
 
@@ -126,6 +136,25 @@ class Manifest:
         """Keep what was uploaded; once this returns, a killed process doesn't forget it."""
         with _explained(self), self.connection:
             self.connection.executemany("insert or replace into files values (?, ?, ?, ?, ?)", rows)
+
+    def remember_begun(self, path: str, upload: str, media_type: str) -> None:
+        """Keep the id of a large file's multipart upload, to go on with it."""
+        with _explained(self), self.connection:
+            row = (path, upload, media_type)
+            self.connection.execute("insert or replace into uploads values (?, ?, ?)", row)
+
+    def begun(self, path: str) -> tuple[str, str] | None:
+        """Return id and media type of a large file's multipart upload that is remembered."""
+        found = self._all("select upload, type from uploads where path = ?", (path,))
+        return (str(found[0][0]), str(found[0][1])) if found else None
+
+    def resumable(self, path: str, upload: str) -> bool:
+        """Tell whether a multipart upload is that of a file that is still missing."""
+        query = (
+            "select 1 from uploads u join seen s using (path)"
+            " where path = ? and upload = ? and state = 'missing'"
+        )
+        return bool(self._all(query, (path, upload)))
 
     def rows(self) -> Iterator[Row]:
         """Yield what is known of every file that is done, by path."""
@@ -219,11 +248,14 @@ def open_manifest(job: Job, *, write: bool = False) -> Manifest:
 
 
 def _prepared(connection: sqlite3.Connection, place: str) -> sqlite3.Connection:
+    # A commit outlives the process, if not the machine; then files are compared again.
     connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = normal")
     connection.executescript(_MEMORY)
     if _place(connection) != place:
         with connection:
             connection.execute("delete from files")
+            connection.execute("delete from uploads")
             connection.execute("insert or replace into about values ('place', ?)", (place,))
     connection.executescript(_LISTINGS)
     return connection

@@ -7,17 +7,18 @@ the digest by then would cost a second reading of every large file.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from dedl_workbook import s3
 from dedl_workbook.dataset import Bucket
-from dedl_workbook.errors import ServiceError
+from dedl_workbook.errors import RefusedError, ServiceError
 from dedl_workbook.upload.manifest import Row, Todo
 from dedl_workbook.upload.transfer import (
+    PLAIN,
     WRITTEN_FOR,
     Pool,
     accept,
@@ -27,10 +28,12 @@ from dedl_workbook.upload.transfer import (
     joined,
     md5_of,
     part_size,
+    patiently,
     proven,
     read,
     starts,
     there,
+    upload_part,
 )
 
 
@@ -46,6 +49,10 @@ class Multipart:
     """By the part's number, those that have arrived."""
     etags: dict[int, str] = field(default_factory=dict)
     """What the store calls them."""
+    known: dict[int, str] = field(default_factory=dict)
+    """The MD5s, or other ETags, of the parts that an earlier run sent."""
+    hashed: Any = field(default_factory=hashlib.sha256)
+    """Takes the bytes in their order, as they are read."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -64,31 +71,53 @@ def begin(pool: Pool, todo: Todo) -> Multipart:
     with calling(f"{pool.where(todo.path)} can't be written"):
         made = pool.client.create_multipart_upload(
             **pool.at(todo.path),
-            ContentType=todo.media_type or "application/octet-stream",
+            ContentType=todo.media_type or PLAIN,
             Metadata={WRITTEN_FOR: pool.prefix},
         )
     return Multipart(todo, made["UploadId"])
 
 
-def parts(pool: Pool, multipart: Multipart) -> Iterator[Part]:
-    """Read a large file part by part. When the last one is out, its SHA-256 is known."""
-    todo, sha256 = multipart.todo, hashlib.sha256()
-    for number, start in enumerate(starts(todo.size), 1):
-        length = min(part_size(todo.size), todo.size - start)
-        data = read(pool.dataset, todo.file, start, length)
-        sha256.update(data)
-        if start + length == todo.size:
-            multipart.sha256 = sha256.hexdigest()
-        yield Part(multipart, number, start, data)
+def resume(pool: Pool, todo: Todo, upload: str) -> Multipart:
+    """Go on with the upload of a large file, of which some parts have arrived."""
+    pages = pool.client.get_paginator("list_parts")
+    with calling(f"what arrived of {pool.where(todo.path)} can't be listed"):
+        known = {
+            part["PartNumber"]: part["ETag"].strip('"')
+            for page in pages.paginate(**pool.at(todo.path), UploadId=upload)
+            for part in page.get("Parts", [])
+        }
+    return Multipart(todo, upload, known=known)
+
+
+def read_part(pool: Pool, multipart: Multipart, start: int) -> Part:
+    """Read a part. They must be read in their order; after the last one the SHA-256 is known."""
+    todo = multipart.todo
+    length = min(part_size(todo.size), todo.size - start)
+    data = patiently(pool, partial(read, pool.dataset, todo.file, start, length))
+    multipart.hashed.update(data)
+    if start + length == todo.size:
+        multipart.sha256 = multipart.hashed.hexdigest()
+    return Part(multipart, start // part_size(todo.size) + 1, start, data)
+
+
+def arrived(part: Part) -> bool:
+    """Tell whether an earlier run sent this very part."""
+    found = part.of.known.get(part.number)
+    return found is not None and found == md5_of(part.data).hex()
 
 
 def send(pool: Pool, part: Part) -> Row | None:
-    """Send a part; with the last that arrives, complete the object and return its row."""
+    """Send a part, unless it has arrived; with the last, complete the object and return its row."""
     multipart, path, md5 = part.of, part.of.todo.path, md5_of(part.data)
-    with calling(f"{pool.where(path)}, part {part.number}, can't be written"):
-        found = _copy(pool, part) if pool.copies else _upload(pool, part, md5)
+    found = multipart.known.get(part.number, "")
+    if found != md5.hex():
+        with calling(f"{pool.where(path)}, part {part.number}, can't be written"):
+            if pool.copies:
+                found = _copy(pool, part)
+            else:
+                found = upload_part(pool, path, multipart.upload, part.number, part.data, md5)
     if found.strip('"') != md5.hex() and not pool.copies:
-        raise ServiceError(
+        raise RefusedError(
             f"part {part.number}: the store holds other bytes than were sent",
             where=pool.where(path),
             remedy="Have the store's operators look at it, then run again.",
@@ -97,17 +126,6 @@ def send(pool: Pool, part: Part) -> Row | None:
         multipart.md5s[part.number], multipart.etags[part.number] = md5, found
         last = len(multipart.md5s) == len(starts(multipart.todo.size))
     return _complete(pool, multipart) if last else None
-
-
-def _upload(pool: Pool, part: Part, md5: bytes) -> str:
-    made = pool.client.upload_part(
-        **pool.at(part.of.todo.path),
-        UploadId=part.of.upload,
-        PartNumber=part.number,
-        Body=part.data,
-        ContentMD5=base64.b64encode(md5).decode(),
-    )
-    return made["ETag"]
 
 
 def _copy(pool: Pool, part: Part) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
+from collections.abc import Callable
 from typing import Any
 
-from dedl_workbook.errors import ServiceError
-from dedl_workbook.upload.transfer import Pool, calling
+from dedl_workbook.errors import RefusedError
+from dedl_workbook.upload.transfer import Pool, calling, md5_of, upload_part, write
 
 NAME = ".probe-"
 """What the names of probe objects, which lie directly under the prefix, start with."""
@@ -16,46 +16,63 @@ SIZE = 100_000
 MEDIA_TYPE = "image/tiff"
 
 
-def probe(pool: Pool) -> None:
-    """Find out whether the store keeps what it is given, with the client that the upload uses.
+def probe(pool: Pool, *, in_parts: bool) -> None:
+    """Find out whether the store keeps what it is given, with the clients that the upload uses.
 
     Some stores store the framing of checksummed uploads in the object, or label objects
     `Content-Encoding: aws-chunked` (boto3 issue 4435).
 
+    Args:
+        pool: where to.
+        in_parts: whether files will go out in parts, by another client, so that it is tried too.
+
     Raises:
         ServiceError: it refuses, or it damages or mislabels the object.
     """
-    name, data = NAME + secrets.token_hex(8), secrets.token_bytes(SIZE)
-    md5 = hashlib.md5(data, usedforsecurity=False).digest()
-    sha256 = hashlib.sha256(data).hexdigest()
+    data = secrets.token_bytes(SIZE)
+    md5, labels = md5_of(data), {"sha256": hashlib.sha256(data).hexdigest()}
+    _try(pool, data, md5.hex(), lambda name: write(pool, name, data, MEDIA_TYPE, labels))
+    if in_parts:
+        joined = f"{md5_of(md5).hex()}-1"
+        _try(pool, data, joined, lambda name: _write_part(pool, name, data, labels))
+
+
+def _try(pool: Pool, data: bytes, expected: str, put: Callable[[str], str]) -> None:
+    name = NAME + secrets.token_hex(8)
     try:
-        with calling(f"nothing can be written to {pool.where()}"):
-            made = pool.client.put_object(
-                **pool.at(name),
-                Body=data,
-                ContentMD5=base64.b64encode(md5).decode(),
-                ContentType=MEDIA_TYPE,
-                Metadata={"sha256": sha256},
-                IfNoneMatch="*",
-            )
+        etag = put(name)
         with calling(f"what was written to {pool.where(name)} can't be read back"):
             found = pool.client.get_object(**pool.at(name))
             body = found["Body"].read()
     finally:
         with calling(f"the probe object {pool.where(name)} can't be deleted"):
             pool.client.delete_object(**pool.at(name))
-    wrong = _wrong(dict(found), body, data, sha256)
-    if made["ETag"].strip('"') != md5.hex():
-        wrong.append(f"its ETag is {made['ETag']}, not its MD5")
+    wrong = _wrong(dict(found), body, data)
+    if etag != expected:
+        wrong.append(f"its ETag is {etag}, not {expected}")
     if wrong:
-        raise ServiceError(
+        raise RefusedError(
             f"the store damages what is written to it: {'; '.join(wrong)}",
             where=pool.where(),
             remedy="Nothing was uploaded. Show this to the store's operators.",
         )
 
 
-def _wrong(found: dict[str, Any], body: bytes, data: bytes, sha256: str) -> list[str]:
+def _write_part(pool: Pool, name: str, data: bytes, labels: dict[str, str]) -> str:
+    place, client = pool.at(name), pool.client
+    with calling(f"{pool.where(name)} can't be written in parts"):
+        begun = client.create_multipart_upload(**place, ContentType=MEDIA_TYPE, Metadata=labels)
+        upload = begun["UploadId"]
+        etag = upload_part(pool, name, upload, 1, data, md5_of(data))
+        made = client.complete_multipart_upload(
+            **place,
+            UploadId=upload,
+            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]},
+        )
+    return made["ETag"].strip('"')
+
+
+def _wrong(found: dict[str, Any], body: bytes, data: bytes) -> list[str]:
     wrong = []
     if body != data:
         wrong.append(
@@ -67,6 +84,6 @@ def _wrong(found: dict[str, Any], body: bytes, data: bytes, sha256: str) -> list
         wrong.append(f"the media type became {found.get('ContentType')}")
     if found.get("ContentEncoding"):
         wrong.append(f"it got a Content-Encoding: {found['ContentEncoding']}")
-    if found.get("Metadata", {}).get("sha256") != sha256:
+    if found.get("Metadata", {}).get("sha256") != hashlib.sha256(data).hexdigest():
         wrong.append("its metadata were lost")
     return wrong

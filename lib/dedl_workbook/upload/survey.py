@@ -10,7 +10,7 @@ from dedl_workbook import s3
 from dedl_workbook.dataset import DATA, Bucket, File
 from dedl_workbook.errors import InputError
 from dedl_workbook.job import Job
-from dedl_workbook.upload import multipart, transfer
+from dedl_workbook.upload import multipart, transfer, writer
 from dedl_workbook.upload.manifest import Manifest
 from dedl_workbook.upload.probe import NAME as PROBE
 from dedl_workbook.upload.transfer import Pool
@@ -24,6 +24,9 @@ class Leftovers:
 
     probes: list[str] = field(default_factory=list)
     uploads: list[tuple[str, str]] = field(default_factory=list)
+    """Key and id of multipart uploads that nothing goes on with."""
+    resumable: dict[str, str] = field(default_factory=dict)
+    """By path, the ids of those that the next upload goes on with."""
 
     def __len__(self) -> int:
         return len(self.probes) + len(self.uploads)
@@ -40,6 +43,7 @@ def pool_of(job: Job) -> Pool:
         job.prefix,
         dataset,
         copies=same and isinstance(dataset, Bucket),
+        store=writer.writer(target.s3, target.s3.bucket),
     )
 
 
@@ -55,7 +59,12 @@ def survey(job: Job, pool: Pool, manifest: Manifest) -> Leftovers:
     manifest.fill("objects", objects(pool, leftovers), 3)
     if not manifest.states():
         raise InputError("holds no files", where=f"{job.dataset.location}/{DATA}")
-    leftovers.uploads = multipart.stale(pool)
+    for key, upload in multipart.stale(pool):
+        path = key[len(pool.prefix) :]
+        if path not in leftovers.resumable and manifest.resumable(path, upload):
+            leftovers.resumable[path] = upload
+        else:
+            leftovers.uploads.append((key, upload))
     return leftovers
 
 

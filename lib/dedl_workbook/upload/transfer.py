@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from dedl_workbook import s3
 from dedl_workbook.dataset import Bucket, Dataset, File
-from dedl_workbook.errors import ChangedError, ConflictError, ServiceError
+from dedl_workbook.errors import ChangedError, ConflictError, RefusedError, ServiceError
+from dedl_workbook.upload import writer
 from dedl_workbook.upload.manifest import Row, Todo
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from obstore.store import S3Store
+
+T = TypeVar("T")
 
 SINGLE = 8 * 2**20
 """Bytes up to which a file is held in memory and put in one request."""
 MOST_PARTS = 10_000
 CHUNK = 2**20
+PLAIN = "application/octet-stream"
 WRITTEN_FOR = "written-for"
 """The name in an object's metadata that says for which publication it was written."""
+PATIENCE = 60.0
+"""Seconds for which what may pass (no answer, 5xx, SlowDown) is tried again, for each unit."""
+PAUSES = 0.1, 5.0
+"""Seconds between the first two tries, and at most between later ones."""
 READS = 3
 """How often a stream that breaks off is read anew; botocore retries requests, not streams."""
 
@@ -45,6 +56,8 @@ class Pool:
     dataset: Dataset
     copies: bool
     """Whether the store can copy from the dataset by itself: same endpoint, same user."""
+    store: S3Store | None = None
+    """What writes small objects faster than boto3."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def at(self, path: str) -> Place:
@@ -58,19 +71,39 @@ class Pool:
 
 @contextmanager
 def calling(what: str) -> Iterator[None]:
-    """Turn the errors of an S3 client into ours."""
+    """Turn the errors of the S3 clients into ours."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from obstore.exceptions import BaseError
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, BaseError, FileNotFoundError) as error:
         raise s3.explained(error, what) from error
+
+
+def patiently(pool: Pool, work: Callable[[], T]) -> T:
+    """Do a piece of work that can be repeated until it is done, or fails for good.
+
+    Raises:
+        RefusedError: at once.
+        ServiceError: what may pass didn't for `PATIENCE` seconds, or the upload was stopped.
+    """
+    pause, end = PAUSES[0], time.monotonic() + PATIENCE
+    while True:
+        try:
+            return work()
+        except RefusedError:
+            raise
+        except ServiceError:
+            wait = pause * random.uniform(0.5, 1)  # noqa: S311
+            if time.monotonic() + wait > end or pool.stop.wait(wait):
+                raise
+            pause = min(pause * 2, PAUSES[1])
 
 
 def code_of(error: ServiceError) -> str:
     """Return the S3 error code that an error of `calling` came from."""
-    response: dict[str, Any] = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
+    return s3.told(error.__cause__)[0]
 
 
 def changed(path: str, how: str) -> ChangedError:
@@ -176,22 +209,52 @@ def put(pool: Pool, todo: Todo) -> Row:
     data = read(pool.dataset, todo.file, 0, todo.size)
     md5, sha256 = md5_of(data), hashlib.sha256(data).hexdigest()
     row = Row(todo.path, todo.size, todo.version, sha256, md5.hex())
+    labels = {"sha256": sha256, WRITTEN_FOR: pool.prefix}
     try:
-        with calling(f"{pool.where(todo.path)} can't be written"):
-            made = pool.client.put_object(
-                **pool.at(todo.path),
-                Body=data,
-                ContentMD5=base64.b64encode(md5).decode(),
-                ContentType=todo.media_type or "application/octet-stream",
-                Metadata={"sha256": sha256, WRITTEN_FOR: pool.prefix},
-                IfNoneMatch="*",
-            )
+        etag = write(pool, todo.path, data, todo.media_type or PLAIN, labels)
     except ServiceError as error:
         if code_of(error) in {"PreconditionFailed", "412"}:
             return accept(pool, row)
         raise
-    demand(pool, todo.path, made["ETag"], row.etag)
+    demand(pool, todo.path, etag, row.etag)
     return row
+
+
+def write(pool: Pool, path: str, data: bytes, media_type: str, metadata: Mapping[str, str]) -> str:
+    """Write an object where none is, in one request, and return its ETag.
+
+    The store compares what arrives with a digest in the request: the SHA-256 that is signed, or,
+    from boto3, the MD5.
+
+    Raises:
+        ServiceError: code "PreconditionFailed" where an object is already.
+    """
+    with calling(f"{pool.where(path)} can't be written"):
+        if pool.store is not None:
+            etag = writer.put(pool.store, pool.prefix + path, data, media_type, metadata)
+            if etag is not None:
+                return etag
+        made = pool.client.put_object(
+            **pool.at(path),
+            Body=data,
+            ContentMD5=base64.b64encode(md5_of(data)).decode(),
+            ContentType=media_type,
+            Metadata=metadata,
+            IfNoneMatch="*",
+        )
+    return made["ETag"].strip('"')
+
+
+def upload_part(pool: Pool, path: str, upload: str, number: int, data: bytes, md5: bytes) -> str:
+    """Write a part of an object, and return its ETag as the store wants it back."""
+    made = pool.client.upload_part(
+        **pool.at(path),
+        UploadId=upload,
+        PartNumber=number,
+        Body=data,
+        ContentMD5=base64.b64encode(md5).decode(),
+    )
+    return made["ETag"]
 
 
 def accept(pool: Pool, row: Row) -> Row:
@@ -225,12 +288,12 @@ def proven(pool: Pool, row: Row, etag: str) -> Row | None:
 
 
 def demand(pool: Pool, path: str, found: str, expected: str) -> None:
-    """Remove an object of ours that has another ETag than its bytes, and raise ServiceError."""
+    """Remove an object of ours that has another ETag than its bytes, and raise RefusedError."""
     if found.strip('"') == expected:
         return
     with suppress(Exception):
         pool.client.delete_object(**pool.at(path))
-    raise ServiceError(
+    raise RefusedError(
         f"the store holds other bytes than were sent (ETag {found}, sent {expected})",
         where=pool.where(path),
         remedy="The object was removed. Have the store's operators look at it, then run again.",
