@@ -154,6 +154,9 @@ class Hda(_Part):
     check: list[str] = []
     """Instead of that: a command that is given a folder with the changed configuration, and ends
     with 0 if HDA can load it."""
+    git: bool = False
+    """Whether the folder is a clone from whose repository others deploy: then a change is a commit
+    on the branch `ticket/<ID>`, and the working tree stays as it is."""
     reload: list[str] = []
     """The command that lets HDA read its files again, as a list of arguments; empty where others
     roll the configuration out."""
@@ -165,6 +168,15 @@ class Hda(_Part):
     """Whether public data is to be had without a token."""
     lists_restricted: bool = False
     """Whether restricted collections are listed to everybody."""
+
+    @model_validator(mode="after")
+    def _has_one_way_out(self) -> Hda:
+        if self.git and self.reload:
+            raise ValueError(
+                "git is on, so others roll the configuration out, but there is a reload command: "
+                "take one of them out"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from dedl_workbook.hda import config as hda_config
 from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.hda import files as hda_files
 from dedl_workbook.hda import served as hda_served
+from dedl_workbook.hda import store as hda_store
 from dedl_workbook.hda import trial as hda_trial
 from dedl_workbook.hda.config import Config
 from dedl_workbook.hda.files import Files
@@ -57,14 +58,12 @@ def plan(job: Job) -> Plan:
     if hda is None:
         return Plan(STEP, job, {}, {}, (), {"note": _NO_HDA})
     id_ = job.ticket.collection
-    files, meant = hda_files.read_all(hda, id_), _meant(job, hda)
+    files, meant = hda_store.read(job, hda), _meant(job, hda)
     collections, provider = parsed(hda, files)
     found, goal = found_in(hda, id_, files, collections, provider), meant.goal()
     before = state_before(job.before.get(STEP), found, goal)
     _refuse_foreign(job, hda, before, goal)
-    hda_files.demand_writable(
-        hda_files.collections(hda), hda_files.provider(hda), hda_files.document(hda, id_)
-    )
+    hda_store.demand_writable(job, hda)
     after = _changed(hda, id_, collections, provider, meant)
     detail = {
         "difference": [
@@ -213,7 +212,7 @@ def apply(plan: Plan) -> Receipt:
 
 def _change(plan: Plan, hda: Hda, meant: _Meant) -> list[str]:
     job, id_ = plan.job, plan.job.ticket.collection
-    files = hda_files.read_all(hda, id_)
+    files = hda_store.read(job, hda)
     _demand_found(hda, id_, plan, files)
     collections, provider = parsed(hda, files)
     made = _changed(hda, id_, collections, provider, meant)
@@ -222,7 +221,7 @@ def _change(plan: Plan, hda: Hda, meant: _Meant) -> list[str]:
     new = Files(made[0].text.encode(), made[1].text.encode(), document)
     hda_trial.load(hda, id_, meant.entry, new)
     _save_before(plan, hda, files, collections, provider)
-    changed = hda_files.write_all(hda, id_, files, new)
+    changed = hda_store.write(job, hda, files, new, "Publish")
     documents.write_atomic(job.folder / "hda-written.json", documents.pretty({"since": now()}))
     if hda.reload:
         reload_or_put_back(hda, id_, files, new)
@@ -313,7 +312,7 @@ def check(plan: Plan) -> Outcome:
     if hda is None:
         return Outcome(STEP, Verdict.PASSED, _NO_HDA)
     id_, meant = job.ticket.collection, _meant(job, hda)
-    files = hda_files.read_all(hda, id_)
+    files = hda_store.read(job, hda)
     found = found_in(hda, id_, files, *parsed(hda, files))
     same = meant.goal() == dict(plan.goal)
     checks = [Check("the collection is the planned one", same, id_)]
@@ -323,8 +322,9 @@ def check(plan: Plan) -> Outcome:
         checks.append(Check(f"configuration: {key}", found[key] == goal, shown))
     served = _served_checks(job, hda, meant)
     ready = all(check.passed for check in checks)
-    if ready and not hda.reload and not all(check.passed for check in served):
-        return _waiting(job, checks + served)
+    unseen = job.ticket.roles and hda.internal_url is None and hda_store.apart(job, hda)
+    if ready and not hda.reload and (unseen or not all(check.passed for check in served)):
+        return _waiting(job, hda, checks + served)
     checks += served
     return judged(STEP, checks, f"HDA serves {id_} as it was published", goal=dict(plan.goal))
 
@@ -346,7 +346,7 @@ def _served_checks(job: Job, hda: Hda, meant: _Meant) -> list[Check]:
     return checks + hda_served.compared(served, meant.document)
 
 
-def _waiting(job: Job, checks: list[Check]) -> Outcome:
+def _waiting(job: Job, hda: Hda, checks: list[Check]) -> Outcome:
     marker = job.folder / "hda-written.json"
     since = json.loads(marker.read_bytes())["since"] if marker.exists() else now()
     return Outcome(
@@ -354,6 +354,6 @@ def _waiting(job: Job, checks: list[Check]) -> Outcome:
         Verdict.WAITING,
         f"{job.ticket.collection} is in HDA's configuration, but HDA doesn't serve it yet.",
         tuple(checks),
-        waiting_for="the roll-out of HDA's configuration",
+        waiting_for=hda_store.rollout(job, hda),
         since=since,
     )

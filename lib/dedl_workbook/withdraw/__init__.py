@@ -236,7 +236,7 @@ def _waiting(job: Job, checks: list[Check]) -> Outcome:
         f"{job.ticket.collection} is taken back in HDA's configuration, but HDA serves it still. "
         "Catalogue and objects are taken back when this is run again after the roll-out.",
         tuple(checks),
-        waiting_for="the roll-out of HDA's configuration",
+        waiting_for=withdraw_hda.rollout(job),
         since=withdraw_hda.since(job),
     )
 

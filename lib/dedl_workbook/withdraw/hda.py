@@ -14,6 +14,7 @@ from dedl_workbook.errors import ConflictError, EvidenceError
 from dedl_workbook.hda import config as hda_config
 from dedl_workbook.hda import files as hda_files
 from dedl_workbook.hda import served as hda_served
+from dedl_workbook.hda import store as hda_store
 from dedl_workbook.hda import trial as hda_trial
 from dedl_workbook.hda.config import Config
 from dedl_workbook.hda.files import Files
@@ -69,7 +70,7 @@ def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
     if part is None:
         return Standing({}, None)
     id_ = job.ticket.collection
-    files = hda_files.read_all(part, id_)
+    files = hda_store.read(job, part)
     collections, provider = hda.parsed(part, files)
     found, saved = hda.found_in(part, id_, files, collections, provider), _saved(job)
     if saved is None:
@@ -188,12 +189,12 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
         return {}
     start = time.monotonic()
     with hda_files.locked(part):
-        files = hda_files.read_all(part, id_)
+        files = hda_store.read(job, part)
         if hda.found_in(part, id_, files, *hda.parsed(part, files)) != standing.found:
             raise hda_files.changed_meanwhile(hda_files.collections(part))
         new = _as_before(part, id_, files, saved)
         hda_trial.load_restored(part, id_, new, entry=saved["entry"] is not None)
-        changed = hda_files.write_all(part, id_, files, new)
+        changed = hda_store.write(job, part, files, new, "Withdraw")
         if changed:
             documents.write_atomic(_marker(job), documents.pretty({"since": now()}))
         if part.reload:
@@ -213,6 +214,11 @@ def _marker(job: Job) -> Path:
     return job.folder / "hda-withdrawn.json"
 
 
+def rollout(job: Job) -> str:
+    """Say for what those wait who put the configuration back."""
+    return hda_store.rollout(job, job.target.hda) if job.target.hda else ""
+
+
 def since(job: Job) -> str:
     """Return when the configuration was put back, for those who wait for its roll-out."""
     marker = _marker(job)
@@ -229,7 +235,7 @@ def configured(job: Job, goal: State) -> list[Check]:
     part = job.target.hda
     if part is None:
         return []
-    files = hda_files.read_all(part, job.ticket.collection)
+    files = hda_store.read(job, part)
     found = hda.found_in(part, job.ticket.collection, files, *hda.parsed(part, files))
     checks = []
     for key, meant in goal.items():
