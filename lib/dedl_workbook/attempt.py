@@ -41,7 +41,7 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
         GateError: a step that this one needs has not passed.
         ConflictError: somebody else is at this case.
     """
-    _show_errors_plainly()
+    show_errors_plainly()
     case = Case.of(Ticket.from_notebook(variables), tell=progress.for_notebook())
     if _open:
         _open.pop().end("Begun again before it came to a verdict.")
@@ -189,7 +189,7 @@ def _shell() -> Any:
     return get_ipython()
 
 
-def _show_errors_plainly() -> None:
+def show_errors_plainly() -> None:
     """Show our own errors by their message: they are meant for people, not for debuggers."""
     shell = _shell()
     if shell is None:
