@@ -8,14 +8,16 @@ bytes, a bucket as its store lists it.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, cast
 
 from dedl_workbook import s3
 from dedl_workbook.errors import InputError, ServiceError
@@ -29,8 +31,7 @@ ITEMS = "metadata/items/"
 DATA = "data/"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """One file: what it is called and which state of it was seen."""
 
     path: str
@@ -60,6 +61,13 @@ class Dataset(Protocol):
 
     def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
         """Return a file's bytes, or a range of them.
+
+        Raises:
+            OSError: it is gone or can't be read.
+        """
+
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return a file's first bytes, at most `length`, and its size, in one access.
 
         Raises:
             OSError: it is gone or can't be read.
@@ -145,10 +153,9 @@ class Folder:
 
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
-        start = prefix.rpartition("/")[0]
-        for file in _walk(self.root, start):
-            if file.path.startswith(prefix):
-                yield file
+        below = prefix[: prefix.rfind("/") + 1]
+        found = _walk(f"{self.root}/", below)
+        return found if prefix == below else (f for f in found if f.path.startswith(prefix))
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
@@ -171,6 +178,14 @@ class Folder:
                     break
                 data += more
             return data
+        finally:
+            os.close(handle)
+
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return a file's first bytes, at most `length`, and its size, in one access."""
+        handle, size = self._open(path)
+        try:
+            return os.read(handle, length), size
         finally:
             os.close(handle)
 
@@ -197,43 +212,61 @@ def _file(path: str, status: os.stat_result) -> File:
     return File(path, status.st_size, str(status.st_mtime_ns), kind)
 
 
-def _walk(root: Path, below: str) -> Iterator[File]:
-    # Not recursive: folders can be nested deeper than Python's calls. A folder may hold millions
-    # of entries: no more than their names is kept.
-    stack = [(below, iter(_names(root, below)))]
+def _walk(root: str, below: str) -> Iterator[File]:
+    # Not recursive: folders can be nested deeper than Python's calls.
+    stack = [(below, _names(root + below))]
     while stack:
         folder, names = stack[-1]
-        name = next(names, None)
-        if name is None:
-            stack.pop()
-            continue
-        path = f"{folder}/{os.fsdecode(name)}" if folder else os.fsdecode(name)
-        if not name:
-            yield File(folder, 0, "", "unreadable")
-        elif path.endswith("/"):
-            stack.append((path[:-1], iter(_names(root, path[:-1]))))
+        for name in names:
+            path = folder + name
+            if not name:
+                yield File(path[:-1], 0, "", "unreadable")
+            elif path.endswith("/"):
+                stack.append((path, _names(root + path)))
+                break
+            else:
+                try:
+                    status = os.lstat(root + path)
+                except OSError:
+                    continue
+                yield _file(path, status)
         else:
-            try:
-                status = os.lstat(f"{root}/{path}")
-            except OSError:
-                continue
-            yield _file(path, status)
+            stack.pop()
 
 
-def _names(root: Path, folder: str) -> list[bytes]:
-    """Return a folder's entries, subfolders with `/`, in order; [b''] if it can't be read."""
+RUN = 50_000
+"""Names of a folder that are sorted in memory; of a larger one, so many at a time on disk."""
+
+
+def _names(folder: str) -> Iterator[str]:
+    """Yield a folder's entries by their bytes, subfolders with `/`; '' if it can't be read."""
+    names: list[str] = []
+    runs: list[Iterator[str]] = []
     try:
-        with os.scandir(os.fsencode(f"{root}/{folder}")) as entries:
-            names = [
-                entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name
-                for entry in entries
-            ]
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_dir = entry.is_dir(follow_symlinks=False)
+                names.append(f"{entry.name}/" if is_dir else entry.name)
+                if len(names) == RUN:
+                    runs.append(_run(names))
+                    names = []
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return iter(())
     except OSError:
-        return [b""]
-    names.sort()
-    return names
+        return iter(("",))
+    # Among ASCII, the order of characters is that of bytes.
+    names.sort(key=None if "".join(names).isascii() else os.fsencode)
+    return heapq.merge(*runs, names, key=os.fsencode) if runs else iter(names)
+
+
+def _run(names: list[str]) -> Iterator[str]:
+    """Sort names into a file of its own, and yield them from there. They hold no NUL."""
+    names.sort(key=os.fsencode)
+    # It has no name, and goes when it has been read.
+    file = tempfile.TemporaryFile(prefix="dedl-names-")  # noqa: SIM115
+    file.writelines(os.fsencode(name).replace(b"\n", b"\0") + b"\n" for name in names)
+    file.seek(0)
+    return (os.fsdecode(line[:-1].replace(b"\0", b"\n")) for line in file)
 
 
 @dataclass(frozen=True)
@@ -304,6 +337,19 @@ class Bucket:
                 return b""
             raise OSError(str(s3.explained(error, path))) from error
 
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return an object's first bytes, at most `length`, and its size, in one access."""
+        try:
+            found = self.client.get_object(
+                Bucket=self.bucket, Key=self.prefix + path, Range=f"bytes=0-{length - 1}"
+            )
+            size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
+            return found["Body"].read(), int(size)
+        except _errors() as error:
+            if _code(error) == "InvalidRange":
+                return b"", 0
+            raise OSError(str(s3.explained(error, path))) from error
+
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open an object as a stream."""
         try:
@@ -347,7 +393,8 @@ def bounded(dataset: Dataset, file: File, limit: int) -> bytes:
     """
     if file.size > limit:
         raise ValueError(f"has {file.size} bytes; more than {limit} are not read")
-    data = dataset.read(file.path, 0, limit + 1)
-    if len(data) > limit:
+    # One byte more, so that it is seen if the file grew.
+    data, size = dataset.head(file.path, file.size + 1)
+    if size > limit:
         raise ValueError(f"has more than {limit} bytes")
     return data

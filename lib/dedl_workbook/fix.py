@@ -306,6 +306,10 @@ class Mended:
         """Return a file's bytes, or a range of them."""
         return self._of(path).read(path, start, length)
 
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return a file's first bytes and its size."""
+        return self._of(path).head(path, length)
+
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading from its start."""
         return self._of(path).open(path)

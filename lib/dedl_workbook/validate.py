@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
 from dedl_workbook import documents, schemas
-from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, Bucket, Dataset, File
+from dedl_workbook.dataset import COLLECTION, Bucket, Dataset, File
 from dedl_workbook.errors import InputError
 from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped, ordered
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.parallel import map_shards, shards
+from dedl_workbook.publication import is_item
 from dedl_workbook.reading import nearest
 from dedl_workbook.rules import RULES, Given, published, run
 from dedl_workbook.rules.delivered import (
@@ -31,7 +31,9 @@ from dedl_workbook.rules.delivered import (
     read_item,
 )
 from dedl_workbook.rules.extent import extent_of
-from dedl_workbook.rules.manifest import Manifest, file_line, text_of
+from dedl_workbook.rules.layout import is_plain
+from dedl_workbook.rules.manifest import Manifest, Packer
+from dedl_workbook.rules.rulebook import Listing
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
@@ -73,36 +75,21 @@ def validate(
         ServiceError: the bucket refuses or doesn't answer.
     """
     _refuse_unknown_waivers(ticket)
-    with _no_cycles(), _manifest() as manifest:
-        given, gathered = _given(dataset, ticket, target), Gatherer()
-        listed = _list(dataset, manifest, tell)
-        _gather(gathered, _before_items(given, manifest))
-        count = _items(given, manifest, listed, executor, gathered, second_opinion, tell)
-        _gather(gathered, run.judge("across", "", given, manifest))
-        notes = [*_notes(ticket, target)]
-        if second_opinion != "none":
-            notes += _ask_sample(given, listed.sample, gathered)
-    findings = ordered(_settled(gathered.findings(), ticket, target))
-    return Report(dataset.location, findings, count, listed.files, listed.size, tuple(notes))
-
-
-@contextmanager
-def _manifest() -> Iterator[Manifest]:
+    given, gathered = _given(dataset, ticket, target), Gatherer()
     with tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder:
-        with Manifest(Path(folder)) as manifest:
-            yield manifest
-
-
-@contextmanager
-def _no_cycles() -> Iterator[None]:
-    """Spare the search for cycles: documents have none, and it costs a tenth of the time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
+        manifest = Manifest(Path(folder))
+        listing = _list(given, manifest, gathered, tell)
+        _gather(gathered, _before_items(given, listing, manifest))
+        look = partial(run.look_at, given.for_shards(), second_opinion == "all")
+        count, sample = _items(look, given, manifest, listing, executor, gathered, tell)
+        for part in manifest.parts():
+            _gather(gathered, run.judge("across", "", given, part))
+    notes = [*_notes(ticket, target)]
+    if second_opinion != "none":
+        chosen = sample if second_opinion == "sample" else []
+        notes += _ask_sample(given, chosen, gathered)
+    findings = ordered(_settled(gathered.findings(), ticket, target))
+    return Report(dataset.location, findings, count, listing.files, listing.size, tuple(notes))
 
 
 def check(job: Job) -> Outcome:
@@ -177,38 +164,21 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
     return given
 
 
-@dataclass
-class _Listed:
-    """What the listing showed."""
-
-    files: int = 0
-    size: int = 0
-    items: int = 0
-    sample: tuple[File, ...] = ()
-
-
-def _list(dataset: Dataset, manifest: Manifest, tell: Tell) -> _Listed:
-    listed = _Listed()
-    for file in dataset.files():
-        manifest.add_text("file", file_line(file.path, file.size, file.kind, file.version))
-        listed.files += 1
-        if file.path.startswith(DATA):
-            listed.size += file.size
-        elif _is_item(file.path, file.kind):
-            listed.items += 1
-            manifest.add_text("todo", file_line(file.path, file.size, file.kind, file.version))
-        if listed.files % 10_000 == 0:
-            tell("list", listed.files, 0, "files")
-    return listed
-
-
-def _is_item(path: str, what: str) -> bool:
-    return (
-        path.startswith(ITEMS)
-        and path.endswith(".json")
-        and what == "file"
-        and "/" not in path[len(ITEMS) :]
-    )
+def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> Listing:
+    listing, rows = Listing(), Packer()
+    with run.no_cycles():
+        for file in given.dataset.files():
+            listing.note(file)
+            rows.add("file", (file.path, file.size, file.kind))
+            if is_item(file):
+                manifest.todo.add(file)
+            if not is_plain(file, given):
+                _gather(gathered, run.judge("file", file.path, given, file))
+            if listing.files % 10_000 == 0:
+                manifest.add(rows.packed())
+                tell("list", listing.files, 0, "files")
+    manifest.add(rows.packed())
+    return listing
 
 
 def _gather(gathered: Gatherer, findings: Iterable[Finding]) -> None:
@@ -216,43 +186,40 @@ def _gather(gathered: Gatherer, findings: Iterable[Finding]) -> None:
         gathered.add(finding)
 
 
-def _before_items(given: Given, manifest: Manifest) -> Iterator[Finding]:
+def _before_items(given: Given, listing: Listing, manifest: Manifest) -> Iterator[Finding]:
     yield from run.judge("dataset", "", given)
+    yield from run.judge("listing", "", given, listing)
     if given.collection is not None:
         yield from run.judge("collection", COLLECTION, given, given.collection)
+        rows = Packer()
         for asset in given.assets:
             if asset.path is not None:
-                manifest.add_line("href", asset.path, COLLECTION, asset.key, -1)
+                rows.add("href", (asset.path, COLLECTION, asset.key, -1))
+        manifest.add(rows.packed())
 
 
 def _items(
+    look: Callable[[list[File]], run.Seen],
     given: Given,
     manifest: Manifest,
-    listed: _Listed,
+    listing: Listing,
     executor: Executor | Literal["auto"] | None,
     gathered: Gatherer,
-    second_opinion: SecondOpinion,
     tell: Tell,
-) -> int:
-    look = partial(run.look_at, given.for_shards(), second_opinion == "all")
-    size = max(1, min(SHARD, listed.items // 32))
+) -> tuple[int, list[File]]:
+    """Look at every item; return how many could be read, and a sample of their files."""
+    size = max(1, min(SHARD, listing.items // 32))
     done = items = 0
-    chosen: list[File] = []
-    files = _sampling(_item_files(manifest), listed.items, chosen)
-    with _chosen(executor, given.dataset, listed.items) as chosen_executor:
-        for seen in map_shards(look, shards(files, size), chosen_executor):
+    sample: list[File] = []
+    files = _sampling(manifest.todo.files(), listing.items, sample)
+    with _chosen(executor, given.dataset, listing.items) as chosen:
+        for seen in map_shards(look, shards(files, size), chosen):
             done += seen.files
             items += seen.items
             manifest.add(seen.rows)
             _gather(gathered, seen.findings)
-            tell("validate", done, listed.items, "items")
-    listed.sample = () if second_opinion == "all" else tuple(chosen)
-    return items
-
-
-def _item_files(manifest: Manifest) -> Iterator[File]:
-    for path, size, _, version in manifest.written("todo"):
-        yield File(text_of(path), int(size), version)
+            tell("validate", done, listing.items, "items")
+    return items, sample
 
 
 def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:

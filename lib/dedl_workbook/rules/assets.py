@@ -9,7 +9,7 @@ from dedl_workbook.dataset import COLLECTION, DATA
 from dedl_workbook.findings import Severity
 from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.delivered import Asset, Item
-from dedl_workbook.rules.manifest import Manifest
+from dedl_workbook.rules.manifest import Part, folded
 from dedl_workbook.rules.placeholders import placeholder
 from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointer, rule
 
@@ -58,45 +58,49 @@ def _no_path(asset: Asset) -> Iterator[Found]:
 
 
 @part_of("A01", "across")
-def files_of_hrefs_are_there(manifest: Manifest, given: Given) -> Iterator[Found]:
+def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
     """Compare hrefs with the files, and name the one that differs in case only."""
-    missing = """select h.path, h.file, h.key, f.path from
-        (select * from href anti join (select path from file where kind = 'file') using (path)) h
-        left join (select lower(path) as low, min(path) as path from file
-            where starts_with(path, ?) group by low) f on lower(h.path) = f.low"""
-    for path, file, key, like in manifest.ask(missing, DATA):
+    missing = [href for href in part.hrefs if not part.has_file(href[0])]
+    there = sorted(part.files, reverse=True) if missing else ()
+    names = {folded(path): path for path in there if path.startswith(DATA)}
+    for path, file, key, _ in missing:
+        like = names.get(folded(path))
         fix = f"There is '{like}': write it exactly so." if like else "Deliver it, or correct it."
         where = pointer("assets", key, "href")
         yield Found(f"there is no file '{path[:200]}'", fix, where, file)
 
 
 @rule("A04", "across", Severity.WARNING)
-def data_files_belong_to_items(manifest: Manifest, given: Given) -> Iterator[Found]:
+def data_files_belong_to_items(part: Part, given: Given) -> Iterator[Found]:
     """Each data file is an asset of an item or the collection.
 
     Others are uploaded, but nobody finds them. `item_config.json` is a setting of the submitters'
     generator, no data.
     """
-    sql = """select path from file anti join href using (path)
-        where starts_with(path, ?) and kind = 'file'
-        and not ends_with(path, '/item_config.json')"""
-    for (path,) in manifest.ask(sql, DATA):
-        yield Found("belongs to no item", "Name it as an asset, or take it out.", file=path)
+    named = {href[0] for href in part.hrefs}
+    for path, _, kind in part.files.values():
+        if path in named or kind != "file" or not path.startswith(DATA):
+            continue
+        if not path.endswith("/item_config.json"):
+            yield Found("belongs to no item", "Name it as an asset, or take it out.", file=path)
 
 
 @rule("A05", "across", Severity.WARNING)
-def data_files_belong_to_one_item(manifest: Manifest, given: Given) -> Iterator[Found]:
+def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Found]:
     """No two items share a data file.
 
     Mostly a slip in copying; a file that really covers several items is fine.
     """
-    sql = """select file, key, path, first from
-        (select *, min(file) over (partition by path) as first from href where file <> ? and path in
-            (select path from href where file <> ? group by path having count(distinct file) > 1))
-        where file <> first"""
-    for file, key, path, first in manifest.ask(sql, COLLECTION, COLLECTION):
-        where = pointer("assets", key, "href")
-        yield Found(f"'{path}' is also an asset of '{first}'", "Correct one of them.", where, file)
+    firsts: dict[str, str] = {}
+    shared: set[str] = set()
+    for path, file, _, _ in part.hrefs:
+        if file != COLLECTION and (first := firsts.setdefault(path, file)) != file:
+            shared.add(path)
+            firsts[path] = min(first, file)
+    for path, file, key, _ in part.hrefs if shared else ():
+        if path in shared and file not in (COLLECTION, firsts[path]):
+            text = f"'{path}' is also an asset of '{firsts[path]}'"
+            yield Found(text, "Correct one of them.", pointer("assets", key, "href"), file)
 
 
 @rule("A06", "item", Severity.INFO)
@@ -173,13 +177,13 @@ def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
 
 
 @part_of("A02", "across")
-def sizes_agree(manifest: Manifest, given: Given) -> Iterator[Found]:
+def sizes_agree(part: Part, given: Given) -> Iterator[Found]:
     """Compare file:size with the listing."""
-    sql = """select h.file, h.key, h.size, f.size from href h join file f using (path)
-        where h.size >= 0 and h.size <> f.size"""
-    for file, key, promised, found in manifest.ask(sql):
+    for path, file, key, promised in part.hrefs:
+        if promised < 0 or path not in part.files or part.files[path][1] == promised:
+            continue
         yield Found(
-            f"the file has {found} bytes, file:size says {promised}",
+            f"the file has {part.files[path][1]} bytes, file:size says {promised}",
             "Deliver the whole file, or correct file:size.",
             pointer("assets", key, "file:size"),
             file,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dedl_workbook.dataset import ITEMS
 from dedl_workbook.findings import Severity
 from dedl_workbook.rules import geometry
-from dedl_workbook.rules.delivered import Item
-from dedl_workbook.rules.manifest import Manifest
+from dedl_workbook.rules.delivered import Item, Unreadable
+from dedl_workbook.rules.manifest import Part
 from dedl_workbook.rules.rulebook import Found, Given, part_of, pointer, rule
 from dedl_workbook.rules.times import instant
 
@@ -62,19 +62,20 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
 
 
 @part_of("I03", "across")
-def item_ids_are_unique(manifest: Manifest, given: Given) -> Iterator[Found]:
+def item_ids_are_unique(part: Part, given: Given) -> Iterator[Found]:
     """Compare the ids that aren't their files' names, with each other and with those names."""
-    sql = """with known as (
-            select file, id from item
-            union all select path, i.id from file join (select distinct id from item) i
-                on path = ? || i.id || '.json'
-            where path not in (select file from item))
-        select id, file, first from
-            (select *, min(file) over (partition by id) as first from known) where file <> first"""
-    for item_id, file, first in manifest.ask(sql, ITEMS):
-        yield Found(
-            f"the id '{item_id}' is also that of '{first}'", "Make ids unique.", "/id", file
-        )
+    others = {path for path, file, _ in part.claims if not file}
+    holders: dict[str, list[str]] = {}
+    for path, file, _ in part.claims:
+        if file:
+            known = [path] if path in part.files and path not in others else []
+            holders.setdefault(path, known).append(file)
+    for path, files in holders.items():
+        first, item_id = min(files), path[len(ITEMS) : -len(".json")]
+        for file in files:
+            if file != first:
+                text = f"the id '{item_id}' is also that of '{first}'"
+                yield Found(text, "Make ids unique.", "/id", file)
 
 
 @rule("I04", "item")
@@ -172,11 +173,11 @@ def item_is_sane_json(item: Item, given: Given) -> Iterator[Found]:
         )
 
 
-@part_of("I07", "across")
-def item_was_parsed(manifest: Manifest, given: Given) -> Iterator[Found]:
+@part_of("I07", "unreadable")
+def item_was_parsed(problem: Unreadable, given: Given) -> Iterator[Found]:
     """Report what could not be parsed for its size, depth, numbers or characters."""
-    for path, text in manifest.ask("select file, text from problem where rule = 'I07'"):
-        yield Found(text, f"Mend or simplify the item in {ITEMS}.", file=path)
+    if problem.rule == "I07":
+        yield Found(problem.text, f"Mend or simplify the item in {ITEMS}.")
 
 
 _RENAMED = frozenset({"description", "license", "keywords", "providers", "title"})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dedl_workbook.dataset import COLLECTION, DATA, ITEMS
+from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File
 from dedl_workbook.findings import Severity
-from dedl_workbook.rules.delivered import Item
-from dedl_workbook.rules.manifest import Manifest
-from dedl_workbook.rules.rulebook import Found, Given, pointer, rule
+from dedl_workbook.publication import is_item
+from dedl_workbook.rules.delivered import Item, Unreadable
+from dedl_workbook.rules.manifest import Part, folded
+from dedl_workbook.rules.rulebook import Found, Given, Listing, part_of, pointer, rule
 
 
 @rule("L01", "dataset")
@@ -40,69 +41,76 @@ def collection_is_readable(given: Given) -> Iterator[Found]:
         )
 
 
-@rule("L03", "across")
-def items_are_readable(manifest: Manifest, given: Given) -> Iterator[Found]:
+@rule("L03", "listing")
+def items_are_there(listing: Listing, given: Given) -> Iterator[Found]:
     """There are items, each a regular .json file directly in metadata/items with one JSON object.
 
     The procedure loads exactly those files; what lies deeper, or is called otherwise, would be
     left out in silence. Files with another ending are a warning.
     """
-    if not manifest.has("select 1 from file where starts_with(path, ?) limit 1", ITEMS):
+    if not listing.below_items:
         yield Found("there are no items", f"Deliver each item as {ITEMS}<ID>.json.", file=ITEMS)
-    odd = """select path, kind, contains(substr(path, length(?) + 1), '/') as deeper from file
-        where starts_with(path, ?) and (deeper or kind <> 'file' or not ends_with(path, '.json'))"""
-    for path, kind, deeper in manifest.ask(odd, ITEMS, ITEMS):
-        if deeper:
-            yield Found("lies in a folder of its own", f"Move it up into {ITEMS}.", file=path)
-        elif kind != "file":
-            yield Found(f"is no regular file but a {kind}", "Deliver the file itself.", file=path)
-        else:
-            yield Found(
-                "does not end in .json: it is not loaded",
-                "Rename it, or take it out.",
-                file=path,
-                severity=Severity.WARNING,
-            )
-    for path, text in manifest.ask("select file, text from problem where rule = 'L03'"):
-        yield Found(text, "Deliver one STAC Item as a JSON object in UTF-8.", file=path)
 
 
-@rule("L04", "across")
-def data_is_there(manifest: Manifest, given: Given) -> Iterator[Found]:
+@part_of("L03", "file")
+def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Found]:
+    """Look at what lies in metadata/items."""
+    if not file.path.startswith(ITEMS) or is_item(file):
+        return
+    if "/" in file.path[len(ITEMS) :]:
+        yield Found("lies in a folder of its own", f"Move it up into {ITEMS}.")
+    elif file.kind != "file":
+        yield Found(f"is no regular file but a {file.kind}", "Deliver the file itself.")
+    else:
+        yield Found(
+            "does not end in .json: it is not loaded",
+            "Rename it, or take it out.",
+            severity=Severity.WARNING,
+        )
+
+
+@part_of("L03", "unreadable")
+def items_are_readable(problem: Unreadable, given: Given) -> Iterator[Found]:
+    """Report what could not be read."""
+    if problem.rule == "L03":
+        yield Found(problem.text, "Deliver one STAC Item as a JSON object in UTF-8.")
+
+
+@rule("L04", "listing")
+def data_is_there(listing: Listing, given: Given) -> Iterator[Found]:
     """The folder data/ is there and holds files.
 
     A collection without data has nothing that could be promoted.
     """
-    if not manifest.has("select 1 from file where starts_with(path, ?) limit 1", DATA):
+    if not listing.below_data:
         yield Found("there are no data files", "Deliver the data files below data/.", file=DATA)
 
 
-@rule("L06", "across")
-def files_are_regular(manifest: Manifest, given: Given) -> Iterator[Found]:
+_REASONS = {
+    "symlink": ("is a symbolic link", "Deliver the file itself in its place."),
+    "other": ("is a device, pipe or socket", "Take it out."),
+    "unreadable": ("can't be read", "Give the operators the right to read it."),
+}
+
+
+@rule("L06", "file")
+def files_are_regular(file: File, given: Given) -> Iterator[Found]:
     """Every entry is a regular file or a folder that can be read: no link, device, pipe or socket.
 
     A link can lead out of the dataset, and a pipe never ends; neither is followed or opened.
     """
-    reasons = {
-        "symlink": ("is a symbolic link", "Deliver the file itself in its place."),
-        "other": ("is a device, pipe or socket", "Take it out."),
-        "unreadable": ("can't be read", "Give the operators the right to read it."),
-    }
-    for path, kind in manifest.ask("select path, kind from file where kind <> 'file'"):
-        message, fix = reasons[kind]
-        yield Found(message, fix, file=path)
+    if file.kind != "file":
+        yield Found(*_REASONS[file.kind])
 
 
-@rule("L07", "across", Severity.INFO)
-def top_level_is_known(manifest: Manifest, given: Given) -> Iterator[Found]:
+@rule("L07", "listing", Severity.INFO)
+def top_level_is_known(listing: Listing, given: Given) -> Iterator[Found]:
     """The root holds metadata/ and data/ alone.
 
     Nothing else is uploaded or loaded.
     """
-    sql = """select split_part(path, '/', 1) as top, count(*), min(path) from file
-        where top not in ('metadata', 'data') group by top order by top"""
-    for top, count, path in manifest.ask(sql):
-        what = "is ignored" if path == top else f"is ignored, with {count} files"
+    for top, (count, is_folder) in listing.others.items():
+        what = f"is ignored, with {count} files" if is_folder else "is ignored"
         yield Found(what, "Nothing to do, unless it belongs into data/.", file=top)
 
 
@@ -112,8 +120,8 @@ ROOM_FOR_PREFIX = 66
 """Bytes that `/<ticket>/` may add to collection id and path."""
 
 
-@rule("L08", "across")
-def names_are_usable_as_keys(manifest: Manifest, given: Given) -> Iterator[Found]:
+@rule("L08", "file")
+def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Found]:
     """Names can be keys in S3: UTF-8, no control characters, at most 1,024 bytes in all.
 
     A backslash in a data file's name is refused too: some stores keep it as `/`, so that the object
@@ -122,34 +130,16 @@ def names_are_usable_as_keys(manifest: Manifest, given: Given) -> Iterator[Found
     Names that differ only in case or in the Unicode form of their letters are a warning: on other
     systems one overwrites the other.
     """
-    room = LONGEST_KEY - ROOM_FOR_PREFIX - len(given.id)
-    long_or_odd = "select path from file where strlen(path) > ? or contains(path, chr(92))"
-    for (path,) in manifest.ask(long_or_odd, room):
-        size = len(path.encode("utf-8", "surrogateescape"))
-        if size > room:
-            yield Found(
-                f"is {size} bytes long; keys have room for {room}", "Shorten it.", file=path
-            )
-        if not _decodable(path):
-            yield Found("has bytes that are no UTF-8", "Rename it in UTF-8.", file=path)
-        elif any(ord(char) < 32 or ord(char) == 127 for char in path):
-            yield Found("has control characters in its name", "Rename it.", file=path)
-        if "\\" in path and path.startswith(DATA):
-            yield Found(
-                "has a backslash in its name",
-                "Rename it without, here and in the items.",
-                file=path,
-            )
-    twins = """select string_agg(path, chr(10)) from file
-        group by lower(nfc_normalize(path)) having count(*) > 1"""
-    for (paths,) in manifest.ask(twins):
-        for path in (names := sorted(paths.split("\n")))[1:]:
-            yield Found(
-                f"differs from '{names[0]}' only in case or Unicode form",
-                "Rename one of them, here and in the items.",
-                file=path,
-                severity=Severity.WARNING,
-            )
+    path, room = file.path, LONGEST_KEY - ROOM_FOR_PREFIX - len(given.id)
+    size = len(path.encode("utf-8", "surrogateescape"))
+    if size > room:
+        yield Found(f"is {size} bytes long; keys have room for {room}", "Shorten it.")
+    if not _decodable(path):
+        yield Found("has bytes that are no UTF-8", "Rename it in UTF-8.")
+    elif any(ord(char) < 32 or ord(char) == 127 for char in path):
+        yield Found("has control characters in its name", "Rename it.")
+    if "\\" in path and path.startswith(DATA):
+        yield Found("has a backslash in its name", "Rename it without, here and in the items.")
 
 
 def _decodable(path: str) -> bool:
@@ -160,15 +150,46 @@ def _decodable(path: str) -> bool:
     return True
 
 
-@rule("L09", "across")
-def data_files_are_not_empty(manifest: Manifest, given: Given) -> Iterator[Found]:
+@part_of("L08", "across")
+def names_have_no_twins(part: Part, given: Given) -> Iterator[Found]:
+    """Compare names without case and in one Unicode form."""
+    paths = dict.fromkeys(map(folded, part.files))
+    if len(paths) == len(part.files):
+        return
+    twins: dict[str, list[str]] = {}
+    for path in part.files:
+        twins.setdefault(folded(path), []).append(path)
+    for names in twins.values():
+        for path in sorted(names)[1:]:
+            yield Found(
+                f"differs from '{min(names)}' only in case or Unicode form",
+                "Rename one of them, here and in the items.",
+                file=path,
+                severity=Severity.WARNING,
+            )
+
+
+@rule("L09", "file")
+def data_files_are_not_empty(file: File, given: Given) -> Iterator[Found]:
     """No data file is empty.
 
     An empty file is an interrupted copy, and HDA's zip leaves it out in silence.
     """
-    sql = "select path from file where starts_with(path, ?) and size = 0 and kind = 'file'"
-    for (path,) in manifest.ask(sql, DATA):
-        yield Found("is empty", "Deliver it again, or take it out of data and items.", file=path)
+    if file.size == 0 and file.kind == "file" and file.path.startswith(DATA):
+        yield Found("is empty", "Deliver it again, or take it out of data and items.")
+
+
+def is_plain(file: File, given: Given) -> bool:
+    """Tell in a short way whether no rule of files has anything to say of one."""
+    path = file.path
+    return (
+        file.kind == "file"
+        and (is_item(file) or (path.startswith(DATA) and file.size > 0))
+        and path.isascii()
+        and path.isprintable()
+        and "\\" not in path
+        and len(path) + len(given.id) <= LONGEST_KEY - ROOM_FOR_PREFIX
+    )
 
 
 _DATED = re.compile(r"data/((?:19|20)\d\d(?:/(?:0[1-9]|1[0-2])(?:/(?:0[1-9]|[12]\d|3[01]))?)?)/")

@@ -1,151 +1,167 @@
-"""The manifest: what must be compared over all items and files, on disk, asked with SQL.
+"""The manifest: what must be compared over all items and files, in parts on disk.
 
-Shards hand over their rows as text; DuckDB reads them when the first question is asked. So a
-dataset of millions of items needs no more memory than one of thousands.
+A row belongs to the part that its path's checksum names, and so does every row that it is compared
+with. So each part can be judged by itself, and a dataset of millions of items needs little more
+memory than one of thousands.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
+import marshal
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
+from zlib import crc32
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from dedl_workbook.dataset import File
 
-TABLES: dict[str, dict[str, str]] = {
-    "file": {"path": "VARCHAR", "size": "BIGINT", "kind": "VARCHAR", "version": "VARCHAR"},
-    "item": {"file": "VARCHAR", "id": "VARCHAR"},
-    "href": {"path": "VARCHAR", "file": "VARCHAR", "key": "VARCHAR", "size": "BIGINT"},
-    "problem": {"rule": "VARCHAR", "file": "VARCHAR", "text": "VARCHAR"},
-}
-"""The tables and their columns: `file`, every file of the dataset; `item`, every readable item
-whose id isn't its file's name; `href`, every href of the metadata that names a file in data/;
-`problem`, what can't be read, and the rule that it breaks."""
+PARTS = 64
+"""With two million items of two data files each, a part holds some 150,000 rows: 50 MB."""
+BATCH = 1000
+"""Files of a spool that are written together."""
+BUFFERED = 4 * 2**20
+"""Bytes of rows that wait in memory to be written together."""
 
-Rows = dict[str, bytes]
-"""Lines of tables, as `line` makes them."""
-
-MEMORY = "160MB"
-"""What DuckDB may hold in memory; beyond it, it uses its folder."""
-
-
-def cell(text: str) -> str:
-    r"""Return a text as a cell: as it is if it is plain, else in JSON's escapes.
-
-    A plain text is printable and has no backslash, so the two can't be mixed up, and a name with
-    tabs, line ends or undecodable bytes stays one cell of valid UTF-8.
-    """
-    return text if text.isprintable() and "\\" not in text else json.dumps(text)[1:-1]
+Table = Literal["file", "href", "claim"]
+FileRow = tuple[str, int, str]
+"""A file of the dataset: its path, its size in bytes, its kind."""
+HrefRow = tuple[str, str, str, int]
+"""An href that names a file in data/: that file's path, the file that it stands in, the asset's
+key, and the bytes that file:size promises, or -1."""
+ClaimRow = tuple[str, str, str]
+"""An item whose id isn't its file's name: the path that its file had, were it called after the id;
+the item's file; the id. The row that stands with its real path has '' for both."""
+Rows = dict[tuple[Table, int], bytes]
+"""Packed rows, by table and part."""
 
 
-def line(*cells: str | int) -> str:
-    """Return a line of a table."""
-    return "\t".join(cell(c) if isinstance(c, str) else str(c) for c in cells) + "\n"
+def folded(path: str) -> str:
+    """Return what paths share that differ only in case or in the Unicode form of their letters."""
+    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path).lower()
 
 
-def file_line(path: str, size: int, kind: str, version: str) -> str:
-    """Return a line of the table `file`."""
-    return f"{cell(path)}\t{size}\t{kind}\t{version}\n"
+def _part_of(path: str) -> int:
+    """Return the part that a path belongs to: the same one in each process."""
+    return crc32(folded(path).encode("utf-8", "surrogatepass")) % PARTS
 
 
-def href_line(path: str, file: str, key: str, size: int) -> str:
-    """Return a line of the table `href`."""
-    names = f"{path}\t{file}\t{key}"
-    if "\\" in names or names.count("\t") != 2 or not names.replace("\t", " ").isprintable():
-        return line(path, file, key, size)
-    return f"{names}\t{size}\n"
+def _packed(rows: list[Any]) -> bytes:
+    """Return rows as bytes, with their length before them."""
+    data = marshal.dumps(rows)
+    return len(data).to_bytes(4, "big") + data
 
 
-def text_of(value: Any) -> Any:
-    """Return what a cell stands for."""
-    if not isinstance(value, str) or "\\" not in value:
-        return value
-    return json.loads(f'"{value}"')
+def _unpacked(data: bytes | memoryview) -> list[Any]:
+    """Return the rows of `_packed`, without the length. Only what this validation wrote is read."""
+    rows: list[Any] = marshal.loads(data)  # noqa: S302
+    return rows
+
+
+class Packer:
+    """Sorts rows into parts and packs them."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[Table, int], list[Any]] = defaultdict(list)
+
+    def add(self, table: Table, row: FileRow | HrefRow | ClaimRow) -> None:
+        """Take a row in."""
+        self._rows[table, _part_of(row[0])].append(row)
+
+    def packed(self) -> Rows:
+        """Return what was taken in, and forget it."""
+        rows = {place: _packed(found) for place, found in self._rows.items()}
+        self._rows.clear()
+        return rows
+
+
+@dataclass
+class Part:
+    """A part of the manifest: all rows whose paths belong to it."""
+
+    files: dict[str, FileRow] = field(default_factory=dict)
+    """By path."""
+    hrefs: list[HrefRow] = field(default_factory=list)
+    claims: list[ClaimRow] = field(default_factory=list)
+
+    def has_file(self, path: str) -> bool:
+        """Tell whether there is a regular file of that path, which must be one of this part."""
+        return path in self.files and self.files[path][2] == "file"
+
+
+class Spool:
+    """Files on disk, in the order in which they were added."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: list[tuple[Any, ...]] = []
+
+    def add(self, file: File) -> None:
+        """Add a file."""
+        self._waiting.append(tuple(file))
+        if len(self._waiting) == BATCH:
+            self._write()
+
+    def files(self) -> Iterator[File]:
+        """Yield the files."""
+        self._write()
+        with self._path.open("rb") as file:
+            while length := file.read(4):
+                packed = file.read(int.from_bytes(length, "big"))
+                yield from itertools.starmap(File, _unpacked(packed))
+
+    def _write(self) -> None:
+        with self._path.open("ab") as file:
+            file.write(_packed(self._waiting))
+        self._waiting = []
 
 
 class Manifest:
-    """The tables of one validation, in a folder of their own.
-
-    Besides, "todo" holds the lines of `file` of the items that are to be read.
-    """
+    """The rows of one validation, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files = {name: (folder / f"{name}.tsv").open("ab") for name in (*TABLES, "todo")}
-        self._connection: DuckDBPyConnection | None = None
+        self._folder = folder
+        self.todo = Spool(folder / "todo")
+        """The items' files that are to be read."""
+        self._waiting: dict[tuple[Table, int], list[bytes]] = defaultdict(list)
+        self._size = 0
 
     def add(self, rows: Rows) -> None:
-        """Add lines to tables."""
-        for table, lines in rows.items():
-            self._files[table].write(lines)
+        """Add packed rows."""
+        for place, packed in rows.items():
+            self._waiting[place].append(packed)
+            self._size += len(packed)
+        if self._size > BUFFERED:
+            self._write()
 
-    def add_line(self, table: str, *cells: str | int) -> None:
-        """Add one line to a table."""
-        self.add_text(table, line(*cells))
+    def parts(self) -> Iterator[Part]:
+        """Yield the parts that hold anything, one after the other."""
+        self._write()
+        for number in range(PARTS):
+            files = {row[0]: row for row in self._read("file", number)}
+            hrefs = list(self._read("href", number))
+            claims = list(self._read("claim", number))
+            if files or hrefs or claims:
+                yield Part(files, hrefs, claims)
 
-    def add_text(self, table: str, lines: str) -> None:
-        """Add a line, or lines, to a table."""
-        self._files[table].write(lines.encode("utf-8"))
+    def _path(self, table: Table, number: int) -> Path:
+        return self._folder / f"{table}-{number}"
 
-    def written(self, table: str) -> Iterator[list[str]]:
-        """Yield the lines of a table as they were added, undecoded."""
-        self._files[table].flush()
-        with (self.folder / f"{table}.tsv").open(encoding="utf-8", newline="\n") as file:
-            for text in file:
-                yield text.rstrip("\n").split("\t")
+    def _write(self) -> None:
+        for place, packed in self._waiting.items():
+            with self._path(*place).open("ab") as file:
+                file.writelines(packed)
+        self._waiting.clear()
+        self._size = 0
 
-    def ask(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows that answer a query."""
-        if self._connection is None:
-            self._connection = self._load()
-        answer = self._connection.cursor().execute(sql, list(values))
-        while rows := answer.fetchmany(1000):
-            for row in rows:
-                yield tuple(text_of(value) for value in row)
-
-    def has(self, sql: str, *values: object) -> bool:
-        """Tell whether a query has an answer."""
-        return next(self.ask(sql, *values), None) is not None
-
-    def _load(self) -> DuckDBPyConnection:
-        import duckdb
-
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": MEMORY,
-            "temp_directory": str(self.folder / "spill"),
-            "preserve_insertion_order": "false",
-            "threads": "2",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-        connection = duckdb.connect(config=settings)
-        for table, columns in TABLES.items():
-            self._files[table].close()
-            connection.execute(
-                f"create table {table} as select * from read_csv(?, columns = {columns}, "  # noqa: S608
-                r"delim = '\t', quote = '', escape = '', header = false, new_line = '\n', "
-                "nullstr = '\\N', auto_detect = false, max_line_size = 20000000)",
-                [str(self.folder / f"{table}.tsv")],
-            )
-        return connection
-
-    def close(self) -> None:
-        """Close the files; the folder is the caller's to remove."""
-        for file in self._files.values():
-            file.close()
-        if self._connection is not None:
-            self._connection.close()
-
-    def __enter__(self) -> Manifest:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _read(self, table: Table, number: int) -> Iterator[Any]:
+        path = self._path(table, number)
+        data = memoryview(path.read_bytes() if path.exists() else b"")
+        at = 0
+        while at < len(data):
+            end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+            yield from _unpacked(data[at + 4 : end])
+            at = end

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from dedl_workbook.dataset import Bucket, Dataset
+from dedl_workbook.dataset import DATA, ITEMS, Bucket, Dataset, File
 from dedl_workbook.findings import Severity
+from dedl_workbook.publication import is_item
 
 if TYPE_CHECKING:
     from dedl_workbook.rules.delivered import Asset
     from dedl_workbook.rules.extent import Extent
 
-Scope = Literal["dataset", "collection", "item", "across"]
-"""What a rule looks at: the dataset as a whole, its collection, one item, or the manifest of all
-files, items and hrefs."""
+Scope = Literal["dataset", "collection", "file", "listing", "item", "unreadable", "across"]
+"""What a rule looks at: see `rule`."""
 
 Document = Mapping[str, Any]
 PROPOSAL_BUCKET = "usergenerated-proposal-"
@@ -48,6 +48,42 @@ class Published:
     """The ticket that published it, as far as that can be seen."""
     problem: str = ""
     """Why it can't be told."""
+
+
+@dataclass
+class Listing:
+    """What the dataset's listing showed."""
+
+    files: int = 0
+    size: int = 0
+    """Bytes of data files."""
+    items: int = 0
+    """Item files that are to be read."""
+    below_items: int = 0
+    """Files below metadata/items, whatever they are."""
+    below_data: int = 0
+    others: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    """Entries of the root but metadata and data: how many files each has, and whether it is a
+    folder. At most `MOST_OTHERS`; what comes after them is counted as `…`."""
+
+    def note(self, file: File) -> None:
+        """Count a file."""
+        self.files += 1
+        if file.path.startswith(DATA):
+            self.below_data += 1
+            self.size += file.size
+        elif file.path.startswith(ITEMS):
+            self.below_items += 1
+            self.items += is_item(file)
+        else:
+            top, slash, _ = file.path.partition("/")
+            if top not in ("metadata", "data"):
+                if top not in self.others and len(self.others) >= MOST_OTHERS:
+                    top, slash = "…", "/"
+                self.others[top] = (self.others.get(top, (0, False))[0] + 1, bool(slash))
+
+
+MOST_OTHERS = 1000
 
 
 @dataclass(frozen=True)
@@ -132,8 +168,11 @@ def rule(rule_id: str, scope: Scope, severity: Severity = Severity.ERROR) -> Cal
 
     - dataset: `(given)`, once;
     - collection: `(collection, given)`, once, if there is a readable collection;
+    - file: `(file, given)`, for each file of the dataset, as it is listed;
+    - listing: `(listing, given)`, once, after all files were listed;
     - item: `(item, given)`, for each readable item;
-    - across: `(manifest, given)`, once, after all items were read.
+    - unreadable: `(problem, given)`, for each item that can't be read;
+    - across: `(part, given)`, for each part of the manifest, after all items were read.
     """
 
     def enter(function: F) -> F:

@@ -222,8 +222,8 @@ def test_a_folder_without_permission_is_an_error(
     root = any_dataset(tmp_path)
     scandir = os.scandir
 
-    def refusing(path: bytes | int) -> object:
-        if isinstance(path, bytes) and path.endswith(b"data/2024"):
+    def refusing(path: str | int) -> object:
+        if isinstance(path, str) and path.endswith("data/2024/"):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
