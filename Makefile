@@ -1,6 +1,6 @@
 # `make` alone lists the targets; each says behind ## what it is for.
 .DEFAULT_GOAL := help
-.PHONY: setup demo test test-all lab check bench lock help
+.PHONY: setup demo test test-all lab docs check bench lock help
 
 # Override on the command line: make test WORKERS=4. PYTHON is what .venv is made with, when it is.
 PYTHON ?= python3
@@ -24,6 +24,10 @@ test-all: check ## Run the linters and all tests
 
 lab: setup ## Open JupyterLab on the notebooks
 	@$(bin)/dedl-workbook lab
+
+docs: setup ## Build the documentation into docs/_build
+	@$(bin)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
+	@echo 'docs: docs/_build/index.html'
 
 check: setup ## Run the linters: ruff, mypy, import-linter
 	@$(bin)/ruff check

@@ -1,0 +1,110 @@
+"""Writes the pages that the code knows best: rules, commands, keys of tickets and targets."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from dedl_workbook import cli, services, target, ticket
+from dedl_workbook.rules import RULES
+
+_GROUPS = {
+    "L": "Layout",
+    "C": "Collection",
+    "I": "Items",
+    "A": "Assets",
+}
+
+
+def write_all(folder: Path) -> None:
+    """Write every page into the folder; a page that is the same is left alone."""
+    folder.mkdir(exist_ok=True)
+    pages = {
+        "rulebook": _rulebook(),
+        "command-line": _command_line(),
+        "ticket-keys": _keys("The keys of a ticket", ticket, "Ticket"),
+        "target-keys": _target_keys(),
+    }
+    for name, text in pages.items():
+        file = folder / f"{name}.md"
+        if not file.is_file() or file.read_text() != text:
+            file.write_text(text)
+
+
+def _rulebook() -> str:
+    lines = [
+        "# The rulebook",
+        "",
+        f"What `dedl-workbook validate` looks at: {len(RULES)} rules. A finding of severity "
+        "*error* stops the promotion; a *warning* and an *info* don't. A target can set other "
+        "severities and switch a rule off, a ticket can waive one; the report names each.",
+    ]
+    for letter, title in _GROUPS.items():
+        lines += ["", f"## {title}"]
+        for rule in RULES.values():
+            if rule.id.startswith(letter):
+                first, _, rest = rule.doc.partition("\n")
+                lines += ["", f"### {rule.id}", "", f"*{rule.severity}* — {first}"]
+                lines += [rest] if rest.strip() else []
+    return "\n".join(lines) + "\n"
+
+
+def _command_line() -> str:
+    lines = ["# The command line", ""]
+    for prog, parser in _parsers(cli._parser()):
+        lines += [f"## {prog}", "", "```text", _help(parser), "```", ""]
+    return "\n".join(lines)
+
+
+def _help(parser: argparse.ArgumentParser) -> str:
+    formatter = parser.formatter_class
+    parser.formatter_class = lambda prog: formatter(prog, width=96)  # type: ignore[assignment]
+    return parser.format_help().rstrip()
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    yield parser.prog, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _parsers(below)
+
+
+def _target_keys() -> str:
+    lines = [_keys("The keys of a target", target, "Target")]
+    for name, model in inspect.getmembers(services, inspect.isclass):
+        if model.__module__ == services.__name__ and not name.startswith("_"):
+            lines.append(_table(services, name))
+    return "\n".join(lines)
+
+
+def _keys(title: str, module: ModuleType, name: str) -> str:
+    return f"# {title}\n\n{_table(module, name)}"
+
+
+def _table(module: ModuleType, name: str) -> str:
+    """Return a model's keys, with the docstrings that stand below them, as a table."""
+    tree = ast.parse(inspect.getsource(module))
+    model = next(x for x in tree.body if isinstance(x, ast.ClassDef) and x.name == name)
+    lines = [f"## {name}", "", ast.get_docstring(model) or "", ""]
+    lines += ["| key | type | default | what it is |", "|---|---|---|---|"]
+    for field, after in zip(model.body, [*model.body[1:], None], strict=True):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        if field.target.id == "model_config":
+            continue
+        default = ast.unparse(field.value) if field.value else ""
+        cells = [f"`{field.target.id}`", f"`{ast.unparse(field.annotation)}`"]
+        cells += [f"`{default}`" if default else "*must be given*", _docstring(after)]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _docstring(node: ast.stmt | None) -> str:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return " ".join(str(node.value.value).split())
+    return ""
