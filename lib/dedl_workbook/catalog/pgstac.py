@@ -46,7 +46,7 @@ _UNREACHABLE = (
     (r"password authentication|no password supplied", REMEDIES["28P01"]),
     (r"database .* does not exist", REMEDIES["3D000"]),
     (r"too many (clients|connections)|remaining connection slots", REMEDIES["53300"]),
-    (r"starting up|shutting down", REMEDIES["57P03"]),
+    (r"starting up|shutting down|error response during SSL", REMEDIES["57P03"]),
     (r"time.?out|timed out", "Check host and port, and whether a firewall lies between."),
     (r"SSL|certificate", "Check sslmode of the target's catalog."),
 )  # fmt: skip
