@@ -25,6 +25,8 @@ compile requirements/workbook.txt --all-extras pyproject.toml "$@"
 # The uv that installs all others is the uv of the workbook.
 awk '/^[a-z]/ { mine = /^uv==/ } mine' requirements/workbook.txt >requirements/bootstrap.txt
 echo 'lock: requirements/bootstrap.txt'
+# In the place of the workbook's own, whose dependencies it shares.
+compile requirements/pypgstac-0.9.txt --no-deps requirements/pypgstac-0.9.in "$@"
 for wanted in lib/dedl_workbook/sandbox/requirements/*.in; do
     compile "${wanted%.in}.txt" "$wanted" "$@"
 done

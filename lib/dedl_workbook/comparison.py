@@ -200,18 +200,27 @@ class Comparison:
         query = f"{_DIFFERS[kind]} order by 1 limit ?"
         return [row[0] for row in self._database.execute(query, (most,))]
 
-    def ids(self, *kinds: str) -> Iterator[str]:
-        """Yield the ids of all items that differ in one of these ways."""
-        for kind in kinds:
-            yield from (row[0] for row in self._database.execute(_DIFFERS[kind]))
-
-    def select(self) -> None:
-        """Fix which items are to be loaded: those that differ now and are published."""
+    def select(self, *, everything: bool = False) -> None:
+        """Fix which published items are to be loaded: those that differ now, or all."""
         chosen = " union all ".join(_DIFFERS[kind] for kind in ("added", "changed", "moved"))
+        query = "select id from published" if everything else f"{chosen} union {_DIFFERS['twice']}"
         self._database.executescript(
             "drop table if exists temp.chosen; create temp table chosen (id text primary key);"
-            f"insert into chosen {chosen} union {_DIFFERS['twice']};"
+            f"insert into chosen {query};"
         )
+
+    @property
+    def selected_count(self) -> int:
+        """How many items are selected."""
+        return self._count("select id from chosen")
+
+    def outdated(self) -> Iterator[str]:
+        """Yield the ids of held items that go: the selected, and those that aren't published."""
+        query = (
+            "select distinct id from held where id in (select id from chosen)"
+            " or id not in (select id from published)"
+        )
+        yield from (row[0] for row in self._database.execute(query))
 
     def spans(self, length: int) -> list[tuple[str, str, str, str]]:
         """Return least and greatest first and last instants of the selected items by partition.

@@ -213,12 +213,13 @@ def load(
     """
     collection = job.ticket.collection
     partitions.drop_hidden(connection, collection)
-    sides.select()
     unseen = None
     if new:
+        sides.select()
         trunc = partitions.by_size(sides.fullest, job.target.catalog.partition_items)
         unseen = partitions.Hidden.of(connection, document, trunc)
     else:
+        sides.select(everything=pgstac.alters_items(connection, document))
         trunc = pgstac.partition_trunc(connection, collection)
     spans = sides.spans(partitions.LENGTHS[trunc])
     try:
@@ -243,10 +244,10 @@ def _load(
 ) -> None:
     """Load what was selected into these partitions; inside the transaction."""
     collection = job.ticket.collection
-    total = sum(n for kind, n in sides.counts().items() if kind not in ("equal", "vanished"))
     pgstac_load.prepare_load(connection)
     pgstac_load.update(connection, document)
-    pgstac_load.remove(connection, collection, sides.ids("vanished", "changed", "moved", "twice"))
+    pgstac_load.remove(connection, collection, sides.outdated())
+    total = sides.selected_count
     for done in pgstac_load.load(connection, places, sides):
         job.tell("loading items", done, total, "items")
     pgstac_load.unqueue(connection, [name for name, _ in places])

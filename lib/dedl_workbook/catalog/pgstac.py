@@ -223,6 +223,20 @@ def held_items(connection: Connection, collection: str) -> Iterator[tuple[str, s
             yield id_, first, comparison.form(hydrate(bases[tag], item))
 
 
+def alters_items(connection: Connection, document: dict[str, Any]) -> bool:
+    """Tell whether a changed collection would alter the items that it has.
+
+    PgSTAC stores items as their difference to what the collection says of all (`item_assets`).
+    Before 0.10 it doesn't keep what it said when they were stored.
+    """
+    row = connection.execute(
+        "select to_regclass('pgstac.base_items') is null and base_item is distinct from"
+        " collection_base_item(%s::jsonb) from collections where id = %s",
+        [json.dumps(document), document["id"]],
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def _base_items(connection: Connection, collection: str) -> dict[Any, dict[str, Any]]:
     """Return what items are stored as the difference to; from PgSTAC 0.10 on, by their tag."""
     row = connection.execute("select to_regclass('pgstac.base_items') is not null").fetchone()

@@ -11,13 +11,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from dedl_workbook.errors import ServiceError
 from dedl_workbook.sandbox.state import locked
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
-NAMES = ("api", "hda", "iam", "desk")
+API = "api-0.9" if version("pypgstac").startswith("0.9.") else "api"
+"""The one with the STAC API that serves what our pypgstac loads."""
+NAMES = (API, "hda", "iam", "desk")
 """Those of the sandbox's servers. Others are made when they are asked for."""
 # Written last: an environment without it was cut off while it was made.
 _STAMP = "complete"

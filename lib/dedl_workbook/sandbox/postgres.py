@@ -351,7 +351,8 @@ def _make_roles(lake: Lake, connection: psycopg.Connection[tuple[object, ...]]) 
         _run(connection, "grant {} to {}", group, name)
         _run(connection, "alter role {} set search_path = pgstac, public", name)
     _run(connection, "alter role {} set default_transaction_read_only = on", READER)
-    # Otherwise each search would write what it counted, and fail.
+    # A search counts, which it must not write down, then reads: all as of one moment.
+    _run(connection, "alter role {} set default_transaction_isolation = 'repeatable read'", READER)
     _run(connection, "alter role {} set pgstac.readonly = 'true'", READER)
 
 

@@ -268,7 +268,9 @@ def stac_api(database: str = postgres.DATABASE, name: str = "stac_api") -> Servi
         title="The STAC API",
         ports=(name,),
         needs=("postgres",),
-        argv=lambda lake: _uvicorn("api", "stac_fastapi.pgstac.app:create_app", lake.ports[name]),
+        argv=lambda lake: _uvicorn(
+            environments.API, "stac_fastapi.pgstac.app:create_app", lake.ports[name]
+        ),
         environment=lambda lake: {
             "PGHOST": processes.LOOPBACK,
             "PGPORT": str(lake.ports["postgres"]),
