@@ -76,6 +76,7 @@ def _parser() -> _Parser:
         _add_validate,
         _add_tickets,
         _add_withdraw,
+        _add_audit,
         _add_evidence,
         _add_tools,
         _add_target,
@@ -207,6 +208,20 @@ def _add_withdraw(group: Any) -> None:
         "dedl-workbook withdraw DEDL-1",
     )
     parser.add_argument("ticket", metavar="TICKET")
+    _json(parser)
+
+
+def _add_audit(group: Any) -> None:
+    parser = _command(
+        group,
+        "audit",
+        commands.audit,
+        "compare a published collection with what is known of it; nothing is changed",
+        "dedl-workbook audit EO.DEDL.DAT.DEMO_HEAT",
+    )
+    parser.add_argument("collection", metavar="COLLECTION", help="its id, also if by hand")
+    parser.add_argument("--target", default="", metavar="T", help="where; default: as archived")
+    parser.add_argument("--every-byte", action="store_true", help="read all objects, not a sample")
     _json(parser)
 
 

@@ -221,6 +221,28 @@ def withdraw(options: Any) -> int:
     return _worst([_CODES[str(outcome.verdict)] for outcome in outcomes])
 
 
+def audit(options: Any) -> int:
+    from dedl_workbook import audit, terminal
+    from dedl_workbook.progress import sparse
+    from dedl_workbook.reading import workbook_root
+
+    with terminal.Progress() as progress:
+        found = audit.audit(
+            options.collection,
+            workbook_root(),
+            target=options.target,
+            every_byte=options.every_byte,
+            tell=sparse(progress),
+        )
+    if options.json:
+        terminal.show_json(found.as_json())
+    else:
+        rows = [(row.part, row.what, row.state, row.found) for row in found.rows]
+        of = f"as {found.ticket} published it" if found.ticket else "published by hand"
+        terminal.show_table(audit.COLUMNS, rows, f"{found.collection} on {found.target}, {of}")
+    return {audit.SAME: DONE, audit.DRIFTED: FAILED}.get(found.state, COULD_NOT_RUN)
+
+
 def pack(options: Any) -> int:
     from dedl_workbook import evidence, lock
     from dedl_workbook.case import Case

@@ -32,6 +32,9 @@ _STYLES = {
     "error": "bold red",
     "warning": "yellow",
     "info": "blue",
+    "same": "bold green",
+    "drifted": "bold red",
+    "unknown": "yellow",
 }
 
 

@@ -6,6 +6,7 @@ file of providers, each a document of its own with the tag `!provider`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,13 @@ def scopes(hda: Hda, roles: list[str]) -> list[str] | str:
     """Return roles in the shape in which an entry lists them."""
     between = {"list": None, "comma": ",", "space": " "}[hda.scopes_shape]
     return list(roles) if between is None else between.join(roles)
+
+
+def roles(listed: object) -> list[str]:
+    """Return the roles that an entry lists, in whichever shape."""
+    if isinstance(listed, list):
+        return [str(role) for role in listed]
+    return re.split(r"[,\s]+", listed.strip()) if isinstance(listed, str) and listed else []
 
 
 def _eodag4_entry(document: Document) -> dict[str, Any]:

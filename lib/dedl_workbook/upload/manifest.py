@@ -160,6 +160,10 @@ class Manifest:
         """Yield what is known of every file that is done, by path."""
         return map(Row._make, self.connection.execute(f"{_DONE} order by path"))
 
+    def everything(self) -> Iterator[Row]:
+        """Yield all that is remembered, by path, whatever the listings say."""
+        return map(Row._make, self.connection.execute("select * from files order by path"))
+
     def pick(self, ranks: Iterable[int]) -> list[Row]:
         """Return the smallest and the largest file that is done, and those of some ranks."""
         queries = [f"{_DONE} order by {order} limit 1" for order in ("size", "size desc")]
