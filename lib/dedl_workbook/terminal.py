@@ -52,7 +52,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     """
     if not out.is_terminal:
         for row in [columns, *rows]:
-            out.print("\t".join(" ".join(cell.split()) for cell in row), markup=False)
+            # Not by rich, which makes blanks of tabs.
+            out.file.write("\t".join(" ".join(cell.split()) for cell in row) + "\n")
         return
     table = Table(title=title or None, title_justify="left")
     for name in columns:

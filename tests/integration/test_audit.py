@@ -284,7 +284,7 @@ def test_what_was_published_by_hand_is_held_against_itself(
     archive.rename(site.root / "elsewhere")
     try:
         assert cli.main(["audit", site.id]) == 0
-        assert "configuration: entry" in capsys.readouterr().out
+        assert "HDA\tconfiguration: entry\tsame\tthere" in capsys.readouterr().out
         with _object(site, site.key(1), None):
             assert cli.main(["audit", site.id]) == 1
             missing = site.drifted()
