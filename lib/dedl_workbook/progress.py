@@ -17,6 +17,8 @@ VARIABLE = "DEDL_PROGRESS"
 
 _PAUSE = 0.2
 """Seconds between two reports of one thing, at least."""
+_BAR = 20
+"""Characters of a bar."""
 
 
 def for_notebook() -> Tell:
@@ -32,16 +34,43 @@ def for_notebook() -> Tell:
     return sparse(_Shown())
 
 
-def line(what: str, done: int, total: int, unit: str, seconds: float, note: str = "") -> str:
-    """Return progress as one line: what, how much of how much, rate and time left."""
-    rate = done / seconds if seconds > 0.5 else 0.0
-    text = f"{what}: {_amount(done, unit)}"
-    text += f" of {_amount(total, unit)}" if total else ""
+def line(
+    what: str, done: int, total: int, unit: str, seconds: float, note: str = "", before: int = 0
+) -> str:
+    """Return progress as one line: what, a bar, how much of how much, rate and time left.
+
+    Args:
+        what: what is being done.
+        done: how much is done.
+        total: of how much; 0: unknown.
+        unit: of both; B for bytes.
+        seconds: since `before` was done.
+        note: what else to say of it.
+        before: how much was done when the clock began.
+    """
+    rate = (done - before) / seconds if seconds > 0.5 else 0.0
+    text = f"{what}: "
+    if total:
+        text += f"{_bar(done / total)} {_amount(done, 'B' if unit == 'B' else '')} of "
+    text += _amount(total or done, unit)
     text += f", {note}" if note else ""
     text += f", {_amount(int(rate), unit)}/s" if rate >= 1 else ""
-    if total and rate and done < total:
-        text += f", {(total - done) / rate:.0f} s left"
+    if total and rate > 0 and done < total:
+        text += f", {_duration((total - done) / rate)} left"
     return text
+
+
+def _bar(part: float) -> str:
+    full = int(_BAR * min(1.0, max(0.0, part)))
+    return "█" * full + "░" * (_BAR - full)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _amount(number: int, unit: str) -> str:
@@ -77,16 +106,16 @@ class _Shown:
 
 def sparse(show: Callable[[str], None]) -> Tell:
     """Return progress that shows one line at a time, and not too often."""
-    started: dict[str, float] = {}
+    started: dict[str, tuple[float, int]] = {}
     shown = 0.0
 
     def tell(what: str, done: int, total: int, unit: str, note: str = "", /) -> None:
         nonlocal shown
         at = time.monotonic()
-        start = started.setdefault(what, at)
+        start, before = started.setdefault(what, (at, done))
         if at - shown < _PAUSE and not (total and done >= total):
             return
         shown = at
-        show(line(what, done, total, unit, at - start, note))
+        show(line(what, done, total, unit, at - start, note, before))
 
     return tell

@@ -104,11 +104,19 @@ def size(number: int) -> str:
 
 
 def show_report(rows: Sequence[Sequence[str]], head: str, notes: Sequence[str]) -> None:
-    """Print a validation report: a block for each kind of finding."""
-    for severity, rule, times, where, message, fix in rows:
-        out.print(f"{styled(severity)} {rule} ({times}x) {escape(message)}")
-        out.print(f"    where: {', '.join(where.splitlines())}", markup=False)
-        out.print(f"    remedy: {fix}", markup=False)
+    """Print a validation report: a table row for each kind of finding; in a pipe, a block."""
+    if out.is_terminal and rows:
+        table = Table("finding", "what is wrong, and the remedy", "where", show_lines=True)
+        for severity, rule, times, where, message, fix in rows:
+            word, _, more = severity.partition(" ")
+            finding = f"{styled(word)} {more}\n{rule}\n{times}x"
+            table.add_row(finding, f"{escape(message)}\n[dim]{escape(fix)}[/]", escape(where))
+        out.print(table, soft_wrap=False)
+    else:
+        for severity, rule, times, where, message, fix in rows:
+            out.print(f"{styled(severity)} {rule} ({times}x) {escape(message)}")
+            out.print(f"    where: {', '.join(where.splitlines())}", markup=False)
+            out.print(f"    remedy: {fix}", markup=False)
     for note in notes:
         out.print(note, markup=False)
     out.print(head, markup=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dedl_workbook.findings import Group, Report, Severity, grouped
 from dedl_workbook.job import Job
+from dedl_workbook.pictures import number
 from dedl_workbook.progress import amount
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt
 
@@ -27,6 +29,8 @@ _COLOURS = {
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _SHOWN = 50
 """Rows of a table before it is cut."""
+_SHOWN_GROUPS = 500
+"""Kinds of findings before the table is cut."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,23 @@ class View:
         return self.text
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """Return an HTML table; every cell is escaped, long ones are cut with the count."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    caption: str = "",
+    *,
+    classes: Sequence[str] = (),
+    most: int = _SHOWN,
+) -> str:
+    """Return an HTML table; every cell is escaped, of more than `most` rows the count is said."""
     shown = list(rows)
-    left = len(shown) - _SHOWN
+    left = len(shown) - most
     head = "".join(f'<th style="text-align:left">{html.escape(name)}</th>' for name in columns)
     body = "".join(
-        "<tr>"
+        (f'<tr class="{html.escape(classes[n])}">' if classes else "<tr>")
         + "".join(f'<td style="text-align:left;white-space:pre-wrap">{_cell(c)}</td>' for c in row)
         + "</tr>"
-        for row in shown[:_SHOWN]
+        for n, row in enumerate(shown[:most])
     )
     more = f"<p>… and {left:,} more rows.</p>" if left > 0 else ""
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
@@ -131,15 +142,54 @@ def check_row(check: Check) -> tuple[str, str, str]:
 
 
 def report(report: Report) -> View:
-    """Show a validation report: equal findings as one line, worst first."""
+    """Show a validation report: equal findings as one line, worst first, to be filtered."""
     verdict = "passed" if report.passed else "failed"
-    head, rows = report_head(report), report_rows(report)
+    head, groups = report_head(report), grouped(report.findings)
+    rows = [finding_row(group) for group in groups]
     markup = badge(verdict) + f" {html.escape(head)}"
     if rows:
-        markup += table(REPORT_COLUMNS, rows)
+        markup += _filtered(groups, rows)
     markup += "".join(f"<p>{html.escape(note)}</p>" for note in report.notes)
     lines = [f"{verdict}: {head}", *("  " + "  ".join(row) for row in rows), *report.notes]
     return View(markup, "\n".join(lines))
+
+
+def _filtered(groups: Sequence[Group], rows: Sequence[Sequence[str]]) -> str:
+    """Return findings as a table that can be filtered by severity and rule without any script.
+
+    The choices show themselves only where style sheets hold: a notebook that isn't trusted loses
+    them, and shows the whole table.
+    """
+    severities: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    for group in groups:
+        severities[str(group.finding.severity)] += group.count
+        rules[group.finding.rule] += group.count
+    classes = [f"of-{group.finding.severity} of-{group.finding.rule}" for group in groups]
+    shown = table(REPORT_COLUMNS, rows, classes=classes, most=_SHOWN_GROUPS)
+    if len(groups) < 2:
+        return shown
+    choices = _choices("severity", severities) + _choices("rule", dict(sorted(rules.items())))
+    hiding = "".join(
+        f'.dedl-report:has([value="{value}"]:checked) tbody tr:not(.of-{value}){{display:none}}'
+        for value in (*severities, *rules)
+    )
+    style = f"<style>.dedl-report fieldset{{display:block!important}}{hiding}</style>"
+    # A form keeps its choices apart from those of another report; a dialog's leads nowhere.
+    return f'<form class="dedl-report" method="dialog">{style}{choices}{shown}</form>'
+
+
+def _choices(name: str, counts: Mapping[str, int]) -> str:
+    inputs = "".join(
+        f'<label style="margin-right:1em;white-space:nowrap"><input type="radio" name="{name}" '
+        f'value="{html.escape(value)}"{"" if value else " checked"}> {html.escape(text)}</label> '
+        for value, text in [
+            ("", f"every {name}"),
+            *((value, f"{value} ({count:,})") for value, count in counts.items()),
+        ]
+    )
+    frame = "border:0;padding:0;margin:.3em 0;display:none"
+    return f'<fieldset style="{frame}" aria-label="{name}">{inputs}</fieldset>'
 
 
 REPORT_COLUMNS = ("severity", "rule", "times", "where", "what is wrong", "remedy")
@@ -147,8 +197,10 @@ REPORT_COLUMNS = ("severity", "rule", "times", "where", "what is wrong", "remedy
 
 def report_head(report: Report) -> str:
     """Return what was looked at and how many findings there are, as one line."""
-    counts = ", ".join(f"{report.count(s):,} {s}" for s in Severity)
-    return f"{report.items:,} items, {report.files:,} files, {amount(report.size)}: {counts}"
+    names = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "notes"}
+    counts = ", ".join(number(report.count(s), name) for s, name in names.items())
+    seen = f"{number(report.items, 'items')}, {number(report.files, 'files')}"
+    return f"{seen}, {amount(report.size)}: {counts}"
 
 
 def report_rows(report: Report) -> list[tuple[str, ...]]:

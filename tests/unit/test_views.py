@@ -1,0 +1,178 @@
+"""What people see of a report: grouped, filtered without script, in the terminal and in files."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from dedl_workbook import progress, terminal, views
+from dedl_workbook.documents import pretty
+from dedl_workbook.findings import Finding, Gatherer, Report, Severity, ordered
+from rich.console import Console
+
+
+def finding(rule: str = "L03", n: int = 0, **changes: str) -> Finding:
+    values = {"file": f"metadata/items/{n}.json", "pointer": "", "message": f"has {n} bytes"}
+    severity = Severity(changes.pop("severity", "error"))
+    return Finding(rule, severity, fix="Mend it.", **{**values, **changes})
+
+
+def report_of(*findings: Finding) -> Report:
+    gathered = Gatherer()
+    for found in findings:
+        gathered.add(found)
+    return Report("d", ordered(gathered.findings()), items=5, files=1, size=1500)
+
+
+MIXED = (
+    finding("A01", message="names no file"),
+    finding("I06", severity="warning"),
+    finding("C05", severity="info"),
+    finding("C08", waived="agreed (by X)"),
+)
+
+
+class Page(HTMLParser):
+    """What of a page matters here: its elements, and the rows with their classes."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.values: list[str] = []
+        self.rows: list[set[str]] = []
+        self.feed(markup)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        given = dict(attrs)
+        assert [name for name in given if name.startswith("on")] == []
+        if tag == "tr" and "class" in given:
+            self.rows.append(set((given["class"] or "").split()))
+        if tag == "input":
+            self.values.append(given["value"] or "")
+
+
+def hidden(markup: str, choice: str) -> Iterator[int]:
+    """Yield the rows that the style sheet hides when a choice is made."""
+    rules = re.findall(
+        r'\.dedl-report:has\(\[value="(\w+)"\]:checked\)'
+        r" tbody tr:not\(\.([\w-]+)\)\{display:none\}",
+        markup,
+    )
+    for n, classes in enumerate(Page(markup).rows):
+        if any(value == choice and kept not in classes for value, kept in rules):
+            yield n
+
+
+def test_a_hundred_thousand_equal_findings_read_as_one_line() -> None:
+    report = report_of(*(finding(n=n) for n in range(100_000)))
+
+    assert [row[:3] for row in views.report_rows(report)] == [("error", "L03", "100,000")]
+    assert views.report(report).markup.count("<tr") == 2
+    assert len(pretty(report.as_json())) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("choice", "shown"),
+    [
+        ("error", ["A01", "C08"]),
+        ("warning", ["I06"]),
+        ("info", ["C05"]),
+        ("I06", ["I06"]),
+        ("", None),
+    ],
+)
+def test_a_report_is_filtered_by_severity_and_rule_without_script(
+    choice: str, shown: list[str] | None
+) -> None:
+    report = report_of(*MIXED)
+    markup = views.report(report).markup
+
+    page = Page(markup)
+
+    assert "script" not in page.elements
+    assert choice in page.values
+    gone = set(hidden(markup, choice))
+    rules = [row[1] for n, row in enumerate(views.report_rows(report)) if n not in gone]
+    assert rules == (shown or ["A01", "C08", "I06", "C05"])
+
+
+def test_a_choice_leads_nowhere_and_hides_itself_where_style_sheets_do_not_hold() -> None:
+    markup = views.report(report_of(*MIXED)).markup
+
+    assert '<form class="dedl-report" method="dialog">' in markup
+    assert markup.count('display:none" aria-label') == 2
+
+
+def test_one_kind_of_finding_needs_no_filter() -> None:
+    assert "<form" not in views.report(report_of(finding())).markup
+
+
+def test_markup_in_findings_is_text() -> None:
+    report = report_of(
+        finding(message="<script>x</script>", file='"><img src=x onerror=y>'), *MIXED
+    )
+
+    assert not {"script", "img"} & set(Page(views.report(report).markup).elements)
+
+
+def test_the_head_counts_in_words() -> None:
+    assert (
+        views.report_head(report_of(*MIXED))
+        == "5 items, 1 file, 1.5 kB: 1 error, 1 warning, 1 note"
+    )
+
+
+def test_a_terminal_shows_a_table_and_a_pipe_shows_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = report_of(*MIXED)
+    shown = {}
+    for kind in (True, False):
+        screen = Console(file=io.StringIO(), force_terminal=kind, width=100, highlight=False)
+        monkeypatch.setattr(terminal, "out", screen)
+        terminal.show_report(views.report_rows(report), views.report_head(report), ("a note",))
+        shown[kind] = screen.file.getvalue()  # type: ignore[attr-defined]
+
+    assert "┃" in shown[True]
+    assert "error A01 (1x) names no file\n    where: metadata/items/0.json\n" in shown[False]
+    for text in shown.values():
+        assert "names no file" in text
+        assert "Mend it." in text
+        assert "a note" in text
+        assert views.report_head(report) in text
+
+
+def test_json_and_csv_hold_every_listed_finding_with_its_count() -> None:
+    report = report_of(*(finding(n=n) for n in range(50)), *MIXED)
+
+    read = json.loads(pretty(report.as_json()))
+    rows = list(csv.DictReader(io.StringIO(report.as_csv())))
+
+    assert Report.from_json(read) == report
+    assert sum(int(row["count"]) for row in rows if row["rule"] == "L03") == 50
+    assert sum(found["count"] for found in read["findings"]) == 54
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            ("validate", 50_000, 200_000, "items", 10.0),
+            "validate: █████░░░░░░░░░░░░░░░ 50,000 of 200,000 items, 5,000 items/s, 30 s left",
+        ),
+        (
+            ("upload", 10**9, 10**12, "B", 10.0),
+            "upload: ░░░░░░░░░░░░░░░░░░░░ 1.0 GB of 1.0 TB, 100.0 MB/s, 2 h 46 min left",
+        ),
+        (("list", 500, 0, "files", 1.0), "list: 500 files, 500 files/s"),
+        (("look", 5, 5, "items", 0.1), "look: ████████████████████ 5 of 5 items"),
+        (
+            ("upload", 90, 100, "files", 10.0, "from 80 on", 80),
+            "upload: ██████████████████░░ 90 of 100 files, from 80 on, 1 files/s, 10 s left",
+        ),
+    ],
+)
+def test_progress_is_a_bar_with_rate_and_time_left(values: tuple[object, ...], said: str) -> None:
+    assert progress.line(*values) == said  # type: ignore[arg-type]
