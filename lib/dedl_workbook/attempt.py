@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import evidence, lock, progress
+from dedl_workbook import evidence, lock, progress, trace
 from dedl_workbook.case import Case
 from dedl_workbook.errors import GateError, NotApprovedError, StepFailedError, WorkbookError
 from dedl_workbook.job import Job
@@ -25,6 +25,8 @@ from dedl_workbook.ticket import Ticket
 
 VARIABLE = "DEDL_ATTEMPT"
 """Names the attempt's folder that a runner has made for this kernel."""
+SAVES = "DEDL_SAVES"
+"""Set where the server that started this kernel puts saved notebooks into their case."""
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +50,19 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
     kept = ExitStack()
     kept.enter_context(lock.hold(case.folder))
     handed = os.environ.get(VARIABLE)
-    folder = Path(handed) if handed else case.new_attempt(step)
+    folder = Path(handed) if handed else case.new_attempt(step, by="hand")
     attempt = Attempt(case, named(step), folder, kept)
     _open.append(attempt)
     attempt.watch()
+    attempt.show_link()
     case.gate_needs(named(step))
     return attempt
 
 
 _open: list[Attempt] = []
 """The attempt of this kernel: one at a time."""
+_traced = 0
+"""How many cells of this kernel stand in the trace of an attempt."""
 
 
 class Attempt:
@@ -69,6 +74,8 @@ class Attempt:
         self._applied = False
         self._refusal = "Planned; apply was not called, so nothing was changed."
         self._ended = ""
+        # The cell that begins this attempt is its own, also when that ended an earlier one.
+        self._before = min(_traced, len(_ran()) - 1)
         self._log = _log_to(folder / "log.txt", case)
 
     @property
@@ -132,12 +139,35 @@ class Attempt:
             raise StepFailedError(outcome.summary, where=outcome.step)
 
     def watch(self) -> None:
-        """Record an error of any cell as the attempt's failure."""
+        """Trace the cells that run, and record an error of any as the attempt's failure."""
         shell = _shell()
         if shell is not None:
             shell.events.register("post_run_cell", self._cell_ran)
 
+    def show_link(self) -> None:
+        """Let the notebook name the attempt that it belongs to."""
+        if _shell() is None:
+            return
+        from IPython.display import display
+
+        link = trace.Link(self.job.target.name, self.job.ticket.ticket, self.folder.name)
+        text = f"Attempt {self.folder.name} of {self.job.ticket.ticket}."
+        if VARIABLE not in os.environ:
+            text += (
+                " Save this notebook after its verdict: that puts it into the case."
+                if os.environ.get(SAVES)
+                else " This notebook isn't put into the case: that needs `dedl-workbook lab`."
+            )
+        display({"text/plain": text}, metadata=link.as_metadata(), raw=True)
+
+    def _trace(self) -> None:
+        global _traced
+        if _shell() is not None:
+            trace.write(self.folder, _ran(), self._before, self.case.redactor)
+            _traced = len(_ran())
+
     def _cell_ran(self, result: Any) -> None:
+        self._trace()
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
             self._end(failure(self.step.name, error))
@@ -158,6 +188,7 @@ class Attempt:
     def _end(self, outcome: Outcome) -> None:
         of_dataset = self.step.name in STEPS and self.step.name != "notify"
         passed = outcome.verdict is Verdict.PASSED
+        self._trace()
         dataset = self.job.fingerprint if passed and of_dataset else ""
         self.case.record_outcome(self.folder, outcome, dataset)
         self._ended = str(outcome.verdict)
@@ -187,6 +218,12 @@ def _shell() -> Any:
     except ImportError:
         return None
     return get_ipython()
+
+
+def _ran() -> list[str]:
+    """Return what this kernel ran so far, and runs now."""
+    shell = _shell()
+    return list(shell.history_manager.input_hist_raw[1:]) if shell else [""]
 
 
 def show_errors_plainly() -> None:

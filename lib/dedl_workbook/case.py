@@ -95,8 +95,13 @@ class Case:
 
     # Attempts
 
-    def new_attempt(self, name: str) -> Path:
-        """Make the next numbered attempt folder, and record that it was started."""
+    def new_attempt(self, name: str, by: str = "run") -> Path:
+        """Make the next numbered attempt folder, and record that it was started.
+
+        Args:
+            name: the step, or 'plan'.
+            by: 'run' when the workbook runs it; 'hand' when a person runs its notebook.
+        """
         attempts = self.folder / "attempts"
         attempts.mkdir(parents=True, exist_ok=True)
         self._record_cut_off()
@@ -112,6 +117,7 @@ class Case:
             "started",
             step=name,
             attempt=folder.name,
+            by=by,
             ticket=self.ticket.parameters(),
             software=provenance.software(self.root),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook import attempt as attempts
-from dedl_workbook import lock, pages, progress
+from dedl_workbook import lock, progress, sealing, trace
 from dedl_workbook.case import Case
 from dedl_workbook.documents import write_atomic
 from dedl_workbook.errors import EvidenceError, InputError, NotApprovedError
@@ -152,6 +152,7 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
 
     The attempt's folder holds the executed notebook as .ipynb and .html whatever happened.
     """
+    sealing.seal_what_is_left(case)
     folder = case.new_attempt(step.name)
     say(f"{step.name}: starting")
     error: BaseException | None = None
@@ -162,7 +163,7 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
         # Whatever papermill, the kernel or the operator did, the attempt gets its outcome.
         error = raised
     outcome = _outcome(case, step, folder, error)
-    pages.write(folder / "notebook.ipynb", case.redactor)
+    sealing.seal_what_is_left(case)
     if isinstance(error, KeyboardInterrupt):
         raise error
     return outcome
@@ -215,10 +216,11 @@ def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) 
             since=found["since"],
             detail=found["detail"],
         )
-        skipped = _unexecuted(folder / "notebook.ipynb")
-        if outcome.verdict is Verdict.FAILED or (not skipped and error is None):
+        notebook = json.loads((folder / "notebook.ipynb").read_bytes())
+        shown = trace.compare(notebook, trace.read(folder))
+        if outcome.verdict is Verdict.FAILED or (shown.whole and error is None):
             return outcome
-        reason = f"cell {skipped[0]} never ran" if skipped else str(error).splitlines()[0]
+        reason = str(error).splitlines()[0] if shown.whole else shown.sentence()
         outcome = Outcome(step.name, Verdict.FAILED, f"the notebook did not end well: {reason}")
     elif error is not None:
         outcome = attempts.failure(step.name, error)
@@ -226,18 +228,6 @@ def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) 
         outcome = Outcome(step.name, Verdict.FAILED, "the notebook ended without a verdict")
     case.record_outcome(folder, outcome, "")
     return outcome
-
-
-def _unexecuted(file: Path) -> list[int]:
-    """Return the numbers of the code cells that never ran."""
-    cells = json.loads(file.read_bytes())["cells"]
-    return [
-        number
-        for number, cell in enumerate(cells, start=1)
-        if cell["cell_type"] == "code"
-        and "".join(cell["source"]).strip()
-        and not cell.get("execution_count")
-    ]
 
 
 class _Archive:

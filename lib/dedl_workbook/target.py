@@ -43,12 +43,14 @@ __all__ = [
     "Pool",
     "ServiceAccount",
     "StacApi",
+    "SECRET_KEYS",
     "Target",
     "prefix",
+    "variables",
 ]
 
 RuleSetting = Literal["off", "info", "warning", "error"]
-_SECRET_KEYS = ("access_key", "secret_key", "password", "client_secret", "token", "pseudonym_key")
+SECRET_KEYS = ("access_key", "secret_key", "password", "client_secret", "token", "pseudonym_key")
 
 
 class Target(BaseSettings):
@@ -144,8 +146,8 @@ class Target(BaseSettings):
         written = read_yaml(path)
         _refuse_secrets(written, path, name)
         settings_file = _absolute(root, written.get("settings_file"))
-        variables = _variables(root, settings_file)
-        merged = _merge({"name": name, **written}, _from_variables(cls, name, variables))
+        values = _from_variables(cls, name, variables(root, settings_file))
+        merged = _merge({"name": name, **written}, values)
         return merged, settings_file
 
     def identity(self) -> dict[str, str | int]:
@@ -176,7 +178,8 @@ def _absolute(root: Path, path: object) -> Path | None:
     return root / str(path) if path else None
 
 
-def _variables(root: Path, settings_file: Path | None) -> dict[str, str]:
+def variables(root: Path, settings_file: Path | None) -> dict[str, str]:
+    """Return the environment over .env over a target's file of further settings."""
     files = [file for file in (settings_file, root / ".env") if file and file.is_file()]
     merged: dict[str, str] = {}
     for file in files:
@@ -211,7 +214,7 @@ def _refuse_secrets(
 ) -> None:
     for key, value in written.items():
         here = (*above, str(key))
-        if above and key in _SECRET_KEYS:
+        if above and key in SECRET_KEYS:
             raise InputError(
                 f"{'.'.join(here)}: a secret does not belong in this file",
                 where=str(path),

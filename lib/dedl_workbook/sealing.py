@@ -1,0 +1,86 @@
+"""Sealing: an attempt's notebook is put into the case once it has its verdict, and its digest
+into the ledger; by the headless runner, and by JupyterLab's save.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import pages, trace
+from dedl_workbook.case import Case
+from dedl_workbook.documents import write_atomic
+from dedl_workbook.trace import Shown
+
+NOTEBOOK, PAGE, SEAL = "notebook.ipynb", "notebook.html", "seal.json"
+
+
+def seal(case: Case, attempt: str, notebook: Mapping[str, Any]) -> Shown | None:
+    """Keep a notebook as the evidence of an attempt, free of secrets.
+
+    Before the verdict it is only a draft, which the next one replaces. With the verdict it is
+    sealed: its page is made, and its digest and which cells ran go into the ledger. Later only
+    its prose may differ, such as the operation note: it is sealed again, and the earlier one kept.
+
+    Returns:
+        Which cells ran, if it was sealed now; None: it is a draft, is sealed as it is already,
+        or is not any more what was sealed.
+    """
+    import nbformat
+
+    folder = case.folder / "attempts" / attempt
+    clean = nbformat.from_dict(case.redactor.value(notebook))
+    text = nbformat.writes(clean) + "\n"
+    file = folder / NOTEBOOK
+    if (folder / SEAL).is_file():
+        if file.read_text("utf-8") == text or _code(json.loads(file.read_bytes())) != _code(clean):
+            return None
+        earlier = folder / "earlier" / f"notebook-{_sha256(file)[:12]}.ipynb"
+        write_atomic(earlier, file.read_bytes())
+    write_atomic(file, text)
+    return _sealed(case, folder) if _ended(case, attempt) else None
+
+
+def seal_what_is_left(case: Case) -> None:
+    """Seal the notebooks of attempts whose process died before it could."""
+    ended = {line["attempt"] for line in case.ledger() if line["event"] == "outcome"}
+    for folder in sorted((case.folder / "attempts").glob("[0-9]*-*")):
+        unsealed = (folder / NOTEBOOK).is_file() and not (folder / SEAL).is_file()
+        if unsealed and folder.name in ended:
+            _sealed(case, folder)
+
+
+def _ended(case: Case, attempt: str) -> bool:
+    return any(x["event"] == "outcome" and x["attempt"] == attempt for x in case.ledger())
+
+
+def _sealed(case: Case, folder: Path) -> Shown:
+    file = folder / NOTEBOOK
+    shown = trace.compare(json.loads(file.read_bytes()), trace.read(folder))
+    pages.write(file, case.redactor)
+    line = case.record(
+        "sealed",
+        attempt=folder.name,
+        notebook=_sha256(file),
+        page=_sha256(folder / PAGE),
+        whole=shown.whole,
+        cells=shown.sentence(),
+    )
+    case.write(folder / SEAL, {key: line[key] for key in ("at", "notebook", "page", "whole", "cells")})
+    return shown
+
+
+def _code(notebook: Mapping[str, Any]) -> list[Any]:
+    """Return what ran and what came of it: all of a notebook but its prose."""
+    return [
+        ("".join(cell["source"]), cell.get("execution_count"), cell.get("outputs"))
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
