@@ -280,7 +280,16 @@ def _add_tools(group: Any) -> None:
         group, "sample", commands.sample, "write a sample dataset", "dedl-workbook sample demo"
     )
     parser.add_argument("folder", type=Path, metavar="DIR")
-    _command(group, "lab", commands.lab, "open JupyterLab on the notebooks", "dedl-workbook lab")
+    parser = _command(
+        group,
+        "lab",
+        commands.lab,
+        "open JupyterLab on this machine alone; what is saved there is put into its case",
+        "dedl-workbook lab --sandbox",
+    )
+    parser.add_argument("--sandbox", action="store_true", help="bring the sandbox up first")
+    parser.add_argument("--port", type=int, metavar="N", help="default: 8888, or the next free one")
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
 
 
 def _add_target(group: Any) -> None:

@@ -6,7 +6,6 @@ Imports stand in the functions: a command loads what it needs, and no more.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -335,16 +334,18 @@ def sample(options: Any) -> int:
     return DONE
 
 
-def lab(_: Any) -> int:
+def lab(options: Any) -> int:
+    from dedl_workbook import lab, terminal
     from dedl_workbook.reading import workbook_root
 
     root = workbook_root()
-    lab = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
-    lab += ["--ServerApp.ip=127.0.0.1", "--LabApp.default_url=/lab/tree/notebooks"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        lab.append("--allow-root")
-    os.environ["DEDL_WORKBOOK_ROOT"] = str(root)
-    os.execv(lab[0], lab)  # noqa: S606 - no shell is wanted
+    if options.sandbox:
+        with terminal.Progress() as progress:
+            _mend_sandbox("sandbox", progress)
+    more = [f"--ServerApp.port={options.port}"] if options.port is not None else []
+    more += ["--no-browser"] if options.no_browser else []
+    command = lab.command(root, *more)
+    os.execve(command[0], command, lab.environment(root))  # noqa: S606 - no shell is wanted
 
 
 def _mend_sandbox(target: str, progress: Callable[[str], None]) -> None:

@@ -30,6 +30,7 @@ def working_copy(ticket: Ticket, step: Step, root: Path) -> Path:
         OSError: it can't be written.
     """
     import nbformat
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     source = notebook_file(root, step)
@@ -40,7 +41,7 @@ def working_copy(ticket: Ticket, step: Step, root: Path) -> Path:
             return copy
         aside = now().replace(":", "").replace(".", "")
         copy.rename(copy.with_name(f"{copy.stem}-until-{aside}.ipynb"))
-    notebook = nbformat.read(source, as_version=4)
+    notebook = load_notebook_node(str(source))
     notebook = parameterize_notebook(notebook, ticket.parameters(), kernel_name="python3")
     notebook.metadata["dedl"] = {"origin": origin}
     write_atomic(copy, nbformat.writes(notebook) + "\n")

@@ -36,7 +36,8 @@ def seal(case: Case, attempt: str, notebook: Mapping[str, Any]) -> Shown | None:
     text = nbformat.writes(clean) + "\n"
     file = folder / NOTEBOOK
     if (folder / SEAL).is_file():
-        if file.read_text("utf-8") == text or _code(json.loads(file.read_bytes())) != _code(clean):
+        kept = file.read_text("utf-8")
+        if kept == text or _code(nbformat.reads(kept, as_version=4)) != _code(clean):
             return None
         earlier = folder / "earlier" / f"notebook-{_sha256(file)[:12]}.ipynb"
         write_atomic(earlier, file.read_bytes())
@@ -69,7 +70,9 @@ def _sealed(case: Case, folder: Path) -> Shown:
         whole=shown.whole,
         cells=shown.sentence(),
     )
-    case.write(folder / SEAL, {key: line[key] for key in ("at", "notebook", "page", "whole", "cells")})
+    case.write(
+        folder / SEAL, {key: line[key] for key in ("at", "notebook", "page", "whole", "cells")}
+    )
     return shown
 
 

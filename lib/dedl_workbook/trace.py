@@ -45,8 +45,8 @@ def link_of(notebook: Mapping[str, Any]) -> Link | None:
         for output in cell.get("outputs") or ():
             value = (output.get("metadata") or {}).get(_LINK)
             if isinstance(value, Mapping) and set(value) == {"target", "ticket", "attempt"}:
-                if all(isinstance(v, str) and _SAFE.fullmatch(v) for v in value.values()):
-                    found = Link(**value)
+                plain = all(isinstance(v, str) and _SAFE.fullmatch(v) for v in value.values())
+                found = Link(**value) if plain else found
     return found
 
 

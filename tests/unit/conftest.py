@@ -15,7 +15,10 @@ CANARIES = ("canary-access-1", "canary-secret-2", "canary-password-3")
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workbook's folder with one target, whose secrets are canaries, and one dataset."""
-    folder = tmp_path / "workbook"
+    return make_root(tmp_path / "workbook", monkeypatch)
+
+
+def make_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "parameters" / "targets").mkdir(parents=True)
     (folder / "parameters" / "tickets").mkdir()
     (folder / "delivered" / "data").mkdir(parents=True)
