@@ -34,6 +34,7 @@ from dedl_workbook.services import (
 
 __all__ = [
     "S3",
+    "SECRET_KEYS",
     "Catalog",
     "Evidence",
     "Hda",
@@ -43,7 +44,6 @@ __all__ = [
     "Pool",
     "ServiceAccount",
     "StacApi",
-    "SECRET_KEYS",
     "Target",
     "prefix",
     "variables",
