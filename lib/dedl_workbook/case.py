@@ -20,7 +20,7 @@ from dedl_workbook.documents import digest, pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.reading import workbook_root
-from dedl_workbook.redact import Redactor
+from dedl_workbook.redact import Pseudonyms, Redactor
 from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Plan, Step, Verdict, now
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
@@ -72,6 +72,16 @@ class Case:
         return Redactor(self.target.secrets())
 
     @cached_property
+    def people(self) -> Pseudonyms:
+        """Puts pseudonyms for people, where the target wants that."""
+        settings, iam = self.target.evidence, self.target.iam
+        if settings.people == "keep":
+            return Pseudonyms("")
+        accounts = [login.user for login in (iam.login, iam.outsider) if login] if iam else []
+        names = [provenance.who()["operator"], *accounts]
+        return Pseudonyms(settings.pseudonym_key.get_secret_value(), names)
+
+    @cached_property
     def job(self) -> Job:
         """The job of this ticket, with the state before that the approved plan recorded."""
         try:
@@ -87,7 +97,8 @@ class Case:
     def record(self, event: str, **values: Any) -> dict[str, Any]:
         """Append an event to the ledger: who, where, when and what, free of secrets."""
         entry = {"at": now(), "event": event, **provenance.who()}
-        return ledger.append(self.ledger_file, self.redactor.value(entry | values))
+        clean = self.people.value(self.redactor.value(entry | values))
+        return ledger.append(self.ledger_file, clean)
 
     def write(self, path: Path, value: Any) -> None:
         """Write a JSON file of the case, free of secrets."""

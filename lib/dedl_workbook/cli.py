@@ -248,7 +248,13 @@ def _add_evidence(group: Any) -> None:
         "check a pack of evidence: every file, every byte",
         "dedl-workbook evidence verify archive/sandbox/DEMO-1/bag",
     )
-    check.add_argument("path", type=Path, metavar="PATH")
+    check.add_argument("path", type=Path, metavar="PATH", help="the bag's folder, or its zip")
+    check.add_argument(
+        "--signers",
+        type=Path,
+        metavar="FILE",
+        help="demand a signature by one of these (lines NAME KEY-TYPE KEY, see man ssh-keygen)",
+    )
     check.add_argument("--digest", default="", help="what the pack's digest should be")
     _json(check)
 

@@ -267,9 +267,8 @@ def _show_bag(options: Any, state: str, bag: Any) -> None:
 def verify(options: Any) -> int:
     from dedl_workbook import evidence
 
-    bag = evidence.verify(options.path, digest=options.digest)
-    state = "intact, as given" if options.digest else "intact, signer unknown"
-    _show_bag(options, state, bag)
+    bag = evidence.verify(options.path, digest=options.digest, signers=options.signers)
+    _show_bag(options, bag.state, bag)
     return DONE
 
 

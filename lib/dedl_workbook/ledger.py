@@ -52,8 +52,17 @@ def read(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    whole, _, _ = path.read_bytes().rpartition(b"\n")
-    return _checked(whole, path)
+    return parse(path.read_bytes(), path)
+
+
+def parse(raw: bytes, where: Path | str) -> list[dict[str, Any]]:
+    """Return the lines of a ledger that was read already, checked.
+
+    Raises:
+        EvidenceError: the chain is broken, naming the line.
+    """
+    whole, _, _ = raw.rpartition(b"\n")
+    return _checked(whole, where)
 
 
 def withdrawn(lines: list[dict[str, Any]]) -> bool:
@@ -62,7 +71,7 @@ def withdrawn(lines: list[dict[str, Any]]) -> bool:
     return bool(done) and (done[-1]["step"], done[-1]["verdict"]) == ("withdraw", "passed")
 
 
-def _checked(whole: bytes, path: Path) -> list[dict[str, Any]]:
+def _checked(whole: bytes, path: Path | str) -> list[dict[str, Any]]:
     previous, lines = START, []
     for number, raw in enumerate(whole.splitlines(), start=1):
         try:

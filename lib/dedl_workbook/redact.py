@@ -1,8 +1,14 @@
-"""Takes secrets out of text: those of the target in every usual encoding, and usual patterns."""
+"""Takes secrets out of text: those of the target in every usual encoding, and usual patterns.
+
+And people, where the target wants that.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
+import html
 import json
 import re
 import urllib.parse
@@ -17,27 +23,42 @@ SHORTEST = 6
 _PATTERNS = {
     "JWT": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
-    "presigned URL": r"(?<=[?&;])(?i:X-Amz-(?:Signature|Credential|Security-Token)|Signature|"
-    r"AWSAccessKeyId)=[^&\s\"'<>\\]+",
+    "presigned URL": r"(?i:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)(?:=|%3D)|"
+    r"(?<=[?&;, ])(?:Signature|AWSAccessKeyId|sig)=(?=[A-Za-z0-9%+/=_-]{16}))[^&\s\"'<>\\%]*"
+    r"(?:%[0-9A-Fa-f]{2}[^&\s\"'<>\\%]+)*",
     "password in a URL": r"(?<=://)[^\s/:@\"'<>\\]+:[^\s/@\"'<>\\]+(?=@)",
     "AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "bearer token": r"(?<=(?i:bearer) )[A-Za-z0-9._~+/-]{16,}=*",
 }
 _USUAL = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS.values()))
 _NAMED = {name: re.compile(pattern) for name, pattern in _PATTERNS.items()}
+LOOSE = tuple(re.sub(r"\(\?<?=", "(?:", pattern) for pattern in _PATTERNS.values())
+"""What stands wherever a pattern does, and needs no looking around: for faster engines."""
+_CORES = "eyJ|PRIVATE KEY|Signature|Credential|Token|AWSAccess|sig=|://|AKIA|ASIA|bearer"
+CORES = tuple(_CORES.split("|"))
+"""A part of each pattern, in whatever case: where it isn't, there is none of the pattern."""
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Redactor:
     """Knows the secrets of a target, and finds or masks them."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = sorted(
+        self.forms = sorted(
             {form for secret in secrets for form in _forms(secret)}, key=len, reverse=True
         )
-        self._known = re.compile("|".join(re.escape(form) for form in forms)) if forms else None
+        """The secrets in each way that they may be written, the longest first."""
+        joined = "|".join(re.escape(form) for form in self.forms)
+        self._known = re.compile(joined) if joined else None
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked."""
+        if "\x1b" in text and (bare := _ANSI.sub("", text)) != (masked := self._masked(bare)):
+            # A terminal's colours may part a secret: what holds one loses them.
+            return masked
+        return self._masked(text)
+
+    def _masked(self, text: str) -> str:
         if self._known:
             text = self._known.sub(MASK, text)
         return _USUAL.sub(MASK, text)
@@ -50,7 +71,9 @@ class Redactor:
             return [self.value(member) for member in value]
         if isinstance(value, dict):
             return {self.text(str(key)): self.value(member) for key, member in value.items()}
-        return value
+        # A password of digits may have become a number.
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return MASK if number and self.text(str(value)) != str(value) else value
 
     def find(self, data: bytes) -> list[str]:
         """Return what kinds of secrets stand in some bytes, as UTF-8 or UTF-16; empty: none."""
@@ -67,6 +90,53 @@ class Redactor:
         ]
 
 
+class Pseudonyms:
+    """Puts the same pseudonym for the same person everywhere; who has the key can tell whose."""
+
+    def __init__(self, key: str, names: Iterable[str] = ()) -> None:
+        """Make pseudonyms.
+
+        Args:
+            key: a secret that is kept; '' for a policy that keeps names, so nothing is replaced.
+            names: of people, besides e-mail addresses; those of machine accounts don't count.
+        """
+        self._key = key.encode()
+        known = sorted({n for n in names if len(n) > 2} - _NOBODY, key=len, reverse=True)
+        words = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in known]
+        self._people = re.compile("|".join([_EMAIL, *words])) if key else None
+
+    def __bool__(self) -> bool:
+        """Whether anything is replaced."""
+        return self._people is not None
+
+    def text(self, text: str) -> str:
+        """Return the text with pseudonyms for names and e-mail addresses."""
+        return self._people.sub(self._pseudonym, text) if self._people else text
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with pseudonyms in its texts; its keys stay."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list | tuple):
+            return [self.value(member) for member in value]
+        if isinstance(value, dict):
+            return {key: self.value(member) for key, member in value.items()}
+        return value
+
+    def _pseudonym(self, found: re.Match[str]) -> str:
+        person = found[0].casefold().encode()
+        return "person-" + hmac.new(self._key, person, hashlib.sha256).hexdigest()[:10]
+
+
+_EMAIL = r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+_NOBODY = {"root", "jovyan", "user", "admin", "debian", "ubuntu", "operator"}
+
+
+def _as_jupyter_does(secret: str) -> str:
+    """Return a secret as nbconvert and Jinja write it into a page."""
+    return html.escape(secret).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+
+
 def _forms(secret: str) -> Iterator[str]:
     """Yield a secret as it may stand in a file: plain, URL-, JSON-, hex- and base64-encoded."""
     if not secret:
@@ -75,6 +145,7 @@ def _forms(secret: str) -> Iterator[str]:
     if len(secret) < SHORTEST:
         return
     yield urllib.parse.quote(secret, safe="")
+    yield from (html.escape(secret), html.escape(secret, quote=False), _as_jupyter_does(secret))
     yield urllib.parse.quote(secret)
     yield urllib.parse.quote_plus(secret)
     for ascii_only in (True, False):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dedl_workbook import publication
+from dedl_workbook import pages, publication
 from dedl_workbook.documents import digest, pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, GateError, InputError
 from dedl_workbook.findings import Finding, Severity, grouped
@@ -333,11 +333,7 @@ def _content(job: Job, name: str, source: Path | None) -> str:
         return pretty(json.loads(source.read_bytes())["detail"]["report"])
     if source.suffix == ".html":
         return source.read_text("utf-8")
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(nbformat.read(source, 4))
-    return str(page)
+    return pages.of_notebook(source)
 
 
 def size_of(job: Job, name: str, source: Path | None) -> int:

@@ -1,0 +1,255 @@
+"""Index: the page of a bag that a person reads first."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dedl_workbook import __version__, ledger, pages, views
+from dedl_workbook.errors import NotApprovedError
+from dedl_workbook.findings import Report
+from dedl_workbook.progress import amount
+from dedl_workbook.steps import STEPS, Action, now
+
+if TYPE_CHECKING:
+    from dedl_workbook.case import Case
+
+Lines = Sequence[Mapping[str, Any]]
+_ALL = 1_000_000
+"""Rows of a table that is never cut."""
+_STYLE = """
+.lead{font-size:1.15em}.attempt{margin:.6em 0;padding-left:.9em;border-left:4px solid var(--line)}
+.failed{border-color:#d55e00}.passed{border-color:#009e73}.waiting{border-color:#b37700}
+nav a{margin-right:1.2em}footer{margin-top:3em;color:light-dark(#57606a,#9aa4af)}
+"""
+
+
+def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
+    """Return the page: verdict, publication, plan and approval, timeline, attempts, how to check.
+
+    Args:
+        case: whose evidence it is.
+        lines: of its ledger.
+        files: the names of what is packed, for links.
+    """
+    records = _Records(case.folder)
+    ticket = case.ticket
+    title = f"{ticket.ticket}: {ticket.collection}"
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="lead">{views.badge(verdict(lines))} {html.escape(sentence(lines))}</p>',
+        '<nav><a href="#published">Published</a><a href="#plan">Plan and approval</a>'
+        '<a href="#validation">Validation</a><a href="#timeline">Timeline</a>'
+        '<a href="#attempts">Attempts</a><a href="#check">How to check this</a></nav>',
+        _steps(lines),
+        '<h2 id="published">What was asked for, and what was published where</h2>',
+        _published(case, lines, records, files),
+        '<h2 id="plan">Plan and approval</h2>',
+        _approvals(lines),
+        _plan(case),
+        '<h2 id="validation">Validation</h2>',
+        _validation(lines, records),
+        '<h2 id="timeline">Timeline</h2>',
+        views.table(_TIMELINE, [_timeline_row(x) for x in lines], most=_ALL),
+        '<h2 id="attempts">Attempts</h2>',
+        "".join(_attempts(lines, records, files)),
+        '<h2 id="check">How to check this</h2>',
+        _check(case),
+        f"<footer>Packed {now()} by dedl-workbook {__version__}.</footer>",
+    ]
+    return pages.page(title, "".join(parts), _STYLE)
+
+
+class _Records:
+    """What the attempts of a case left: read when it is shown, and never all at once."""
+
+    def __init__(self, case: Path) -> None:
+        self._attempts = case / "attempts"
+
+    def of(self, attempt: object, name: str) -> dict[str, Any]:
+        """Return a JSON file of an attempt; empty if it has none, or not such a one."""
+        try:
+            found = json.loads((self._attempts / str(attempt) / f"{name}.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def verdict(lines: Lines) -> str:
+    """Return where a case stands as one word: the verdict of the step that it came to last."""
+    outcomes = [line for line in lines if line["event"] == "outcome"]
+    return str(outcomes[-1]["verdict"]) if outcomes else "planned"
+
+
+def sentence(lines: list[dict[str, Any]]) -> str:
+    """Return where a case stands as one sentence."""
+    if ledger.withdrawn(lines):
+        return "Withdrawn: what was published is gone, and what was there before is back."
+    last = _last(lines)
+    passed = [name for name in STEPS if last.get(name, {}).get("verdict") == "passed"]
+    if len(passed) == len(STEPS):
+        return "Published, verified from outside, and the user was told."
+    if {"verify", "catalog"} <= set(passed):
+        return "Published and verified from outside."
+    if "catalog" in passed and last.get("verify", {}).get("verdict") == "failed":
+        return "PUBLISHED, UNVERIFIED: the verification failed."
+    if last.get("validate", {}).get("verdict") == "failed":
+        return "Refused: the dataset has errors that the submitter has to mend."
+    waiting = [name for name in last if last[name]["verdict"] == "waiting"]
+    waits = f" Waiting: {', '.join(waiting)}." if waiting else ""
+    return f"Passed so far: {', '.join(passed) or 'nothing'}.{waits}"
+
+
+def _last(lines: Lines) -> dict[str, Mapping[str, Any]]:
+    return {str(line["step"]): line for line in lines if line["event"] == "outcome"}
+
+
+def _steps(lines: Lines) -> str:
+    last = _last(lines)
+    rows = []
+    for name in [*STEPS, *(name for name in last if name not in STEPS)]:
+        line = last.get(name, {"verdict": "not done", "at": "", "summary": ""})
+        rows.append((name, line["verdict"], line["at"], line["summary"]))
+    columns = ("step", "verdict", "when (UTC)", "what")
+    return views.table(columns, rows, "Where the steps stand", most=_ALL)
+
+
+def _published(case: Case, lines: Lines, records: _Records, files: set[str]) -> str:
+    last = _last(lines)
+    uploaded = records.of(last.get("upload", {}).get("attempt", ""), "outcome").get("detail", {})
+    target = case.target
+    rows: dict[str, Any] = {
+        "collection": case.ticket.collection,
+        "objects": f"s3://{target.s3.bucket}/{case.job.prefix} at {target.s3.endpoint}",
+        "catalogue": f"{target.identity()['catalog']}, served by {target.stac_api.url}",
+        "HDA": target.hda.url if target.hda else "not of this target",
+    }
+    if uploaded:
+        size = amount(int(uploaded.get("bytes", 0)))
+        rows["files"] = f"{int(uploaded.get('files', 0)):,}, {size}"
+    sums = _link("sha256sums.txt", "SHA-256 of each published file") if _SUMS in files else ""
+    asked = views.table((), [(k, _text(v)) for k, v in case.ticket.parameters().items()])
+    return f"{views.pairs(rows)}<p>{sums}</p>{views.details('The ticket', asked)}"
+
+
+_SUMS = "sha256sums.txt"
+
+
+def _approvals(lines: Lines) -> str:
+    rows = [
+        (x["at"], x["operator"], x["event"], x["digest"], x.get("attempt", x.get("reason", "")))
+        for x in lines
+        if x["event"] in ("planned", "approved", "refused")
+    ]
+    columns = ("when (UTC)", "who", "event", "digest of the plan", "attempt or reason")
+    return views.table(columns, rows, most=_ALL)
+
+
+def _plan(case: Case) -> str:
+    """Return what the approved plan lists."""
+    try:
+        approved = case.approved_plan()
+    except NotApprovedError as error:
+        return f"<p>{html.escape(error.what)}.</p>"
+    if approved is None:
+        return "<p>No plan is approved.</p>"
+    rows = [
+        (step, *views.action_row(Action(**action)))
+        for step, planned in approved["steps"].items()
+        for action in planned["actions"]
+    ]
+    if not rows:
+        return "<p>The plan lists no change: all was there already.</p>"
+    caption = f"What was approved: {approved['digest']}"
+    return views.table(("step", "does", "what", "how many", "size"), rows, caption, most=_ALL)
+
+
+def _validation(lines: Lines, records: _Records) -> str:
+    line = _last(lines).get("validate")
+    report = records.of(line["attempt"], "outcome").get("detail", {}).get("report") if line else {}
+    try:
+        return views.report(Report.from_json(report)).markup if report else _NO_REPORT
+    except (KeyError, TypeError, ValueError):
+        return _NO_REPORT
+
+
+_NO_REPORT = "<p>There is no report of a validation.</p>"
+_TIMELINE = ("", "when (UTC)", "who", "where", "event", "what")
+
+
+def _timeline_row(line: Mapping[str, Any]) -> tuple[str, ...]:
+    event = str(line["event"])
+    what = str(line.get("digest") or line.get("attempt", ""))
+    if event == "refused":
+        what += f": {line['reason']}"
+    if event == "outcome":
+        what = f"{line['step']}: {line['verdict']}. {line['summary']}"
+    return str(line["seq"]), line["at"], line["operator"], line["host"], event, what
+
+
+def _attempts(lines: Lines, records: _Records, files: set[str]) -> Iterator[str]:
+    outcomes = {x["attempt"]: x for x in lines if x["event"] == "outcome"}
+    planned = {x["attempt"]: x for x in lines if x["event"] == "planned"}
+    for line in (x for x in lines if x["event"] == "started"):
+        name = str(line["attempt"])
+        end = outcomes.get(name) or planned.get(name)
+        found = str(outcomes.get(name, {}).get("verdict", "planned" if end else "under way"))
+        said = str(end.get("summary") or f"Planned {end.get('digest')}") if end else ""
+        own = sorted(f for f in files if f.startswith(f"attempts/{name}/"))
+        links = " · ".join(_link(f, f.removeprefix(f"attempts/{name}/")) for f in own)
+        by_hand = name in outcomes and f"attempts/{name}/notebook.ipynb" not in files
+        note = "<p><i>Run by hand: its notebook is not kept here.</i></p>" if by_hand else ""
+        used = line.get("software", {})
+        checks = records.of(name, "outcome").get("checks", [])
+        yield (
+            f'<div class="attempt {html.escape(found)}" id="{html.escape(name)}">'
+            f"<b>{html.escape(name)}</b> {views.badge(found)} {html.escape(said)}"
+            f"<br><small>{html.escape(line['operator'])} on {html.escape(line['host'])}, "
+            f"{html.escape(line['at'])} to {html.escape(str(end['at'] if end else ''))}</small>"
+            f"{note}<div>{links}</div>{_checks(checks)}"
+            f"{views.details('Software', views.pairs(used)) if used else ''}</div>"
+        )
+
+
+def _checks(checks: Any) -> str:
+    try:
+        rows = [("✔" if c["passed"] else "✘", c["name"], c["found"]) for c in checks]
+    except (KeyError, TypeError):
+        return ""
+    table = views.table(("", "checked", "found"), rows, most=_ALL)
+    return views.details(f"{len(rows)} checks", table) if rows else ""
+
+
+def _check(case: Case) -> str:
+    """Return what to type to be sure that nothing was changed."""
+    key = case.target.evidence.signing_key
+    signed = (
+        "<p>This pack is signed with the key that <code>bag-info.txt</code> names. A file of "
+        "signers is needed, as <code>man ssh-keygen</code> has it under ALLOWED SIGNERS:</p>"
+        "<pre>dedl-workbook evidence verify . --signers FILE\n\n"
+        "ssh-keygen -Y verify -n dedl-evidence -f FILE -I NAME -s tagmanifest-sha256.txt.sig "
+        "&lt; tagmanifest-sha256.txt</pre>"
+        if key
+        else "<p>This pack is not signed. Its digest, as the help desk or the archive has it, "
+        "tells whether it is the one that was packed.</p>"
+    )
+    return (
+        "<p>In the folder that holds <code>bagit.txt</code>; the first command needs nothing but "
+        "the workbook, the second nothing but a shell:</p>"
+        "<pre>dedl-workbook evidence verify . --digest DIGEST\n\n"
+        "sha256sum --quiet --check tagmanifest-sha256.txt manifest-sha256.txt</pre>"
+        f"{signed}<p>{_link('ledger.jsonl', 'The ledger')} · "
+        f"{_link('ro-crate-metadata.json', 'what the files are to each other (RO-Crate)')}</p>"
+    )
+
+
+def _link(name: str, text: str) -> str:
+    return f'<a href="{quote(name)}">{html.escape(text)}</a>'
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

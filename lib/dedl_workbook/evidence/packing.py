@@ -1,0 +1,182 @@
+"""Packing: copies a case into a bag, in one pass that hashes and seeks secrets, and signs it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dedl_workbook import __version__, pages
+from dedl_workbook.documents import pretty
+from dedl_workbook.errors import EvidenceError, InputError
+from dedl_workbook.evidence import bag, crate, index, signature
+from dedl_workbook.evidence.search import Search
+from dedl_workbook.redact import Pseudonyms, Redactor
+from dedl_workbook.steps import now
+
+if TYPE_CHECKING:
+    from dedl_workbook.case import Case
+
+SUMS = "sha256sums.txt"
+_AS_THEY_ARE = {"ledger.jsonl", SUMS}
+"""The ledger has pseudonyms already; the names of published files are part of the evidence."""
+_TEXTS = {".json", ".ipynb", ".html", ".txt", ".jsonl", ".md", ".csv", ".eml"}
+_CHUNK = 1 << 20
+
+
+def pack(case: Case, *, without: str = "") -> bag.Bag:
+    """Pack the case as it stands into its folder `bag`, replacing an earlier one.
+
+    Args:
+        case: what to pack.
+        without: an attempt that is left out, since it is under way: the one that sends the pack.
+
+    Raises:
+        InputError: nothing was done in this case yet, or the key to sign with can't be used.
+        EvidenceError: a secret stands in a file, or a plan is not what the ledger records; names
+            the file, and nothing was packed.
+    """
+    lines = case.ledger()
+    if not lines:
+        raise InputError("nothing to pack: this case has no attempts", where=str(case.folder))
+    for line in lines:
+        if line["event"] == "planned":
+            case.read_plan(line)
+    for notebook in case.folder.glob("attempts/*/notebook.ipynb"):
+        if not notebook.with_suffix(".html").exists():
+            pages.write(notebook, case.redactor)
+    target = case.folder / "bag"
+    with tempfile.TemporaryDirectory(dir=case.folder, prefix=".bag-") as scratch:
+        folder = Path(scratch) / "bag"
+        _fill(case, lines, folder, without)
+        if target.exists():
+            target.rename(Path(scratch) / "earlier")
+        folder.rename(target)
+    found = bag.verify(target)
+    key = {"key": found.key} if found.key else {}
+    case.record("packed", digest=found.digest, files=found.files, bytes=found.size, **key)
+    return found
+
+
+def _fill(case: Case, lines: list[dict[str, Any]], folder: Path, without: str) -> None:
+    writer = _Writer(folder / "data", case.redactor, Search(case.redactor), case.people)
+    sources = dict(_sources(case.folder, without))
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        # Reading, hashing, searching and writing release the interpreter's lock.
+        made = list(executor.map(writer.copy, sources, sources.values()))
+    ticket = pretty(case.redactor.value(case.ticket.parameters()))
+    made.append(writer.write("ticket.json", ticket))
+    page = index.page(case, lines, {file.name for file in made})
+    made.append(writer.write("index.html", case.redactor.text(page)))
+    metadata = crate.metadata(case.ticket, lines, {file.name: file.size for file in made})
+    made.append(writer.write("ro-crate-metadata.json", pretty(case.redactor.value(metadata))))
+    suspects = sorted(file.name for file in made if file.suspicious)
+    _refuse_secrets(folder / "data", suspects, case)
+    _seal(case, folder, made)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A file of the payload."""
+
+    name: str
+    digest: str
+    size: int
+    suspicious: bool
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the payload."""
+
+    folder: Path
+    redactor: Redactor
+    search: Search
+    people: Pseudonyms
+
+    def copy(self, name: str, source: Path) -> _Written:
+        """Copy a file, with pseudonyms where the target wants them."""
+        if self.people and source.suffix in _TEXTS and name not in _AS_THEY_ARE:
+            return self.write(name, source.read_text("utf-8", "surrogateescape"))
+        with source.open("rb") as stream:
+            return self._kept(name, iter(lambda: stream.read(_CHUNK), b""))
+
+    def write(self, name: str, text: str) -> _Written:
+        """Write a text, with pseudonyms where the target wants them."""
+        return self._kept(name, [self.people.text(text).encode("utf-8", "surrogateescape")])
+
+    def _kept(self, name: str, chunks: Iterator[bytes] | list[bytes]) -> _Written:
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        total, size = hashlib.sha256(), 0
+        found: list[Any] = []
+        with file.open("xb") as out, self.search.of(found) as search:
+            for chunk in chunks:
+                total.update(chunk)
+                search(chunk)
+                size += out.write(chunk)
+        return _Written(name, total.hexdigest(), size, bool(found))
+
+
+def _sources(case: Path, without: str) -> Iterator[tuple[str, Path]]:
+    """Yield what of a case is packed, by its name in the payload."""
+    yield "ledger.jsonl", case / "ledger.jsonl"
+    if (sums := case / "work" / SUMS).is_file():
+        yield SUMS, sums
+    for part in ("attempts", "outbox"):
+        for place, folders, files in os.walk(case / part):
+            if place == str(case / part) and without in folders:
+                folders.remove(without)
+            for file in (Path(place) / name for name in (*files, *folders)):
+                mode = file.lstat().st_mode
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                    raise EvidenceError("is no regular file: nothing was packed", where=str(file))
+                if stat.S_ISREG(mode):
+                    yield file.relative_to(case).as_posix(), file
+
+
+def _refuse_secrets(payload: Path, names: list[str], case: Case) -> None:
+    for name in names:
+        if found := case.redactor.find((payload / name).read_bytes()):
+            raise EvidenceError(
+                f"{bag.shown(name)} holds {' and '.join(found)}: nothing was packed",
+                where=str(case.folder),
+                remedy="Find out how it came there, change that secret, then remove it from "
+                "the file.",
+            )
+
+
+def _seal(case: Case, folder: Path, made: list[_Written]) -> None:
+    """Write what makes a bag of the payload: tag files, manifests, the signature."""
+    key = case.target.evidence.signing_key
+    size = sum(file.size for file in made)
+    info = {
+        "External-Identifier": case.ticket.ticket,
+        "External-Description": f"Promotion of {case.ticket.collection}",
+        "Bagging-Date": now()[:10],
+        "Payload-Oxum": f"{size}.{len(made)}",
+        "Bag-Software-Agent": f"dedl-workbook {__version__}",
+    }
+    if key:
+        info[bag.SIGNED_WITH] = signature.fingerprint(key)
+    tags = {
+        "bagit.txt": _tags({"BagIt-Version": "1.0", "Tag-File-Character-Encoding": "UTF-8"}),
+        "bag-info.txt": _tags(info),
+        bag.MANIFEST: bag.manifest_of((f"data/{file.name}", file.digest) for file in made),
+    }
+    listed = bag.manifest_of((name, hashlib.sha256(raw).hexdigest()) for name, raw in tags.items())
+    tags[bag.TAG_MANIFEST] = listed
+    if key:
+        tags[bag.SIGNATURE] = signature.sign(listed, key)
+    for name, raw in tags.items():
+        (folder / name).write_bytes(raw)
+
+
+def _tags(values: Mapping[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\n" for name, value in values.items()).encode()
