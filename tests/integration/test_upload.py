@@ -4,132 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import json
 import os
-import pickle
-import signal
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from dedl_workbook import sandbox, upload
+from dedl_workbook import upload
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
-from dedl_workbook.job import Job, Tell, silent
-from dedl_workbook.s3 import client
+from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Outcome, Plan, Receipt, Verdict
-from dedl_workbook.target import S3, Target
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.steps import Verdict
 from dedl_workbook.upload import multipart, transfer
 from dedl_workbook.upload.manifest import Todo, location
 from dedl_workbook.upload.survey import pool_of
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-ID = "EO.TEST.DAT.UPLOAD"
-PREFIX = f"{ID}/DEDL-1/"
-LARGE = transfer.SINGLE * 2 + 12345
-SMALL = {
-    "data/2024/a/x.tif": b"x" * 1000,
-    "data/2024/a.txt": b"sorts before a/ in S3, after it in SeaweedFS",
-    "data/2024/b ü+%41.json": b"{}",
-    "data/2024/empty": b"",
-    "data/2024/item_config.json": b"{}",
-}
-
-
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with sandbox.up(tmp_path_factory.mktemp("sandbox") / "lake") as up:
-        yield up
+from tests.integration.shore import (
+    ID,
+    LARGE,
+    PREFIX,
+    SMALL,
+    Shore,
+    a_shore,
+    failed,
+    noise,
+    offer,
+    published,
+    run,
+)
 
 
-@dataclass
-class Shore:
-    """A bucket of its own, a dataset, and jobs that publish it."""
-
-    servers: Sandbox
-    folder: Path
-    bucket: str
-    scheme: str
-
-    def settings(self, **changes: Any) -> dict[str, Any]:
-        told = self.servers.connections
-        start = "DEDL_SANDBOX__S3__"
-        values = {
-            key.removeprefix(start).lower(): value
-            for key, value in told.items()
-            if key.startswith(start)
-        }
-        values["bucket"] = self.bucket
-        if self.scheme == "https":
-            ends = self.servers.endpoints
-            values |= {"endpoint": ends["s3_https"], "ca_bundle": ends["ca"]}
-        return values | changes
-
-    @property
-    def client(self) -> S3Client:
-        settings = self.settings()
-        del settings["bucket"]
-        return client(S3(**settings))
-
-    @property
-    def dataset(self) -> Path:
-        return self.folder / ID
-
-    def deliver(self, files: dict[str, bytes], items: dict[str, Any] | None = None) -> None:
-        names = {"metadata/collection.json": json.dumps({"type": "Collection", "id": ID}).encode()}
-        for name, item in (items or {}).items():
-            names[f"metadata/items/{name}.json"] = json.dumps(item).encode()
-        for name, data in (names | files).items():
-            path = self.dataset / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-
-    def job(
-        self, *, dataset: str = "", tell: Tell = silent, work: str = "work", **changes: Any
-    ) -> Job:
-        proposals = changes.pop("proposals", None)
-        target = Target(
-            name="lake",
-            s3=self.settings(**changes),
-            proposals=proposals,
-            catalog={"host": "h", "database": "d", "user": "u", "password": "p"},
-            stac_api={"url": "http://localhost:9"},
-            archive=self.folder / "archive",
-        )
-        ticket = {
-            "ticket": "DEDL-1",
-            "dataset": dataset or str(self.dataset),
-            "collection": ID,
-            "target": "lake",
-        }
-        return Job(Ticket.of(ticket, "test"), target, self.folder / work, self.folder, tell=tell)
-
-    def objects(self) -> dict[str, bytes]:
-        there = self.client
-        pages = there.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        return {key: there.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
-
-    def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
-
-    def open_uploads(self) -> list[Any]:
-        return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
-
-
-def a_shore(servers: Sandbox, folder: Path, scheme: str) -> Shore:
-    shore = Shore(servers, folder, f"test-{uuid.uuid4().hex[:16]}", scheme)
-    shore.client.create_bucket(Bucket=shore.bucket)
-    return shore
+@pytest.fixture
+def servers(data_lake: Sandbox) -> Sandbox:
+    return data_lake
 
 
 @pytest.fixture
@@ -142,22 +53,11 @@ def each_shore(servers: Sandbox, tmp_path: Path, request: pytest.FixtureRequest)
     return a_shore(servers, tmp_path, request.param)
 
 
-def published(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {PREFIX + path: data for path, data in files.items()}
-
-
-def noise(size: int, seed: int = 0) -> bytes:
-    return hashlib.shake_128(seed.to_bytes(4)).digest(size)
-
-
-def run(job: Job) -> tuple[Plan, Receipt, Outcome]:
-    plan = upload.plan(job)
-    receipt = upload.apply(plan)
-    return plan, receipt, upload.check(plan)
-
-
-def failed(outcome: Outcome) -> dict[str, str]:
-    return {check.name: check.found for check in outcome.checks if not check.passed}
+@pytest.fixture
+def proposal(shore: Shore) -> str:
+    name = f"proposal-{uuid.uuid4().hex[:16]}"
+    shore.client.create_bucket(Bucket=name)
+    return name
 
 
 def test_every_file_arrives_whole_and_labelled(each_shore: Shore):
@@ -589,102 +489,6 @@ def test_the_probe_accepts_a_store_that_keeps_what_it_is_given(
     assert [data for data, _ in handler.stored.values()] == [b"1"]
 
 
-def test_a_server_that_is_killed_and_restarted_midway_is_waited_for(servers: Sandbox, shore: Shore):
-    files = {f"data/{n:04}": noise(500, n) for n in range(400)} | {"data/large": noise(LARGE)}
-    shore.deliver(files)
-    killed: list[threading.Thread] = []
-
-    def kill(what: str, done: int, total: int, unit: str, note: str = "") -> None:
-        if not killed:
-            servers.kill("s3")
-            killed.append(threading.Thread(target=servers.restart, args=("s3",)))
-            killed[0].start()
-
-    try:
-        _, receipt, outcome = run(shore.job(tell=kill))
-    finally:
-        killed[0].join()
-    assert receipt.done["uploaded"] == len(files)
-    assert outcome.verdict is Verdict.PASSED, outcome
-    assert shore.objects() == published(files)
-    assert shore.open_uploads() == []
-
-
-def test_a_server_that_stays_away_fails_the_upload_and_the_next_run_finishes_it(
-    servers: Sandbox, shore: Shore, monkeypatch: pytest.MonkeyPatch
-):
-    files = {f"data/{n:04}": noise(500, n) for n in range(400)} | {"data/large": noise(LARGE)}
-    shore.deliver(files)
-    monkeypatch.setattr(transfer, "PATIENCE", 0.2)
-    killed: list[int] = []
-
-    def kill(what: str, done: int, total: int, unit: str, note: str = "") -> None:
-        if not killed:
-            killed.append(done)
-            servers.kill("s3")
-
-    plan = upload.plan(shore.job(tell=kill))
-    try:
-        with pytest.raises(ServiceError, match="Run the same again"):
-            upload.apply(plan)
-    finally:
-        servers.restart("s3")
-    assert killed
-    again, _, outcome = run(shore.job())
-    assert again.digest == plan.digest
-    assert outcome.verdict is Verdict.PASSED, outcome
-    assert shore.objects() == published(files)
-    assert shore.open_uploads() == []
-
-
-PROGRAM = """
-import pickle, sys
-from dedl_workbook import upload
-target, ticket, folder, root, bytes_ = pickle.load(sys.stdin.buffer)
-from dedl_workbook.job import Job
-def tell(what, done, total, unit, note=""):
-    if done >= bytes_:
-        print("there", flush=True)
-        sys.stdin.buffer.read()
-upload.apply(upload.plan(Job(ticket, target, folder, root, tell=tell)))
-"""
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_upload_is_finished_by_the_next_run(
-    shore: Shore, share: float, how: signal.Signals
-):
-    files = {f"data/{n:04}": noise(50_000, n) for n in range(120)} | {"data/large": noise(LARGE)}
-    shore.deliver(files)
-    job = shore.job()
-    first = upload.plan(job)
-    given = (job.target, job.ticket, job.folder, job.root, share * first.goal["bytes"])
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(pickle.dumps(given))
-        process.stdin.flush()
-        assert process.stdout.readline() == b"there\n"
-        process.send_signal(how)
-        process.stdin.close() if how is signal.SIGKILL else None
-        process.wait()
-    assert process.returncode != 0
-    there = shore.objects()
-    assert there.items() <= published(files).items()
-    if how is signal.SIGINT:
-        assert shore.open_uploads() == []
-    plan = upload.plan(replace(job))
-    assert plan.digest == first.digest
-    receipt = upload.apply(plan)
-    assert receipt.done["uploaded"] <= len(files) - len(there)
-    assert upload.check(plan).verdict is Verdict.PASSED
-    assert shore.objects() == published(files)
-    assert shore.open_uploads() == []
-
-
 def test_leftovers_of_a_cut_off_upload_are_removed(shore: Shore):
     shore.deliver(SMALL)
     run(shore.job())
@@ -697,22 +501,6 @@ def test_leftovers_of_a_cut_off_upload_are_removed(shore: Shore):
     upload.apply(plan)
     assert shore.open_uploads() == []
     assert upload.check(plan).verdict is Verdict.PASSED
-
-
-@pytest.fixture
-def proposal(shore: Shore) -> str:
-    name = f"proposal-{uuid.uuid4().hex[:16]}"
-    shore.client.create_bucket(Bucket=name)
-    return name
-
-
-def offer(shore: Shore, bucket: str, files: dict[str, bytes]) -> str:
-    shore.deliver(files)
-    for path in sorted(shore.dataset.rglob("*")):
-        if path.is_file():
-            key = f"{ID}/{path.relative_to(shore.dataset)}"
-            shore.client.upload_file(str(path), bucket, key)
-    return f"s3://{bucket}/{ID}"
 
 
 @pytest.mark.parametrize("endpoint", ["same", "another"])

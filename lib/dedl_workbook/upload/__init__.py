@@ -102,12 +102,17 @@ def apply(plan: Plan) -> Receipt:
         _refuse_other_dataset(plan, states)
         _refuse_conflicts(pool, manifest, states)
         _refuse_strangers(plan, pool, manifest)
+        in_parts = manifest.largest() > SINGLE
         if states.keys() - {"done"}:
-            probe.probe(pool, in_parts=manifest.largest() > SINGLE)
+            probe.probe(pool, in_parts=in_parts)
         _remove(pool, leftovers)
         if "missing" in states:
             manifest.fill("types", _media_types(job), 2)
         done = moving.move(job, pool, manifest, states, leftovers.resumable)
+        if in_parts:
+            # An upload begun twice, because the first answer got lost, is known to nobody.
+            for key, upload in multipart.stale(pool):
+                multipart.abort(pool, key, upload)
     done |= {"already_there": states.get("done", (0, 0))[0], "removed_leftovers": len(leftovers)}
     return Receipt(STEP, done, time.monotonic() - begun)
 

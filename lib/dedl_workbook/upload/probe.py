@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dedl_workbook.errors import RefusedError
-from dedl_workbook.upload.transfer import Pool, calling, md5_of, upload_part, write
+from dedl_workbook.upload.transfer import Pool, calling, md5_of, patiently, upload_part, write
 
 NAME = ".probe-"
 """What the names of probe objects, which lie directly under the prefix, start with."""
@@ -31,10 +32,12 @@ def probe(pool: Pool, *, in_parts: bool) -> None:
     """
     data = secrets.token_bytes(SIZE)
     md5, labels = md5_of(data), {"sha256": hashlib.sha256(data).hexdigest()}
-    _try(pool, data, md5.hex(), lambda name: write(pool, name, data, MEDIA_TYPE, labels))
+    whole = partial(write, pool, data=data, media_type=MEDIA_TYPE, metadata=labels)
+    patiently(pool, lambda: _try(pool, data, md5.hex(), whole))
     if in_parts:
         joined = f"{md5_of(md5).hex()}-1"
-        _try(pool, data, joined, lambda name: _write_part(pool, name, data, labels))
+        part = partial(_write_part, pool, data=data, labels=labels)
+        patiently(pool, lambda: _try(pool, data, joined, part))
 
 
 def _try(pool: Pool, data: bytes, expected: str, put: Callable[[str], str]) -> None:
@@ -45,8 +48,7 @@ def _try(pool: Pool, data: bytes, expected: str, put: Callable[[str], str]) -> N
             found = pool.client.get_object(**pool.at(name))
             body = found["Body"].read()
     finally:
-        with calling(f"the probe object {pool.where(name)} can't be deleted"):
-            pool.client.delete_object(**pool.at(name))
+        patiently(pool, lambda: _delete(pool, name))
     wrong = _wrong(dict(found), body, data)
     if etag != expected:
         wrong.append(f"its ETag is {etag}, not {expected}")
@@ -56,6 +58,11 @@ def _try(pool: Pool, data: bytes, expected: str, put: Callable[[str], str]) -> N
             where=pool.where(),
             remedy="Nothing was uploaded. Show this to the store's operators.",
         )
+
+
+def _delete(pool: Pool, name: str) -> None:
+    with calling(f"the probe object {pool.where(name)} can't be deleted"):
+        pool.client.delete_object(**pool.at(name))
 
 
 def _write_part(pool: Pool, name: str, data: bytes, labels: dict[str, str]) -> str:

@@ -1,0 +1,141 @@
+"""A bucket and a dataset of one test's own, for the tests of the upload on a real S3 server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dedl_workbook import upload
+from dedl_workbook.job import Job, Tell, silent
+from dedl_workbook.s3 import client
+from dedl_workbook.sandbox import Sandbox
+from dedl_workbook.steps import Outcome, Plan, Receipt
+from dedl_workbook.target import S3, Target
+from dedl_workbook.ticket import Ticket
+from dedl_workbook.upload import transfer
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ID = "EO.TEST.DAT.UPLOAD"
+PREFIX = f"{ID}/DEDL-1/"
+LARGE = transfer.SINGLE * 2 + 12345
+SMALL = {
+    "data/2024/a/x.tif": b"x" * 1000,
+    "data/2024/a.txt": b"sorts before a/ in S3, after it in SeaweedFS",
+    "data/2024/b ü+%41.json": b"{}",
+    "data/2024/empty": b"",
+    "data/2024/item_config.json": b"{}",
+}
+
+
+@dataclass
+class Shore:
+    """A bucket of its own, a dataset, and jobs that publish it."""
+
+    servers: Sandbox
+    folder: Path
+    bucket: str
+    scheme: str
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        told = self.servers.connections
+        start = "DEDL_SANDBOX__S3__"
+        values = {
+            key.removeprefix(start).lower(): value
+            for key, value in told.items()
+            if key.startswith(start)
+        }
+        values["bucket"] = self.bucket
+        if self.scheme == "https":
+            ends = self.servers.endpoints
+            values |= {"endpoint": ends["s3_https"], "ca_bundle": ends["ca"]}
+        return values | changes
+
+    @property
+    def client(self) -> S3Client:
+        settings = self.settings()
+        del settings["bucket"]
+        return client(S3(**settings))
+
+    @property
+    def dataset(self) -> Path:
+        return self.folder / ID
+
+    def deliver(self, files: dict[str, bytes], items: dict[str, Any] | None = None) -> None:
+        names = {"metadata/collection.json": json.dumps({"type": "Collection", "id": ID}).encode()}
+        for name, item in (items or {}).items():
+            names[f"metadata/items/{name}.json"] = json.dumps(item).encode()
+        for name, data in (names | files).items():
+            path = self.dataset / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def job(
+        self, *, dataset: str = "", tell: Tell = silent, work: str = "work", **changes: Any
+    ) -> Job:
+        proposals = changes.pop("proposals", None)
+        target = Target(
+            name="lake",
+            s3=self.settings(**changes),
+            proposals=proposals,
+            catalog={"host": "h", "database": "d", "user": "u", "password": "p"},
+            stac_api={"url": "http://localhost:9"},
+            archive=self.folder / "archive",
+        )
+        ticket = {
+            "ticket": "DEDL-1",
+            "dataset": dataset or str(self.dataset),
+            "collection": ID,
+            "target": "lake",
+        }
+        return Job(Ticket.of(ticket, "test"), target, self.folder / work, self.folder, tell=tell)
+
+    def objects(self) -> dict[str, bytes]:
+        there = self.client
+        pages = there.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return {key: there.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+    def open_uploads(self) -> list[Any]:
+        return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
+
+
+def a_shore(servers: Sandbox, folder: Path, scheme: str) -> Shore:
+    shore = Shore(servers, folder, f"test-{uuid.uuid4().hex[:16]}", scheme)
+    shore.client.create_bucket(Bucket=shore.bucket)
+    return shore
+
+
+def published(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {PREFIX + path: data for path, data in files.items()}
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    return hashlib.shake_128(seed.to_bytes(4)).digest(size)
+
+
+def run(job: Job) -> tuple[Plan, Receipt, Outcome]:
+    plan = upload.plan(job)
+    receipt = upload.apply(plan)
+    return plan, receipt, upload.check(plan)
+
+
+def failed(outcome: Outcome) -> dict[str, str]:
+    return {check.name: check.found for check in outcome.checks if not check.passed}
+
+
+def offer(shore: Shore, bucket: str, files: dict[str, bytes]) -> str:
+    shore.deliver(files)
+    for path in sorted(shore.dataset.rglob("*")):
+        if path.is_file():
+            key = f"{ID}/{path.relative_to(shore.dataset)}"
+            shore.client.upload_file(str(path), bucket, key)
+    return f"s3://{bucket}/{ID}"
