@@ -171,6 +171,11 @@ def _add_tickets(group: Any) -> None:
     _json(parser)
     parser.add_argument("--step", metavar="S", help="this step alone")
     parser.add_argument("--from", dest="first", metavar="S", help="this step and those after it")
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="publish into the sandbox, with a copy of HDA's configuration; not into the target",
+    )
     parser = _command(
         group,
         "approve",

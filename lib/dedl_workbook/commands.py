@@ -93,6 +93,8 @@ def run(options: Any) -> int:
     from dedl_workbook.reading import workbook_root
     from dedl_workbook.ticket import Ticket
 
+    if options.rehearse:
+        return _each(options, lambda name, told: _rehearse(name, told, quiet=options.json))
     root = workbook_root()
     steps = headless.steps_from(options.first, options.step)
 
@@ -110,6 +112,27 @@ def run(options: Any) -> int:
         return code
 
     return _each(options, one)
+
+
+def _rehearse(name: str, told: dict[str, Any], *, quiet: bool) -> int:
+    from dedl_workbook import sandbox, terminal
+    from dedl_workbook.case import Case
+    from dedl_workbook.reading import workbook_root
+    from dedl_workbook.sandbox.rehearsal import rehearse
+    from dedl_workbook.ticket import Ticket
+
+    root = workbook_root()
+    case = Case.of(Ticket.load(name, root), root)
+    with terminal.Progress() as progress:
+        lake = sandbox.up(_sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
+        rehearsal = rehearse(case, lake, progress)
+    told["outcomes"] = [outcome.as_json() for outcome in rehearsal.outcomes]
+    told["folder"] = str(rehearsal.folder)
+    if not quiet:
+        for outcome in rehearsal.outcomes:
+            terminal.show_outcome(f"{name} (rehearsal)", outcome)
+        terminal.out.print(f"kept in {rehearsal.folder / 'index.html'}", markup=False)
+    return DONE if rehearsal.passed else FAILED
 
 
 def _each(options: Any, one: Callable[[str, dict[str, Any]], int]) -> int:

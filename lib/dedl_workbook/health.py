@@ -115,7 +115,7 @@ def _bucket(settings: S3, name: str | None) -> None:
         else:
             client.list_buckets()
     except (BotoCoreError, ClientError) as error:
-        code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+        code = (getattr(error, "response", None) or {}).get("Error", {}).get("Code", "")
         if name is None and code == "AccessDenied":
             return
         raised = s3.explained(error, settings.endpoint)

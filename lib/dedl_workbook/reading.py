@@ -123,10 +123,23 @@ def explain(
         where: the file that the values came from.
         missing: says what to do about a missing value at a location; default: add the key.
     """
-    lines = []
+    lines = [
+        f"{'.'.join(str(part) for part in location) or 'the whole'}: {text}"
+        for location, text in problems(error, model, missing=missing)
+    ]
+    return InputError("\n  ".join(lines), where=where)
+
+
+def problems(
+    error: ValidationError,
+    model: type[BaseModel],
+    *,
+    missing: Callable[[tuple[str | int, ...]], str] | None = None,
+) -> list[tuple[tuple[str | int, ...], str]]:
+    """Return what is wrong, in words, with the location of each; () is the whole."""
+    found = []
     for problem in error.errors(include_url=False):
         location = tuple(problem["loc"])
-        key = ".".join(str(part) for part in location) or "the whole"
         kind, message = problem["type"], problem["msg"]
         if kind == "extra_forbidden":
             known = _keys(model, location[:-1])
@@ -139,10 +152,10 @@ def explain(
         else:
             message = message.removeprefix("Value error, ")
             message = message.replace("Input should", "should")
-            found = "" if kind == "value_error" else f", found {str(problem['input'])[:80]!r}"
-            text = f"{message}{found}"
-        lines.append(f"{key}: {text}")
-    return InputError("\n  ".join(lines), where=where)
+            given = "" if kind == "value_error" else f", found {str(problem['input'])[:80]!r}"
+            text = f"{message}{given}"
+        found.append((location, text))
+    return found
 
 
 def _keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

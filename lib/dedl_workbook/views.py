@@ -16,15 +16,37 @@ from dedl_workbook.progress import amount
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt
 
 # Marks differ in shape as well as in colour (Okabe-Ito), for readers who see no difference.
-_MARKS = {"passed": "✔", "planned": "✎", "waiting": "⏳", "failed": "✘"}
+_MARKS = {
+    "passed": "✔",
+    "answers": "✔",
+    "planned": "✎",
+    "to be approved": "✎",
+    "approved": "✎",
+    "waiting": "⏳",
+    "failed": "✘",
+    "fails": "✘",
+    "refused": "✘",
+    "unreadable": "✘",
+    "error": "✘",
+    "warning": "▲",
+    "info": "●",
+}
+# Dark enough for white letters (WCAG AA), so that they read the same in light and dark themes.
+_GOOD, _BAD, _CARE, _NEWS = "#00785a", "#b34700", "#8a5a00", "#0066a1"
 _COLOURS = {
-    "passed": "#009e73",
-    "planned": "#0072b2",
-    "waiting": "#b37700",
-    "failed": "#d55e00",
-    "error": "#d55e00",
-    "warning": "#b37700",
-    "info": "#0072b2",
+    "passed": _GOOD,
+    "answers": _GOOD,
+    "planned": _NEWS,
+    "approved": _NEWS,
+    "to be approved": _NEWS,
+    "waiting": _CARE,
+    "failed": _BAD,
+    "fails": _BAD,
+    "refused": _BAD,
+    "unreadable": _BAD,
+    "error": _BAD,
+    "warning": _CARE,
+    "info": _NEWS,
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _SHOWN = 50
@@ -54,8 +76,18 @@ def table(
     *,
     classes: Sequence[str] = (),
     most: int = _SHOWN,
+    whole: str = "",
 ) -> str:
-    """Return an HTML table; every cell is escaped, of more than `most` rows the count is said."""
+    """Return an HTML table; every cell is escaped, of more than `most` rows the count is said.
+
+    Args:
+        columns: their names.
+        rows: their cells.
+        caption: above it.
+        classes: of each row.
+        most: rows that are shown.
+        whole: the file beside the page that holds all rows, for the link of a table that is cut.
+    """
     shown = list(rows)
     left = len(shown) - most
     head = "".join(f'<th style="text-align:left">{html.escape(name)}</th>' for name in columns)
@@ -65,7 +97,8 @@ def table(
         + "</tr>"
         for n, row in enumerate(shown[:most])
     )
-    more = f"<p>… and {left:,} more rows.</p>" if left > 0 else ""
+    link = f': <a href="{html.escape(whole)}">{html.escape(whole)}</a>' if whole else "."
+    more = f"<p>… and {left:,} more rows{link}</p>" if left > 0 else ""
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     top = f"<thead><tr>{head}</tr></thead>" if columns else ""
     return f"<table>{title}{top}<tbody>{body}</tbody></table>{more}"
@@ -96,13 +129,64 @@ def plan(plan: Plan) -> View:
     lines = [f"{plan.step}: {len(rows)} kinds of change"]
     lines += ["  " + "  ".join(row) for row in rows]
     parts = [
-        table(("does", "what", "how many", "size"), rows),
-        details("Goal", pairs(plan.goal)),
-        details("State before", pairs(plan.before)),
-        details("Detail", pairs(plan.detail)) if plan.detail else "",
+        table(ACTION_COLUMNS, rows, whole="plan.json"),
+        folded(plan.goal, plan.before, plan.detail),
         f"<p>Digest of this step's plan: <code>{plan.digest}</code></p>",
     ]
     return View("".join(parts), "\n".join(lines))
+
+
+ACTION_COLUMNS = ("does", "what", "how many", "size")
+
+
+def folded(goal: Mapping[str, Any], before: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
+    """Return what a plan rests on, to fold out; differences of files are there to be read."""
+    rest = {key: value for key, value in detail.items() if key != "difference"}
+    return "".join(
+        [
+            *(diff(text) for text in detail.get("difference", ())),
+            details("Goal", pairs(goal)),
+            details("State before", pairs(before)),
+            details("Detail", pairs(rest)) if rest else "",
+        ]
+    )
+
+
+def case_plan(plan: Mapping[str, Any]) -> View:
+    """Show a case plan, as it is kept: what each step would do, and all that the digest covers."""
+    head = f"Digest of the plan: {plan['digest']}"
+    parts, lines = [], [head]
+    for step, planned in plan["steps"].items():
+        rows = [action_row_of(action) for action in planned["actions"]]
+        lines += [f"{step}: {'nothing to do' if not rows else ''}".rstrip()]
+        lines += ["  " + "  ".join(row) for row in rows]
+        parts.append(f"<h4>{html.escape(step)}</h4>")
+        parts.append(table(ACTION_COLUMNS, rows) if rows else "<p>nothing to do</p>")
+        parts.append(folded(planned["goal"], planned["before"], planned["detail"]))
+    parts.append(f"<p>Digest of the plan: <code>{plan['digest']}</code></p>")
+    return View("".join(parts), "\n".join(lines))
+
+
+def diff(text: str) -> str:
+    """Return a unified diff; what is added and removed differs in sign, edge and colour."""
+    return f'<pre style="line-height:1.4">{"".join(map(_diff_line, text.splitlines()))}</pre>'
+
+
+_ADDED = "display:block;border-left:4px solid #0066a1;background:rgba(0,102,161,.18)"
+_REMOVED = "display:block;border-left:4px double #b34700;background:rgba(179,71,0,.18)"
+_KEPT = "display:block;border-left:4px solid transparent"
+
+
+def _diff_line(line: str) -> str:
+    style = _KEPT
+    if line.startswith(("+", "-")) and not line.startswith(("+++", "---")):
+        style = _ADDED if line[0] == "+" else _REMOVED
+    return f'<span style="{style}">{html.escape(line) or " "}</span>'
+
+
+def action_row_of(action: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Return an action in its JSON form as a row."""
+    return action_row(Action(**action))
 
 
 def action_row(action: Action) -> tuple[str, str, str, str]:
@@ -166,7 +250,7 @@ def _filtered(groups: Sequence[Group], rows: Sequence[Sequence[str]]) -> str:
         severities[str(group.finding.severity)] += group.count
         rules[group.finding.rule] += group.count
     classes = [f"of-{group.finding.severity} of-{group.finding.rule}" for group in groups]
-    shown = table(REPORT_COLUMNS, rows, classes=classes, most=_SHOWN_GROUPS)
+    shown = table(REPORT_COLUMNS, rows, classes=classes, most=_SHOWN_GROUPS, whole="outcome.json")
     if len(groups) < 2:
         return shown
     choices = _choices("severity", severities) + _choices("rule", dict(sorted(rules.items())))
@@ -220,7 +304,7 @@ def finding_row(group: Group) -> tuple[str, str, str, str, str, str]:
 
 def badge(verdict: str) -> str:
     """Return a verdict as a coloured mark with its word."""
-    colour = _COLOURS.get(verdict, "#666")
+    colour = _COLOURS.get(verdict, "#595959")
     mark = _MARKS.get(verdict, "")
     return (
         f'<b style="color:#fff;background:{colour};padding:2px 8px;border-radius:4px">'
@@ -254,5 +338,5 @@ def _cell(value: object) -> str:
     if _TIME.fullmatch(text):
         return f'<span style="white-space:nowrap">{text[:10]} {text[11:19]}</span>'
     if text in _COLOURS:
-        return f'<span style="color:{_COLOURS[text]};font-weight:bold">{text}</span>'
+        return badge(text)
     return html.escape(text)

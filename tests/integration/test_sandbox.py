@@ -595,6 +595,39 @@ def test_prefers_the_conda_environment_and_else_the_newest_with_postgis(
     assert postgres.find(environment, tmp_path / "system").programs == conda
 
 
+def test_runs_the_servers_of_an_active_conda_environment(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prefix of links to the real programs stands for one that conda made."""
+    real, prefix = postgres.find().programs, open_folder / "envs" / "dedl"
+    (prefix / "bin").mkdir(parents=True)
+    for program in real.iterdir():
+        (prefix / "bin" / program.name).symlink_to(program)
+    weed = environments.executable("weed")
+    assert weed is not None
+    (prefix / "bin" / "weed").symlink_to(weed)
+    share = Path(
+        postgres._ask(real / "pg_config", "--sharedir")
+        if (real / "pg_config").exists()
+        else f"/usr/share/postgresql/{real.parent.name}"
+    )
+    (prefix / "share").symlink_to(share)
+    monkeypatch.setenv("CONDA_PREFIX", str(prefix))
+
+    with sandbox.up(open_folder / "sandbox", attached=True) as running:
+        found = {one.name: one.pid for one in sandbox.status(running.folder).services}
+        started = {
+            name: Path(f"/proc/{found[name]}/cmdline").read_bytes().split(b"\0")[0].decode()
+            for name in ("postgres", "s3")
+        }
+    sandbox.down(open_folder / "sandbox", wipe=True)
+
+    assert started == {
+        "postgres": str(prefix / "bin" / "postgres"),
+        "s3": str(prefix / "bin" / "weed"),
+    }
+
+
 @pytest.mark.slow
 def test_an_environment_that_was_cut_off_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

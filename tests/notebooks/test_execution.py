@@ -44,6 +44,20 @@ def test_plain_papermill_runs_every_step_and_leaves_the_same_ledger(lake: Lake) 
     assert passed == [(step, "passed") for step in steps]
 
 
+def test_the_console_runs_without_anybody_who_clicks_and_keeps_what_it_showed(lake: Lake) -> None:
+    lake.publish(board_reference="minutes <7>")
+
+    command = [str(BIN / "papermill"), "notebooks/00-console.ipynb", "console.ipynb"]
+    done = subprocess.run(command, cwd=lake.root, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((lake.root / "console.ipynb").read_text())["cells"]
+    kept = "".join(cells[-1]["outputs"][0]["data"]["text/plain"])
+    assert "DEDL-1  EO.DEDL.DAT.DEMO_HEAT  lake  verify  passed" in kept
+    assert "lake: database answers" in kept
+    assert "No choice was made." in kept
+
+
 def test_plain_papermill_without_approval_plans_only(lake: Lake) -> None:
     lake.publish("validate", approve="")
 

@@ -25,7 +25,8 @@ HEADINGS = (
     "Operation note",
     "Verdict",
 )
-NO_STEP = {
+NO_STEP: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "00-console": (("Purpose", "Before you start", "Console", "Record"), ()),
     "05-explore": (
         (
             *("Purpose", "Before you start", "Parameters", "Overview", "Where", "When", "Files"),
@@ -96,8 +97,9 @@ def code_offences(notebook: dict[str, Any], number: int, source: str) -> Iterato
 
 def parameter_offences(notebook: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
     tagged = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
-    if len(tagged) != 1:
+    if len(tagged) != bool(names):
         yield f"has {len(tagged)} cells tagged parameters"
+    if not tagged:
         return
     values = {}
     for node in ast.parse("".join(tagged[0]["source"])).body:

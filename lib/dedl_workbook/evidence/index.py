@@ -188,6 +188,8 @@ def _timeline_row(line: Mapping[str, Any]) -> tuple[str, ...]:
         what += f": {line['reason']}"
     if event == "outcome":
         what = f"{line['step']}: {line['verdict']}. {line['summary']}"
+    if event == "rehearsed":
+        what = f"{line['folder']}: {line['verdict']}. {line['summary']}"
     return str(line["seq"]), line["at"], line["operator"], line["host"], event, what
 
 

@@ -129,7 +129,7 @@ def _sources(case: Path, without: str) -> Iterator[tuple[str, Path]]:
     yield "ledger.jsonl", case / "ledger.jsonl"
     if (sums := case / "work" / SUMS).is_file():
         yield SUMS, sums
-    for part in ("attempts", "outbox"):
+    for part in ("attempts", "outbox", "rehearsal"):
         for place, folders, files in os.walk(case / part):
             if place == str(case / part) and without in folders:
                 folders.remove(without)

@@ -113,8 +113,16 @@ class Sandbox:
 
         The server dies with the thread that calls this.
         """
-        lake = self._lake
-        service = services.stac_api(database, f"stac_api_{database}")
+        with self.beside(services.stac_api(database, f"stac_api_{database}"), self._lake) as url:
+            yield url
+
+    @contextmanager
+    def beside(self, service: services.Service, lake: state.Lake) -> Iterator[str]:
+        """Run another server beside the sandbox's own, and yield its URL.
+
+        The server dies with the thread that calls this. Run again with the same `lake`, it has
+        the same port.
+        """
         process = _start_here(service, lake)
         try:
             yield service.url(lake)

@@ -7,6 +7,7 @@ environment, in a folder named by the digest of that file: a changed lock makes 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -38,9 +39,12 @@ def python_of(name: str) -> Path:
 
 
 def executable(name: str) -> Path | None:
-    """Return a program of our own environment, or else of the PATH."""
-    own = Path(sys.prefix) / "bin" / name
-    found = str(own) if own.exists() else shutil.which(name)
+    """Return a program of the active conda environment, or else of our own, or of the PATH."""
+    for prefix in filter(None, (os.environ.get("CONDA_PREFIX"), sys.prefix)):
+        own = Path(prefix) / "bin" / name
+        if os.access(own, os.X_OK):
+            return own
+    found = shutil.which(name)
     return Path(found) if found else None
 
 

@@ -99,6 +99,7 @@ def write_configuration(
         access_key: for it.
         secret_key: for it.
     """
+    write_settings(folder, region=region, access_key=access_key, secret_key=secret_key)
     (folder / PROVIDERS).mkdir(parents=True, exist_ok=True)
     (folder / COLLECTIONS.removesuffix(".yml")).mkdir(exist_ok=True)
     search = _SEARCH.format(api=api)
@@ -116,9 +117,16 @@ def write_configuration(
     }
     for name, text in texts.items():
         _keep_or_write(folder / name, text, api, s3)
+
+
+def write_settings(
+    folder: Path, *, region: str, access_key: str, secret_key: str, provider: str = PROVIDER
+) -> None:
+    """Write what a server needs besides its configuration: keys, and how to sign with them."""
+    folder.mkdir(parents=True, exist_ok=True)
     keys = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
     named = {"priority": 1, "download_auth": {"credentials": keys}}
-    state.write_private(folder / "eodag.yml", json.dumps({PROVIDER: named}, indent=1))
+    state.write_private(folder / "eodag.yml", json.dumps({provider: named}, indent=1))
     state.write_private(folder / "aws_config", _AWS_CONFIG.format(region=region))
 
 
@@ -201,7 +209,8 @@ def guard_argv(
 # --- As services of the sandbox
 
 
-def _url(lake: Lake, name: str) -> str:
+def address(lake: Lake, name: str) -> str:
+    """Return the URL of one of the servers."""
     return f"http://{processes.LOOPBACK}:{lake.ports[name]}"
 
 
@@ -211,8 +220,8 @@ def prepare(region: str) -> Callable[[Lake, Callable[[str], None]], None]:
     def write(lake: Lake, _: Callable[[str], None]) -> None:
         write_configuration(
             folder_of(lake.folder),
-            api=_url(lake, "stac_api"),
-            s3=_url(lake, "s3"),
+            api=address(lake, "stac_api"),
+            s3=address(lake, "s3"),
             region=region,
             access_key=lake.secrets["s3_access_key"],
             secret_key=lake.secrets["s3_secret_key"],
@@ -225,11 +234,13 @@ def guard_command(lake: Lake) -> list[str]:
     """Return the guard's command in a sandbox."""
     return guard_argv(
         lake.ports["guard"],
-        hda=_url(lake, "hda"),
-        hidden=_url(lake, "stac_api"),
+        hda=address(lake, "hda"),
+        hidden=address(lake, "stac_api"),
         collections=folder_of(lake.folder) / COLLECTIONS,
         # Without an issuer no token is good, and what is locked stays so.
-        issuer=f"{_url(lake, 'iam')}/realms/dedl" if "iam" in lake.ports else "http://127.0.0.1:1",
+        issuer=f"{address(lake, 'iam')}/realms/dedl"
+        if "iam" in lake.ports
+        else "http://127.0.0.1:1",
     )
 
 
@@ -238,8 +249,8 @@ def connections(lake: Lake) -> dict[str, str]:
     prefix = "DEDL_SANDBOX__HDA__"
     reload = [sys.executable, "-P", "-m", "dedl_workbook.sandbox.hda_reload", str(lake.folder)]
     return {
-        f"{prefix}URL": _url(lake, "guard"),
-        f"{prefix}INTERNAL_URL": _url(lake, "hda"),
+        f"{prefix}URL": address(lake, "guard"),
+        f"{prefix}INTERNAL_URL": address(lake, "hda"),
         f"{prefix}FOLDER": str(folder_of(lake.folder)),
         f"{prefix}PYTHON": str(python()),
         f"{prefix}RELOAD": json.dumps(reload),

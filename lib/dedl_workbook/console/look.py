@@ -1,0 +1,73 @@
+"""What the console's widgets have in common: a button with what it does beside it, links, notes."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import ipywidgets as widgets
+
+SUBDUED = "color:var(--jp-ui-font-color2,#555)"
+_EDGES = {"good": "#00785a", "bad": "#b34700", "news": "#0066a1"}
+_WORDS = {"good": "Done", "bad": "Mend this", "news": "Note"}
+
+
+class Act:
+    """A button, with what it will do written beside it."""
+
+    def __init__(
+        self, label: str, says: str, do: Callable[[], None], *, style: str = "", width: str = "15em"
+    ) -> None:
+        self.button = widgets.Button(
+            description=label,
+            tooltip=says,
+            button_style=style,
+            layout=widgets.Layout(width=width, flex="0 0 auto"),
+        )
+        self.says = widgets.HTML()
+        self.say(says)
+        self.button.on_click(lambda _: do())
+        self.box = widgets.HBox(
+            [self.button, self.says], layout=widgets.Layout(align_items="center")
+        )
+
+    def say(self, text: str) -> None:
+        """Change what is written beside the button."""
+        self.button.tooltip = text
+        self.says.value = f'<span style="{SUBDUED}">{html.escape(text)}</span>'
+
+    def show(self, shown: bool) -> None:
+        """Show or hide button and text."""
+        shows(self.box, shown)
+
+
+def shows(box: widgets.DOMWidget, shown: bool) -> None:
+    """Show or hide a widget; hidden ones take no room."""
+    box.layout.display = None if shown else "none"
+
+
+def note(kind: str, text: str) -> str:
+    """Return a note: good, bad or news, which differ in their first word besides the colour."""
+    if not text:
+        return ""
+    style = f"border-left:5px solid {_EDGES[kind]};padding:4px 10px;white-space:pre-wrap"
+    return f'<div role="status" style="{style}"><b>{_WORDS[kind]}:</b> {html.escape(text)}</div>'
+
+
+def link(file: Path, root: Path, label: str, *, button: bool = False) -> str:
+    """Return a link that JupyterLab opens in a tab of its own.
+
+    A file outside of the workbook's folder, where JupyterLab can't go, is named instead.
+    """
+    try:
+        path = file.resolve().relative_to(root.resolve())
+    except ValueError:
+        return f"{html.escape(label)}: <code>{html.escape(str(file))}</code>"
+    opens = html.escape(json.dumps({"path": str(path)}), quote=True)
+    style = ' class="jupyter-button widget-button mod-primary" style="width:15em"' if button else ""
+    return (
+        f'<a href="#" data-commandlinker-command="docmanager:open" '
+        f'data-commandlinker-args="{opens}"{style}>{html.escape(label)}</a>'
+    )

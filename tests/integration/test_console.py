@@ -1,0 +1,157 @@
+"""The console: its widgets' callbacks do on the real servers what they say."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+
+import pytest
+from dedl_workbook.console import TICKETS, Console
+from dedl_workbook.console.work import Work
+
+from tests.conftest import COLLECTION, Lake
+
+PATIENCE = 300
+
+
+@pytest.fixture
+def console(lake: Lake) -> Iterator[Console]:
+    made = Console(lake.root)
+    yield made
+    made.panel.work.stop()
+    made.panel.work.wait(PATIENCE)
+
+
+def press(console: Console, name: str) -> str:
+    """Press a button of the chosen ticket, and return what the console says when it is done."""
+    act = console.panel.acts[name]
+    assert act.box.layout.display != "none", name
+    assert not act.button.disabled, name
+    act.button.click()
+    console.panel.work.wait(PATIENCE)
+    return str(console.panel.note.value)
+
+
+def verdict(console: Console) -> tuple[str, str, str]:
+    standing = console.standings[0]
+    return standing.step, standing.verdict, standing.next
+
+
+def shown(console: Console) -> set[str]:
+    acts = console.panel.acts
+    return {name for name, act in acts.items() if act.box.layout.display != "none"}
+
+
+def fill(console: Console, **values: object) -> None:
+    for key, value in values.items():
+        console.form.fields[key].value = value
+
+
+@pytest.mark.slow
+def test_a_ticket_goes_from_the_form_to_the_evidence_and_is_taken_back(
+    lake: Lake, console: Console
+) -> None:
+    fill(console, ticket="DEDL-1", dataset=f"delivered/{COLLECTION}", collection=COLLECTION)
+    fill(console, board_reference="minutes 7", board_date=dt.date(2026, 11, 2))
+    console.form.save.button.click()
+    assert console.tabs.selected_index == TICKETS
+    assert verdict(console) == ("validate", "to do", "plan")
+
+    assert "done" in press(console, "plan")
+    assert verdict(console) == ("plan", "to be approved", "approve")
+    assert console.panel.acts["run"].button.disabled
+    assert "approved plan" in press(console, "approve")
+    assert "notify: passed" in press(console, "run")
+    assert verdict(console) == ("notify", "passed", "")
+    assert lake.collections() == [COLLECTION]
+    assert "done" in press(console, "pack")
+    assert "bag/data/index.html" in console.panel._papers.value
+
+    console.panel.name.value = "DEDL-1"
+    press(console, "withdraw")
+    press(console, "approve")
+    console.panel.name.value = "DEDL-1"
+    assert "withdraw: passed" in press(console, "withdraw")
+    assert lake.collections() == []
+    assert verdict(console) == ("withdraw", "passed", "")
+
+
+def test_a_refused_plan_is_not_run_and_the_reason_is_kept(lake: Lake, console: Console) -> None:
+    lake.write_ticket()
+    console.refresh()
+    console.choose("DEDL-1")
+    press(console, "plan")
+    assert console.panel.acts["refuse"].button.disabled
+
+    console.panel.reason.value = "the wrong id"
+    press(console, "refuse")
+
+    assert verdict(console) == ("plan", "refused", "plan")
+    assert "run" not in shown(console)
+    lines = (lake.archive / "DEDL-1" / "ledger.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["reason"] == "the wrong id"
+    assert lake.collections() == []
+
+
+def test_a_failing_validation_is_said_with_what_to_do(lake: Lake, console: Console) -> None:
+    next((lake.dataset / "metadata" / "items").iterdir()).write_text("{")
+    lake.write_ticket()
+    console.refresh()
+    console.choose("DEDL-1")
+
+    said = press(console, "plan")
+
+    assert "validate: failed" in said
+    assert "Mend this" in said
+    assert "approve" in shown(console), "the reply that tells the user"
+
+
+def test_withdraw_asks_for_the_tickets_name(lake: Lake, console: Console) -> None:
+    lake.publish()
+    console.refresh()
+    console.choose("DEDL-1")
+    button = console.panel.acts["withdraw"].button
+    assert button.disabled
+
+    console.panel.name.value = "DEDL-2"
+    assert button.disabled
+    console.panel.name.value = "DEDL-1"
+    assert not button.disabled
+
+
+def test_an_approval_is_of_the_plan_that_was_shown(lake: Lake, console: Console) -> None:
+    case = lake.case()
+    lake.publish()
+    shown_digest = case.plan()["digest"]
+    console.refresh()
+    console.choose("DEDL-1")
+    (lake.dataset / "data" / "more.txt").write_text("more")
+    later = lake.case().plan()["digest"]
+    assert later != shown_digest
+
+    console.panel.approve()
+
+    approved = [line for line in case.ledger() if line["event"] == "approved"]
+    assert approved[-1]["digest"] == shown_digest
+
+
+def test_a_run_can_be_stopped_and_is_recorded(lake: Lake, console: Console) -> None:
+    lake.write_ticket(approve="any")
+    console.refresh()
+    console.choose("DEDL-1")
+    work = console.panel.work
+    ledger = lake.archive / "DEDL-1" / "ledger.jsonl"
+
+    press_and_stop(console, work, ledger)
+
+    assert "interrupted" in console.panel.note.value
+    assert json.loads(ledger.read_text().splitlines()[-1])["verdict"] == "failed"
+
+
+def press_and_stop(console: Console, work: Work, ledger: object) -> None:
+    console.panel.plan()
+    for _ in range(PATIENCE * 10):
+        if ledger.exists() and b"started" in ledger.read_bytes():  # type: ignore[attr-defined]
+            break
+        work.wait(0.1)
+    work.stop()
+    work.wait(PATIENCE)

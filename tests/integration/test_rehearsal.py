@@ -1,0 +1,175 @@
+"""The rehearsal: the very ticket in the sandbox; the real target hears nothing of it."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from dedl_workbook import commands, evidence, sandbox
+from dedl_workbook.case import Case
+from dedl_workbook.cli import main
+from dedl_workbook.sandbox import hda as sandbox_hda
+from dedl_workbook.steps import Verdict
+
+from tests.conftest import COLLECTION, Lake
+
+
+class Tripwire:
+    """A server that answers nobody, and remembers that somebody came."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.touched = 0
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self._socket.accept()[0].close()
+            except OSError:
+                return
+            self.touched += 1
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def tripwire() -> Iterator[Tripwire]:
+    made = Tripwire()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def real(lake: Lake, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A target all of whose services are the tripwire; returns its HDA configuration."""
+    folder = lake.root / "hda"
+    url = f"http://127.0.0.1:{tripwire.port}"
+    sandbox_hda.write_configuration(
+        folder, api=url, s3=url, region="eu-1", access_key="real", secret_key="real-secret-key"
+    )
+    values = {
+        "s3": {"endpoint": url, "bucket": "pool"},
+        "catalog": {
+            "host": "127.0.0.1",
+            "port": tripwire.port,
+            "database": "dedl",
+            "user": "loader",
+        },
+        "stac_api": {"url": url},
+        "hda": {"url": url, "folder": "hda"},
+        "helpdesk": {"kind": "roundup", "url": url, "user": "us"},
+        "iam": {"issuer": url, "identity": "environment"},
+        "archive": "archive/real",
+    }
+    (lake.root / "parameters" / "targets" / "real.yaml").write_text(yaml.safe_dump(values))
+    secrets = ("S3__ACCESS_KEY", "S3__SECRET_KEY", "CATALOG__PASSWORD", "HELPDESK__PASSWORD")
+    for name in secrets:
+        monkeypatch.setenv(f"DEDL_REAL__{name}", "canary-of-the-real-target")
+    monkeypatch.setattr(commands, "_sandbox_folder", lambda: lake.sandbox.folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def rehearsed(lake: Lake) -> Path:
+    return lake.archive / "real" / "DEDL-1" / "rehearsal" / "001"
+
+
+def seen(lake: Lake, name: str) -> dict[str, object]:
+    answer: dict[str, object] = json.loads((rehearsed(lake) / "hda" / f"{name}.json").read_text())
+    return answer
+
+
+@pytest.mark.slow
+def test_publishes_into_the_sandbox_and_never_touches_the_target(
+    lake: Lake, real: Path, tripwire: Tripwire, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake.write_ticket(target="real", board_reference="", board_date="")
+    before = contents(real)
+
+    code = main(["run", "DEDL-1", "--rehearse", "--json"])
+
+    told = json.loads(capsys.readouterr().out)[0]
+    assert code == 0, told
+    assert [o["verdict"] for o in told["outcomes"]] == [str(Verdict.PASSED)] * 7
+    assert tripwire.touched == 0
+    assert contents(real) == before
+    page = (rehearsed(lake) / "index.html").read_text()
+    assert "real was not touched" in page
+    collection = seen(lake, "collection")
+    assert (collection["status"], collection["body"]["id"]) == (200, COLLECTION)  # type: ignore[index]
+    assert len(seen(lake, "items")["body"]["features"]) == 3  # type: ignore[index]
+    assert "canary" not in "".join(p.read_text() for p in rehearsed(lake).rglob("*.json"))
+    case = Case.of(lake.ticket(target="real"), lake.root)
+    assert case.ledger()[-1]["event"] == "rehearsed"
+    evidence.pack(case)
+    assert (case.folder / "bag" / "data" / "rehearsal" / "001" / "index.html").is_file()
+    assert case.approved_plan() is None, "a rehearsal approves nothing"
+
+
+def test_the_tripwire_notices_a_touch(lake: Lake, real: Path, tripwire: Tripwire) -> None:
+    lake.write_ticket(target="real")
+
+    assert main(["target", "check", "real"]) == 1
+
+    assert tripwire.touched > 0
+
+
+@pytest.mark.slow
+def test_a_restricted_dataset_is_closed_to_whoever_has_no_token(
+    lake: Lake, real: Path, tripwire: Tripwire
+) -> None:
+    lake.write_ticket(target="real", access="restricted", roles=["DEDL_UGD_REHEARSED"])
+
+    assert main(["run", "DEDL-1", "--rehearse"]) == 0
+
+    assert seen(lake, "collection")["status"] in (401, 403)
+    assert tripwire.touched == 0
+
+
+@pytest.mark.slow
+def test_what_would_fail_fails_in_the_rehearsal(lake: Lake, real: Path) -> None:
+    entry = f"\n{COLLECTION}:\n  title: Somebody else's\n"
+    with (real / "collections.yml").open("a") as file:
+        file.write(entry)
+    lake.write_ticket(target="real")
+
+    assert main(["run", "DEDL-1", "--rehearse"]) == 1
+
+    assert "failed" in (rehearsed(lake) / "index.html").read_text()
+
+
+def test_what_cannot_be_rehearsed_says_why(
+    lake: Lake, real: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (real / "collections.yml").unlink()
+    lake.write_ticket(target="real")
+
+    assert main(["run", "DEDL-1", "--rehearse"]) == 2
+
+    assert "can't be copied" in capsys.readouterr().err
+
+
+def test_leaves_nothing_behind_in_the_sandbox(
+    lake: Lake, real: Path, data_lake: sandbox.Sandbox
+) -> None:
+    import psycopg
+
+    (real / "collections.yml").unlink()
+    lake.write_ticket(target="real")
+    main(["run", "DEDL-1", "--rehearse"])
+
+    with psycopg.connect(data_lake.admin_dsn) as connection:
+        rows = connection.execute("select datname from pg_database").fetchall()
+    assert [name for (name,) in rows if name.startswith("rehearsal")] == []

@@ -1,0 +1,159 @@
+"""The console without servers: the form's messages, the list, what stands beside buttons."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from dedl_workbook.console import Console, look, papers
+from dedl_workbook.ticket import Ticket
+
+from tests.unit.conftest import make_case, worked_case
+
+
+@pytest.fixture
+def console(root: Path) -> Console:
+    return Console(root)
+
+
+def write(root: Path, **changes: object) -> None:
+    case = make_case(root, **changes)
+    file = root / "parameters" / "tickets" / f"{case.ticket.ticket}.yaml"
+    file.write_text(json.dumps(case.ticket.parameters()))
+
+
+def fill(console: Console, **values: object) -> None:
+    good = {"ticket": "DEDL-7", "dataset": "delivered", "collection": "EO.XXX.DAT.YYY"}
+    for key, value in (good | values).items():
+        console.form.fields[key].value = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("ticket", "DEDL 7", "must be letters, digits"),
+        ("collection", "EO XXX", "must be letters, digits, dots"),
+        ("dataset", "deliverd", "there is no folder deliverd"),
+        ("board_date", dt.date(2999, 1, 1), "lies in the future"),
+    ],
+)
+def test_says_at_the_field_what_is_wrong_and_saves_nothing(
+    root: Path, console: Console, key: str, value: object, said: str
+) -> None:
+    fill(console, **{key: value})
+
+    assert said in console.form.messages[key].value
+    assert console.form.save.button.disabled
+    console.form.save.button.click()
+    assert list((root / "parameters" / "tickets").iterdir()) == []
+
+
+def test_a_mistake_that_is_mended_is_forgotten(root: Path, console: Console) -> None:
+    fill(console, ticket="DEDL 7")
+    fill(console)
+
+    assert console.form.messages["ticket"].value.count("must be") == 0
+    console.form.save.button.click()
+
+    ticket = Ticket.load("DEDL-7", root)
+    assert (ticket.dataset, ticket.access, ticket.target) == ("delivered", "public", "site")
+    assert console.chosen == "DEDL-7"
+
+
+def test_a_restricted_ticket_needs_roles(root: Path, console: Console) -> None:
+    fill(console, access="restricted")
+    assert console.form.save.button.disabled
+
+    fill(console, access="restricted", roles="ROLE_A, not a role")
+    assert "must be letters" in console.form.messages["roles"].value
+
+    fill(console, access="restricted", roles="ROLE_A, ROLE_B")
+    console.form.save.button.click()
+    assert Ticket.load("DEDL-7", root).roles == ["ROLE_A", "ROLE_B"]
+
+
+def test_never_writes_over_a_ticket(root: Path, console: Console) -> None:
+    write(root, ticket="DEDL-7")
+    before = (root / "parameters" / "tickets" / "DEDL-7.yaml").read_text()
+
+    fill(console)
+    console.form._save()
+
+    assert "already" in console.form.messages["ticket"].value
+    assert (root / "parameters" / "tickets" / "DEDL-7.yaml").read_text() == before
+
+
+def test_lists_tickets_with_where_they_stand_and_narrows_them_down(
+    root: Path, console: Console
+) -> None:
+    write(root)
+    write(root, ticket="DEDL-2", collection="EO.OTHER.DAT.ONE")
+    worked_case(root)
+    console.refresh()
+    assert [row.children[0].description for row in console.rows.children[:-1]] == [
+        "DEDL-1",
+        "DEDL-2",
+    ]
+
+    console.filter.value = "other"
+
+    assert [row.children[0].description for row in console.rows.children[:-1]] == ["DEDL-2"]
+    assert "1 of 2 tickets" in console.rows.children[-1].value
+
+
+def test_a_ticket_that_cannot_be_read_is_shown_with_its_error(root: Path, console: Console) -> None:
+    (root / "parameters" / "tickets" / "BAD.yaml").write_text(yaml.safe_dump({"tikcet": "BAD"}))
+
+    console.refresh()
+    console.choose("BAD")
+
+    assert "Did you mean" in console.panel.note.value
+    assert all(act.box.layout.display == "none" for act in console.panel.acts.values())
+
+
+def test_every_button_says_what_it_will_do(root: Path, console: Console) -> None:
+    write(root)
+    worked_case(root)
+    console.refresh()
+    console.choose("DEDL-1")
+
+    acts = [*console.panel.acts.values(), console.form.save, console.targets._again]
+    assert [act.button.description for act in acts if len(act.button.tooltip) < 20] == []
+
+
+def test_the_record_holds_every_choice_and_no_markup_of_others(
+    root: Path, console: Console
+) -> None:
+    write(root)
+    console.refresh()
+    console.choose("DEDL-1")
+
+    view = console._as_view()
+
+    assert "chose DEDL-1" in repr(view)
+    assert "DEDL-1  EO.XXX.DAT.YYY  site" in repr(view)
+
+
+def test_what_people_wrote_is_never_markup(root: Path, console: Console) -> None:
+    bad = "<img src=x onerror=alert(1)>"
+    fill(console, ticket=bad, dataset=bad)
+
+    for message in console.form.messages.values():
+        assert "<img" not in message.value
+    assert "<img" not in console.form.save.says.value
+    assert "<img" not in look.note("bad", bad)
+
+
+def test_links_what_jupyterlab_can_open_and_names_the_rest(root: Path, tmp_path: Path) -> None:
+    assert "docmanager:open" in look.link(root / "archive" / "a.html", root, "a")
+    assert "docmanager:open" not in look.link(tmp_path / "elsewhere.html", root, "a")
+
+
+def test_the_next_notebook_is_that_of_the_first_step_that_has_not_passed(root: Path) -> None:
+    case = worked_case(root)
+
+    step = papers.next_step(case.ledger())
+
+    assert step is not None
+    assert step.name == "access"
