@@ -5,9 +5,12 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from dedl_workbook import schemas
 from dedl_workbook.case import Case
 from dedl_workbook.steps import Outcome, Verdict
 from dedl_workbook.ticket import Ticket
+
+from tests.unit.oracle import SHARED
 
 CANARIES = ("canary-access-1", "canary-secret-2", "canary-password-3")
 
@@ -57,3 +60,22 @@ def worked_case(root: Path) -> Case:
         nbformat.write(nbformat.v4.new_notebook(), folder / "notebook.ipynb")
         case.record_outcome(folder, Outcome("validate", verdict, "36 items"), "fingerprint")
     return case
+
+
+@pytest.fixture(scope="session")
+def core() -> Path:
+    """The environment's store, with the schemas of the core."""
+    report = schemas.sync(source="packages")
+    absent = [url for url in report.absent if "schemas.stacspec.org" in url]
+    assert absent == [], report.problems
+    return schemas.default_store()
+
+
+@pytest.fixture(scope="session")
+def store(core: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of our own with the core, and with the extensions where their files are here."""
+    folder = tmp_path_factory.mktemp("store")
+    schemas.sync(folder, source=core)
+    if (SHARED / "stac-schemas").is_dir():
+        schemas.sync(folder, source=SHARED / "stac-schemas")
+    return folder

@@ -18,32 +18,14 @@ from dedl_workbook import schema_sources, schemas
 from dedl_workbook.errors import InputError
 from dedl_workbook.schemas import Problem, Validity
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+from tests.unit.oracle import SHARED, needs_extensions, official
+
 CORE = "https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
 Json = dict[str, Any]
 Break = Callable[[Json], Any]
-
-
-@pytest.fixture(scope="session")
-def core() -> Path:
-    """The environment's store, with the schemas of the core."""
-    report = schemas.sync(source="packages")
-    absent = [url for url in report.absent if "schemas.stacspec.org" in url]
-    assert absent == [], report.problems
-    return schemas.default_store()
-
-
-@pytest.fixture(scope="module")
-def store(core: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of our own with the core, and with the extensions where their files are here."""
-    folder = tmp_path_factory.mktemp("store")
-    schemas.sync(folder, source=core)
-    if (SHARED / "stac-schemas").is_dir():
-        schemas.sync(folder, source=SHARED / "stac-schemas")
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +39,6 @@ def no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", Blocked)
     monkeypatch.setattr(socket, "getaddrinfo", blocked)
-
-
-needs_extensions = pytest.mark.skipif(
-    not (SHARED / "stac-schemas").is_dir(), reason="the extensions' schemas aren't here"
-)
 
 
 def any_item(version: str = "1.0.0") -> Json:
@@ -234,33 +211,15 @@ ODD_BUT_RIGHT_ITEMS: dict[str, Break] = {
 }
 
 
-def official(document: Json, store: Path) -> bool:
-    """The plain reading of the official schemas by the reference library, with formats off."""
-    from jsonschema.validators import validator_for
-    from referencing import Registry, Resource
-
-    def retrieve(uri: str) -> Any:
-        return Resource.from_contents(
-            json.loads((store / uri.removeprefix("https://")).read_text())
-        )
-
-    url = schemas.core_url(document)
-    assert isinstance(url, str)
-    for uri in [url, *document.get("stac_extensions", [])]:
-        schema = retrieve(uri).contents
-        judge = validator_for(schema)(schema, registry=Registry(retrieve=retrieve))  # type: ignore[call-arg]
-        if not judge.is_valid(document):
-            return False
-    return True
-
-
 def verdicts(document: Json, store: Path) -> tuple[bool, bool, bool]:
     before = copy.deepcopy(document)
     ours = schemas.check(document, store)
     assert ours.not_checked == ()
     theirs, _ = schemas.second_opinion(document, store)
     assert document == before
-    return not ours.problems, official(document, store), theirs
+    url = schemas.core_url(document)
+    assert isinstance(url, str)
+    return not ours.problems, official(document, url, store), theirs
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.1.0"])
