@@ -302,12 +302,34 @@ def check(plan: Plan) -> Outcome:
         ]
         with pgstac.connected(job) as connection:
             held, found = found_in(job, connection, sides)
+            covered = pgstac.extent(connection, job.ticket.collection)
         same = found["collection"] == goal["collection"]
         checks.append(collection_check("database", held is not None, same))
         checks += item_checks("database", sides)
+        checks += _extent_checks(job, document, covered)
         checks += served_checks(job, document, publication.items(job))
     summary = f"{goal['items']} items of {job.ticket.collection} are in the catalogue, as published"
     return judged(STEP, checks, summary, goal=goal)
+
+
+def _extent_checks(job: Job, document: dict[str, Any], covered: tuple[Any, ...]) -> Iterator[Check]:
+    """Compare the declared extent with what PostGIS finds, where rule C12 demands that it holds.
+
+    PostGIS doesn't know of the antimeridian, so a declared box that crosses it is not compared.
+    """
+    from dedl_workbook.rules.extent import extent_of
+
+    box, first, last = covered
+    waived = any(waiver.rule == "C12" for waiver in job.ticket.waivers)
+    if first is None or waived or job.target.rules.get("C12", "error") != "error":
+        return
+    declared = extent_of(document)
+    inside = declared.holds_span(first, last)
+    found = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+    if box is not None and declared.box is not None and declared.box[0] <= declared.box[2]:
+        inside = inside and declared.holds_box(tuple(box))
+        found += f", {', '.join(f'{edge:.6g}' for edge in box)}"
+    yield Check("database: the declared extent holds the items", inside, found)
 
 
 def collection_check(side: str, there: bool, same: bool) -> Check:

@@ -17,6 +17,9 @@ from dedl_workbook.errors import ServiceError
 from dedl_workbook.parallel import shards
 
 if TYPE_CHECKING:
+    import psycopg
+    from psycopg.sql import Composed
+
     from dedl_workbook.catalog.pgstac import Connection
 
 CHUNK = 10_000
@@ -136,35 +139,60 @@ def unqueue(connection: Connection, partitions: Iterable[str]) -> None:
 
 
 def finish(connection: Connection, collection: str) -> list[str]:
-    """Bring statistics up to date after the commit; return what was left undone, and why.
+    """Bring statistics and extents up to date after the commit; return what was left, and why.
 
     The data stands by now; searches are only slower without these.
     """
     import psycopg
     from psycopg import sql
 
-    left = []
+    left: list[str] = []
+    whole = connection.execute(
+        "select from pg_proc where pronamespace = 'pgstac'::regnamespace"
+        " and proname = 'update_partition_stats' and pronargs = 3"
+    ).rowcount
+    update = "select update_partition_stats({}, false, true)"
     names = connection.execute(
         "select partition from partition_stats where collection = %s order by 1", [collection]
     ).fetchall()
     for (name,) in names:
-        for statement in (
-            sql.SQL("select update_partition_stats({})").format(sql.Literal(name)),
+        statements = (
+            sql.SQL(update if whole else "select update_partition_stats({})").format(name),
             sql.SQL("analyze {}").format(sql.Identifier("pgstac", name)),
-        ):
+        )
+        for statement in statements:
             try:
-                with connection.transaction():
-                    connection.execute(
-                        "select set_config('lock_timeout', %s, true),"
-                        " set_config('pgstac.update_collection_extent', 'false', true)",
-                        [partitions.SHORT_LOCK],
-                    )
-                    connection.execute(statement)
+                left += _at_once(connection, statement)
             except psycopg.Error as error:
                 left.append(f"{name}: {last_line(error)}")
     with suppress(psycopg.Error):
         forget_counts(connection)
     return left
+
+
+def _at_once(connection: Connection, statement: Composed) -> list[str]:
+    """Run a statement in a transaction of its own; return what PostgreSQL warned of.
+
+    Only an owner may ANALYZE, or whom PostgreSQL 17 lets MAINTAIN: it warns, and doesn't.
+    """
+    warnings: list[str] = []
+
+    def listen(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            warnings.append(notice.message_primary or "")
+
+    connection.add_notice_handler(listen)
+    try:
+        with connection.transaction():
+            connection.execute(
+                "select set_config('lock_timeout', %s, true),"
+                " set_config('pgstac.update_collection_extent', 'false', true)",
+                [partitions.SHORT_LOCK],
+            )
+            connection.execute(statement)
+    finally:
+        connection.remove_notice_handler(listen)
+    return [f"{text} (autovacuum will)" for text in warnings]
 
 
 def delete_collection(connection: Connection, collection: str) -> None:

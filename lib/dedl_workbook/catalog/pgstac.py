@@ -259,6 +259,21 @@ def count_items(connection: Connection, collection: str) -> int:
     return int(row[0]) if row else 0
 
 
+def extent(connection: Connection, collection: str) -> tuple[Any, Any, Any]:
+    """Return what the items cover, as the database computes it, each None where there are none.
+
+    West, south, east and north in degrees; first and last instant.
+    """
+    row = connection.execute(
+        "select case when box is not null then"
+        " array[st_xmin(box), st_ymin(box), st_xmax(box), st_ymax(box)] end, first, last"
+        " from (select st_extent(geometry) box, min(datetime) first, max(end_datetime) last"
+        " from items where collection = %s) covered",
+        [collection],
+    ).fetchone()
+    return row if row and len(row) == 3 else (None, None, None)
+
+
 def partition_trunc(connection: Connection, collection: str) -> str | None:
     """Return how a collection is partitioned: None, `year` or `month`."""
     row = connection.execute(
