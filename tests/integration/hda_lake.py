@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox, postgres, state
+from dedl_workbook.sandbox import Sandbox, databases, state
 from dedl_workbook.sandbox import hda as sandbox_hda
 from dedl_workbook.target import Hda, Pool
 from dedl_workbook.ticket import Ticket
@@ -84,7 +84,7 @@ class HdaLake:
             "access": "restricted" if roles else "public",
             "roles": roles or [],
         }
-        lake = Lake(self.sandbox, postgres.DATABASE, self.folder, None)  # type: ignore[arg-type]
+        lake = Lake(self.sandbox, databases.DATABASE, self.folder, None)  # type: ignore[arg-type]
         target = lake.target(api=False)
         api = target.stac_api.model_copy(update={"url": self.sandbox.endpoints["stac_api"]})
         target = target.model_copy(update={"hda": self.hda(**hda or {}), "stac_api": api})

@@ -155,19 +155,33 @@ def finish(connection: Connection, collection: str) -> list[str]:
     names = connection.execute(
         "select partition from partition_stats where collection = %s order by 1", [collection]
     ).fetchall()
-    for (name,) in names:
-        statements = (
-            sql.SQL(update if whole else "select update_partition_stats({})").format(name),
-            sql.SQL("analyze {}").format(sql.Identifier("pgstac", name)),
-        )
-        for statement in statements:
-            try:
-                left += _at_once(connection, statement)
-            except psycopg.Error as error:
-                left.append(f"{name}: {last_line(error)}")
+    statements = [
+        sql.SQL(update if whole else "select update_partition_stats({})").format(name)
+        for (name,) in names
+    ]
+    if _may_analyze(connection):
+        statements.append(sql.SQL("select dedl.analyze_collection({})").format(collection))
+    else:
+        places = [sql.Identifier("pgstac", name) for (name,) in names]
+        statements += [sql.SQL("analyze {}").format(place) for place in places]
+    for statement in statements:
+        try:
+            left += _at_once(connection, statement)
+        except psycopg.Error as error:
+            left.append(f"{statement.as_string(connection)}: {last_line(error)}")
     with suppress(psycopg.Error):
         forget_counts(connection)
     return left
+
+
+def _may_analyze(connection: Connection) -> bool:
+    """Tell whether the database's operators let us ANALYZE: see `database-role.sql`."""
+    row = connection.execute(
+        "select has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute')"
+        " from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+        " where n.nspname = 'dedl' and p.proname = 'analyze_collection'"
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _at_once(connection: Connection, statement: Composed) -> list[str]:

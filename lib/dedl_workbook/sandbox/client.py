@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from dedl_workbook.errors import ServiceError
-from dedl_workbook.sandbox import postgres, processes, services, state
+from dedl_workbook.sandbox import databases, postgres, processes, services, state
 from dedl_workbook.sandbox.environments import ensure_environments
 from dedl_workbook.sandbox.services import SERVICES
 
@@ -97,15 +97,15 @@ class Sandbox:
     @property
     def admin_dsn(self) -> str:
         """Return how the superuser connects to the database of the catalogue."""
-        return postgres.dsn(self._lake, postgres.DATABASE)
+        return postgres.dsn(self._lake, databases.DATABASE)
 
     def create_database(self, name: str) -> None:
         """Make an empty PgSTAC database in which the workbook's and the API's users can work."""
-        postgres.create_database(self._lake, name)
+        databases.create_database(self._lake, name)
 
     def drop_database(self, name: str) -> None:
         """Remove a database, whoever is connected to it."""
-        postgres.drop_database(self._lake, name)
+        databases.drop_database(self._lake, name)
 
     @contextmanager
     def stac_api(self, database: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedl_workbook.errors import ServiceError
-from dedl_workbook.sandbox import environments, hda, helpdesk, oidc, postgres, processes
+from dedl_workbook.sandbox import databases, environments, hda, helpdesk, oidc, postgres, processes
 from dedl_workbook.sandbox.state import Lake
 
 BUCKET = "fresh-data-pool"
@@ -261,7 +261,7 @@ def _s3_connections(lake: Lake) -> dict[str, str]:
 # --- The STAC API: stac-fastapi-pgstac
 
 
-def stac_api(database: str = postgres.DATABASE, name: str = "stac_api") -> Service:
+def stac_api(database: str = databases.DATABASE, name: str = "stac_api") -> Service:
     """Declare a STAC API that reads a database, as a user who can't write."""
     return Service(
         name=name,
@@ -275,7 +275,7 @@ def stac_api(database: str = postgres.DATABASE, name: str = "stac_api") -> Servi
             "PGHOST": processes.LOOPBACK,
             "PGPORT": str(lake.ports["postgres"]),
             "PGDATABASE": database,
-            "PGUSER": postgres.READER,
+            "PGUSER": databases.READER,
             "PGPASSWORD": lake.secrets["reader_password"],
         },
         probe=lambda lake: _probe_stac_api(lake.ports[name]),
@@ -311,8 +311,8 @@ SERVICES = (
         url=lambda lake: f"postgresql://{processes.LOOPBACK}:{lake.ports['postgres']}",
         folder=postgres.cluster,
         prepare=postgres.prepare,
-        furnish=postgres.furnish,
-        connections=postgres.connections,
+        furnish=databases.furnish,
+        connections=databases.connections,
         user=postgres.user,
         # "Fast": ends the sessions. The default waits for them.
         stop=signal.SIGINT,
