@@ -154,7 +154,7 @@ class Folder:
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
         below = prefix[: prefix.rfind("/") + 1]
-        found = _walk(f"{self.root}/", below)
+        found = _walk(self._base, below)
         return found if prefix == below else (f for f in found if f.path.startswith(prefix))
 
     def stat(self, path: str) -> File | None:
@@ -167,8 +167,9 @@ class Folder:
 
     def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
         """Return a file's bytes, or a range of them."""
-        handle, size = self._open(path)
+        handle = self._opened(path)
         try:
+            size = _size(handle, path)
             wanted = max(0, size - start if length is None else min(length, size - start))
             data = os.pread(handle, wanted, start)
             # One call gives at most 2 GiB.
@@ -183,26 +184,41 @@ class Folder:
 
     def head(self, path: str, length: int) -> tuple[bytes, int]:
         """Return a file's first bytes, at most `length`, and its size, in one access."""
-        handle, size = self._open(path)
+        handle = self._opened(path)
         try:
-            return os.read(handle, length), size
+            # A pipe or a socket can't be read so. Less than was asked for is all that there is.
+            data = os.pread(handle, length, 0)
+            return data, len(data) if len(data) < length else _size(handle, path)
         finally:
             os.close(handle)
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a regular file; a link is refused (OSError), since it may leave the dataset."""
-        return os.fdopen(self._open(path)[0], "rb")
-
-    def _open(self, path: str) -> tuple[int, int]:
+        handle = self._opened(path)
         try:
-            handle = os.open(f"{self.root}/{path}", _READ)
+            _size(handle, path)
+        except OSError:
+            os.close(handle)
+            raise
+        return os.fdopen(handle, "rb")
+
+    def _opened(self, path: str) -> int:
+        try:
+            return os.open(f"{self._base}{path}", _READ)
         except ValueError as error:
             raise OSError(f"{path!r} can be no file's name") from error
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(handle)
-            raise OSError(f"{path} is no regular file")
-        return handle, status.st_size
+
+    @cached_property
+    def _base(self) -> str:
+        return f"{self.root}/"
+
+
+def _size(handle: int, path: str) -> int:
+    """Return the size of an open file, which must be a regular one."""
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path} is no regular file")
+    return status.st_size
 
 
 def _file(path: str, status: os.stat_result) -> File:

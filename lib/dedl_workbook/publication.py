@@ -70,7 +70,11 @@ def href_path(href: object, exists: Exists | None = None) -> str | None:
 
 
 def _inside(path: str) -> bool:
-    return path.startswith(DATA) and not {"", ".", ".."} & set(path.split("/"))
+    if not path.startswith(DATA):
+        return False
+    # Most paths have no part that starts with a dot, and none that is empty.
+    odd = "//" in path or "/." in path or path.endswith("/")
+    return not (odd and {"", ".", ".."} & set(path.split("/")))
 
 
 def publish_collection(
@@ -135,9 +139,10 @@ def has_file(job: Job) -> Exists:
 
 def is_item(file: File) -> bool:
     """Tell whether a file of a dataset is an item's: a regular .json file in metadata/items."""
-    name = file.path.removeprefix(ITEMS)
-    inside = file.path.startswith(ITEMS) and "/" not in name
-    return inside and name.endswith(".json") and file.kind == "file"
+    path = file.path
+    if not path.startswith(ITEMS) or path.find("/", len(ITEMS)) >= 0:
+        return False
+    return path.endswith(".json") and file.kind == "file"
 
 
 def collection(job: Job) -> dict[str, Any]:

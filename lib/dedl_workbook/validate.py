@@ -19,7 +19,6 @@ from dedl_workbook.errors import InputError
 from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped, ordered
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.parallel import map_shards, shards
-from dedl_workbook.publication import is_item
 from dedl_workbook.reading import nearest
 from dedl_workbook.rules import RULES, Given, published, run
 from dedl_workbook.rules.delivered import (
@@ -31,7 +30,7 @@ from dedl_workbook.rules.delivered import (
     read_item,
 )
 from dedl_workbook.rules.extent import extent_of
-from dedl_workbook.rules.layout import is_plain
+from dedl_workbook.rules.layout import is_plain, room_for_path
 from dedl_workbook.rules.manifest import Manifest, Packer
 from dedl_workbook.rules.rulebook import Listing
 from dedl_workbook.steps import Check, Outcome, judged
@@ -165,14 +164,13 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
 
 
 def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> Listing:
-    listing, rows = Listing(), Packer()
+    listing, rows, room = Listing(), Packer(), room_for_path(given)
     with run.no_cycles():
         for file in given.dataset.files():
-            listing.note(file)
             rows.add("file", (file.path, file.size, file.kind))
-            if is_item(file):
+            if listing.note(file):
                 manifest.todo.add(file)
-            if not is_plain(file, given):
+            if not is_plain(file, room):
                 _gather(gathered, run.judge("file", file.path, given, file))
             if listing.files % 10_000 == 0:
                 manifest.add(rows.packed())

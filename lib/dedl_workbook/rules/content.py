@@ -30,18 +30,13 @@ class Source:
             OSError: it is gone or can't be read.
         """
         self._dataset, self._path = dataset, path
-        self._head = dataset.read(path, 0, HEAD)
-        self.size = len(self._head)
-        if self.size == HEAD:
-            found = dataset.stat(path)
-            if found is None:
-                raise FileNotFoundError(path)
-            self.size = found.size
+        self._head, self.size = dataset.head(path, HEAD)
 
     def at(self, start: int, length: int) -> bytes:
         """Return a range of bytes, less at the file's end."""
-        if start + length <= len(self._head) or len(self._head) == self.size:
-            return self._head[start : start + length]
+        end = start + length
+        if end <= len(self._head) or len(self._head) == self.size:
+            return self._head[start:end]
         return self._dataset.read(self._path, start, min(length, max(0, self.size - start)))
 
 
@@ -56,12 +51,12 @@ def _demand(found: bytes, length: int) -> bytes:
 
 
 def _tiff(source: Source) -> None:
-    order = "<" if source.at(0, 1) == b"I" else ">"
-    big = struct.unpack(order + "H", _demand(source.at(2, 2), 2))[0] == 43
+    head = source.at(0, 16)
+    order = "<" if head[0] == ord("I") else ">"
+    big = 43 in head[2:4]
     pointer_at, code, width = (8, "Q", 8) if big else (4, "I", 4)
-    count_code, entry = ("Q", 20) if big else ("H", 12)
-    count_size = struct.calcsize(count_code)
-    next_ifd = struct.unpack(order + code, _demand(source.at(pointer_at, width), width))[0]
+    count_code, count_size, entry = ("Q", 8, 20) if big else ("H", 2, 12)
+    next_ifd = struct.unpack_from(order + code, _demand(head, pointer_at + width), pointer_at)[0]
     seen: set[int] = set()
     while next_ifd and next_ifd not in seen and len(seen) < 100:
         seen.add(next_ifd)
@@ -88,12 +83,12 @@ def _tiff_directory(source: Source, table: bytes, order: str, big: bool) -> None
     entry, inline, layout = (20, 8, "HHQ8x") if big else (12, 4, "HHI4x")
     arrays: dict[int, tuple[int, ...]] = {}
     whole = table[: len(table) // entry * entry]
-    for n, (tag, kind, count) in enumerate(struct.iter_unpack(order + layout, whole)):
-        if count == 1 and tag not in _PLACES and kind not in _WIDE:
+    ends = range(entry - inline, len(whole), entry)
+    for at, (tag, kind, count) in zip(ends, struct.iter_unpack(order + layout, whole), strict=True):
+        if count == 1 and kind not in _WIDE and tag not in _PLACES:
             continue
-        code, size = _TIFF_CODES.get(kind, ("", _TIFF_SIZES.get(kind, 1)))
+        code, size = _TIFF_CODES.get(kind) or ("", _TIFF_SIZES.get(kind, 1))
         total = count * size
-        at = n * entry + entry - inline
         if total > inline:
             offset = struct.unpack_from(order + ("Q" if big else "I"), table, at)[0]
             if offset + total > source.size:
@@ -278,5 +273,8 @@ def judge(dataset: Dataset, path: str, promised: Format) -> str:
     try:
         promised.demand_end(source)
     except (Truncated, struct.error):
+        now = dataset.stat(path)
+        if now is not None and now.size != source.size:
+            raise OSError("it was changed while it was read") from None
         return f"is a truncated {promised.name} file"
     return ""

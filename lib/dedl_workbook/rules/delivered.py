@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -66,13 +67,7 @@ class Item:
     @property
     def days(self) -> tuple[str, str]:
         """The first and the last day in UTC as YYYY/MM/DD, or empty."""
-        if self.span is None:
-            return "", ""
-        first, last = self.span
-        day = f"{first.year:04}/{first.month:02}/{first.day:02}"
-        if first is last:
-            return day, day
-        return day, f"{last.year:04}/{last.month:02}/{last.day:02}"
+        return ("", "") if self.span is None else (_day(self.span[0]), _day(self.span[1]))
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -84,6 +79,11 @@ class Item:
     def stem(self) -> str:
         """The file's name without its ending."""
         return self.path[len(ITEMS) : -len(".json")]
+
+
+@lru_cache(maxsize=4096)
+def _day(moment: dt.datetime) -> str:
+    return f"{moment.year:04}/{moment.month:02}/{moment.day:02}"
 
 
 def read_document(dataset: Dataset, file: File, rule: str) -> tuple[bytes, Any] | Unreadable:
@@ -130,11 +130,12 @@ def assets_of(document: dict[str, Any], dataset: Dataset) -> list[Asset]:
     def exists(path: str) -> bool:
         return dataset.stat(path) is not None
 
-    return [
-        Asset(key, value, href := value.get("href"), href_path(href, exists))
-        for key, value in assets.items()
-        if isinstance(value, dict)
-    ]
+    found = []
+    for key, value in assets.items():
+        if isinstance(value, dict):
+            href = value.get("href")
+            found.append(Asset(key, value, href, href_path(href, exists)))
+    return found
 
 
 def parse(data: bytes) -> Any:

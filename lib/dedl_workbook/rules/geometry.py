@@ -78,10 +78,10 @@ def _is_plain_box(geometry: Any, bbox: Any) -> bool:
         return False
     if geometry.get("type") != "Polygon":
         return False
-    ring = geometry.get("coordinates")
-    around = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     # Most outlines start in the south-west and go round against the clock.
-    return ring == [around] or ring == [[*around[2:4], *around[:3]]] or ring == [around[::-1]]
+    around = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    rings = geometry.get("coordinates")
+    return rings == [around] or rings == [[*around[2:4], *around[:3]]] or rings == [around[::-1]]
 
 
 def _lines(
@@ -178,16 +178,16 @@ def _turn(a: Any, b: Any, c: Any) -> int:
 
 
 Box = tuple[float, float, float, float]
+_NUMBERS = frozenset({float, int})
 
 
 def box_of(bbox: Any) -> Box | None:
     """Return west, south, east, north of a bbox of four or six numbers, or None."""
-    if not isinstance(bbox, list) or len(bbox) not in (4, 6):
+    if not isinstance(bbox, list) or not _NUMBERS.issuperset(map(type, bbox)):
         return None
-    if not all(type(value) in (float, int) for value in bbox):
-        return None
-    half = len(bbox) // 2
-    return bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    if len(bbox) == 4:
+        return bbox[0], bbox[1], bbox[2], bbox[3]
+    return (bbox[0], bbox[1], bbox[3], bbox[4]) if len(bbox) == 6 else None
 
 
 def _judge_bbox(bbox: Any, lines: list[Positions], bounds: Box) -> Iterator[Found]:

@@ -53,7 +53,10 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
             "Make them equal.",
             "/id",
         )
-    if _UNUSABLE.search(found) or len(found.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+    short = found.isascii() and len(found) <= LONGEST_ID
+    if _UNUSABLE.search(found) or (
+        not short and len(found.encode("utf-8", "surrogatepass")) > LONGEST_ID
+    ):
         yield Found(
             f"the id '{found[:80]}' can't be used in URLs and keys",
             f"Use at most {LONGEST_ID} bytes, without slashes, control characters, outer blanks.",
@@ -144,6 +147,8 @@ def item_has_described_assets(item: Item, given: Given) -> Iterator[Found]:
         where = "/assets" if "assets" in item.document else ""
         yield Found("has no assets", "Name the item's data files as assets.", where)
     for key, value, _, _ in item.assets:
+        if value.get("type") and value.get("roles"):
+            continue
         for field in ("type", "roles"):
             if not value.get(field):
                 yield Found(

@@ -130,7 +130,7 @@ def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Found]:
     Names that differ only in case or in the Unicode form of their letters are a warning: on other
     systems one overwrites the other.
     """
-    path, room = file.path, LONGEST_KEY - ROOM_FOR_PREFIX - len(given.id)
+    path, room = file.path, room_for_path(given)
     size = len(path.encode("utf-8", "surrogateescape"))
     if size > room:
         yield Found(f"is {size} bytes long; keys have room for {room}", "Shorten it.")
@@ -140,6 +140,11 @@ def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Found]:
         yield Found("has control characters in its name", "Rename it.")
     if "\\" in path and path.startswith(DATA):
         yield Found("has a backslash in its name", "Rename it without, here and in the items.")
+
+
+def room_for_path(given: Given) -> int:
+    """Return how many bytes a path may have, so that its key is none too long."""
+    return LONGEST_KEY - ROOM_FOR_PREFIX - len(given.id)
 
 
 def _decodable(path: str) -> bool:
@@ -179,16 +184,21 @@ def data_files_are_not_empty(file: File, given: Given) -> Iterator[Found]:
         yield Found("is empty", "Deliver it again, or take it out of data and items.")
 
 
-def is_plain(file: File, given: Given) -> bool:
-    """Tell in a short way whether no rule of files has anything to say of one."""
+def is_plain(file: File, room: int) -> bool:
+    """Tell in a short way whether no rule of files has anything to say of one.
+
+    Args:
+        file: the file.
+        room: what `room_for_path` gave.
+    """
     path = file.path
     return (
         file.kind == "file"
-        and (is_item(file) or (path.startswith(DATA) and file.size > 0))
+        and (file.size > 0 if path.startswith(DATA) else is_item(file))
         and path.isascii()
         and path.isprintable()
         and "\\" not in path
-        and len(path) + len(given.id) <= LONGEST_KEY - ROOM_FOR_PREFIX
+        and len(path) <= room
     )
 
 

@@ -44,11 +44,6 @@ def folded(path: str) -> str:
     return path.lower() if path.isascii() else unicodedata.normalize("NFC", path).lower()
 
 
-def _part_of(path: str) -> int:
-    """Return the part that a path belongs to: the same one in each process."""
-    return crc32(folded(path).encode("utf-8", "surrogatepass")) % PARTS
-
-
 def _packed(rows: list[Any]) -> bytes:
     """Return rows as bytes, with their length before them."""
     data = marshal.dumps(rows)
@@ -65,15 +60,25 @@ class Packer:
     """Sorts rows into parts and packs them."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[Table, int], list[Any]] = defaultdict(list)
+        self._rows: dict[Table, list[list[Any]]] = {}
 
     def add(self, table: Table, row: FileRow | HrefRow | ClaimRow) -> None:
-        """Take a row in."""
-        self._rows[table, _part_of(row[0])].append(row)
+        """Take a row in: into the part of its path, which is the same one in each process."""
+        if table not in self._rows:
+            self._rows[table] = [[] for _ in range(PARTS)]
+        path = row[0]
+        # As in `folded`, without the call.
+        low = path.lower() if path.isascii() else folded(path)
+        self._rows[table][crc32(low.encode("utf-8", "surrogatepass")) % PARTS].append(row)
 
     def packed(self) -> Rows:
         """Return what was taken in, and forget it."""
-        rows = {place: _packed(found) for place, found in self._rows.items()}
+        rows = {
+            (table, number): _packed(part)
+            for table, parts in self._rows.items()
+            for number, part in enumerate(parts)
+            if part
+        }
         self._rows.clear()
         return rows
 

@@ -66,21 +66,23 @@ class Listing:
     """Entries of the root but metadata and data: how many files each has, and whether it is a
     folder. At most `MOST_OTHERS`; what comes after them is counted as `…`."""
 
-    def note(self, file: File) -> None:
-        """Count a file."""
+    def note(self, file: File) -> bool:
+        """Count a file; tell whether it is an item's."""
         self.files += 1
         if file.path.startswith(DATA):
             self.below_data += 1
             self.size += file.size
-        elif file.path.startswith(ITEMS):
+            return False
+        if file.path.startswith(ITEMS):
             self.below_items += 1
             self.items += is_item(file)
-        else:
-            top, slash, _ = file.path.partition("/")
-            if top not in ("metadata", "data"):
-                if top not in self.others and len(self.others) >= MOST_OTHERS:
-                    top, slash = "…", "/"
-                self.others[top] = (self.others.get(top, (0, False))[0] + 1, bool(slash))
+            return is_item(file)
+        top, slash, _ = file.path.partition("/")
+        if top not in ("metadata", "data"):
+            if top not in self.others and len(self.others) >= MOST_OTHERS:
+                top, slash = "…", "/"
+            self.others[top] = (self.others.get(top, (0, False))[0] + 1, bool(slash))
+        return False
 
 
 MOST_OTHERS = 1000

@@ -26,7 +26,8 @@ def collection_is_valid(collection: Document, given: Given) -> Iterator[Found]:
     in the local store is "not checked", a warning. stac-validator, the procedure's tool, is asked
     besides; where it disagrees, that is a finding of this rule too.
     """
-    yield from _judge(collection, "Collection", given)
+    if not _is_valid(collection, "Collection", given.schemas):
+        yield from _judge(collection, "Collection", given)
 
 
 @rule("I01", "item")
@@ -37,35 +38,42 @@ def item_is_valid(item: Item, given: Given) -> Iterator[Found]:
     in the local store is "not checked", a warning. stac-validator, the procedure's tool, is asked
     for a sample besides; where it disagrees, that is a finding of this rule too.
     """
-    yield from _judge(item.document, "Feature", given)
+    if not _is_valid(item.document, "Feature", given.schemas):
+        yield from _judge(item.document, "Feature", given)
 
 
-def _is_valid(document: Document, store: Path | None) -> bool:
-    """Tell in the shortest way whether there is nothing to be said."""
-    core = schemas.core_url(document)
-    extensions = document.get("stac_extensions") or ()
-    if not isinstance(core, str) or not isinstance(extensions, (list, tuple)):
+def _is_valid(document: Document, kind: str, store: Path | None) -> bool:
+    """Tell in a short way whether there is nothing to be said."""
+    if document.get("type") != kind:
         return False
+    named = document.get("stac_extensions") or ()
     try:
-        return all(_compiled(url, store).is_valid(document) for url in (core, *extensions))
-    except (LookupError, TypeError):
+        found = _compiled(kind, document["stac_version"], (*named,), store)
+        return all(validator.is_valid(document) for validator in found)
+    except (LookupError, TypeError, ValueError):
+        # No such schema, something unhashable, or nested too deep: the long way tells.
         return False
 
 
 @lru_cache(maxsize=256)
-def _compiled(url: str, store: Path | None) -> Validator:
-    found = schemas.validator(url, store)
-    if found is None:
-        raise LookupError(url)
-    return found
+def _compiled(
+    kind: str, version: str, extensions: tuple[str, ...], store: Path | None
+) -> tuple[Validator, ...]:
+    """Return the validators of what a document says it is."""
+    core = schemas.core_url({"type": kind, "stac_version": version})
+    if not isinstance(core, str):
+        raise LookupError(kind)  # noqa: TRY004
+    found = [schemas.validator(url, store) for url in (core, *extensions)]
+    known = tuple(validator for validator in found if validator is not None)
+    if len(known) < len(found):
+        raise LookupError(extensions)
+    return known
 
 
 def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
     found = document.get("type")
     if found != kind and isinstance(found, str):
         yield Found(f"is a {found!r}, not a {kind!r}", f"Write {kind}.", "/type")
-        return
-    if _is_valid(document, given.schemas):
         return
     validity = schemas.check(document, given.schemas)
     for problem in validity.problems:
