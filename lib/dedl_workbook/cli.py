@@ -234,7 +234,7 @@ def _add_evidence(group: Any) -> None:
     below = _group(
         group,
         "evidence",
-        "pack a ticket's evidence, or verify a pack",
+        "pack a ticket's evidence; verify and compare packs",
         "dedl-workbook evidence pack DEDL-1",
     )
     pack = _command(
@@ -262,6 +262,16 @@ def _add_evidence(group: Any) -> None:
     )
     check.add_argument("--digest", default="", help="what the pack's digest should be")
     _json(check)
+    compare = _command(
+        below,
+        "diff",
+        commands.diff,
+        "show what differs between two packs of one collection",
+        "dedl-workbook evidence diff archive/sandbox/DEDL-1/bag archive/sandbox/DEDL-9/bag",
+    )
+    compare.add_argument("first", type=Path, metavar="A", help="a bag's folder, or its zip")
+    compare.add_argument("second", type=Path, metavar="B", help="another of the same collection")
+    _json(compare)
 
 
 def _add_tools(group: Any) -> None:

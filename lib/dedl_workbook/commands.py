@@ -277,6 +277,21 @@ def pack(options: Any) -> int:
     return DONE
 
 
+def diff(options: Any) -> int:
+    from dedl_workbook import terminal
+    from dedl_workbook.evidence.diff import as_json, diff
+
+    rows = diff(options.first, options.second)
+    if options.json:
+        terminal.show_json(as_json(rows))
+    elif rows:
+        names = ("in", "what", str(options.first), str(options.second))
+        terminal.show_table(names, [(r.area, r.what, r.first, r.second) for r in rows])
+    else:
+        terminal.out.print("nothing differs")
+    return DONE
+
+
 def _show_bag(options: Any, state: str, bag: Any) -> None:
     from dedl_workbook import terminal
 

@@ -125,6 +125,14 @@ class Comparison:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
+    def write_digests(self, path: Path) -> None:
+        """Write the digest and the id of each published item, a line an item, in their order."""
+        rows = self._database.execute("select hex(digest), id from published order by id")
+        part = path.with_name(f".{path.name}.part")
+        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            file.writelines(f"{digest.lower()}  {json.dumps(id_)[1:-1]}\n" for digest, id_ in rows)
+        part.replace(path)
+
     def publish(
         self, items: Iterable[tuple[str, dict[str, Any]]], *, content: bool = False
     ) -> Iterator[int]:

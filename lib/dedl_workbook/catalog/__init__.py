@@ -300,6 +300,9 @@ def check(plan: Plan) -> Outcome:
         checks = [
             Check("the dataset is the planned one", goal == plan.goal, f"{goal['items']} items")
         ]
+        # What was published, for the evidence.
+        sides.write_digests(job.folder / "items-sha256.txt")
+        documents.write_atomic(job.folder / "collection.json", documents.pretty(document))
         with pgstac.connected(job) as connection:
             held, found = found_in(job, connection, sides)
             covered = pgstac.extent(connection, job.ticket.collection)

@@ -9,6 +9,7 @@ target names a key, that file is signed.
 from __future__ import annotations
 
 from dedl_workbook.evidence.bag import Bag, verify
+from dedl_workbook.evidence.diff import diff
 from dedl_workbook.evidence.packing import pack
 
-__all__ = ["Bag", "pack", "verify"]
+__all__ = ["Bag", "diff", "pack", "verify"]

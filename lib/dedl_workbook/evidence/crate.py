@@ -22,6 +22,8 @@ _WORDS = {
     "ticket.json": "Ticket: what was asked for",
     "index.html": "The page to read first",
     "sha256sums.txt": "SHA-256 of each published file",
+    "items-sha256.txt": "SHA-256 of each published item, in its form for comparisons",
+    "collection.json": "The Collection as it was published",
 }
 _TYPES = {".ipynb": "application/x-ipynb+json", ".jsonl": "application/jsonl"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dedl_workbook import __version__, ledger, pages, views
+from dedl_workbook import __version__, ledger, maps, pages, views
 from dedl_workbook.errors import NotApprovedError
 from dedl_workbook.findings import Report
 from dedl_workbook.progress import amount
@@ -131,12 +131,33 @@ def _published(case: Case, lines: Lines, records: _Records, files: set[str]) -> 
     if uploaded:
         size = amount(int(uploaded.get("bytes", 0)))
         rows["files"] = f"{int(uploaded.get('files', 0)):,}, {size}"
-    sums = _link("sha256sums.txt", "SHA-256 of each published file") if _SUMS in files else ""
+    links = " · ".join(_link(name, words) for name, words in _LISTS.items() if name in files)
     asked = views.table((), [(k, _text(v)) for k, v in case.ticket.parameters().items()])
-    return f"{views.pairs(rows)}<p>{sums}</p>{views.details('The ticket', asked)}"
+    return f"{views.pairs(rows)}<p>{links}</p>{_map(case)}{views.details('The ticket', asked)}"
 
 
-_SUMS = "sha256sums.txt"
+_LISTS = {
+    "sha256sums.txt": "SHA-256 of each published file",
+    "items-sha256.txt": "of each published item",
+    "collection.json": "the Collection",
+}
+
+
+def _map(case: Case) -> str:
+    """Return where on Earth it is: the extent of the published Collection."""
+    try:
+        document = json.loads((case.folder / "work" / "collection.json").read_bytes())
+        boxes = document["extent"]["spatial"]["bbox"]
+        return maps.footprints([_outline(box) for box in boxes], "extents").svg
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return ""
+
+
+def _outline(box: list[float]) -> dict[str, Any]:
+    west, south, east, north = (box[n] for n in ((0, 1, 2, 3) if len(box) == 4 else (0, 1, 3, 4)))
+    east += 360 if west > east else 0
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
 
 
 def _approvals(lines: Lines) -> str:

@@ -16,6 +16,7 @@ from dedl_workbook import __version__, pages
 from dedl_workbook.documents import pretty
 from dedl_workbook.errors import EvidenceError, InputError
 from dedl_workbook.evidence import bag, crate, index, signature
+from dedl_workbook.evidence.diff import COLLECTION, ITEMS, SUMS
 from dedl_workbook.evidence.search import Search
 from dedl_workbook.redact import Pseudonyms, Redactor
 from dedl_workbook.steps import now
@@ -23,8 +24,9 @@ from dedl_workbook.steps import now
 if TYPE_CHECKING:
     from dedl_workbook.case import Case
 
-SUMS = "sha256sums.txt"
-_AS_THEY_ARE = {"ledger.jsonl", SUMS}
+PUBLISHED = (SUMS, ITEMS, COLLECTION)
+"""What of the folder of work is evidence: what was published."""
+_AS_THEY_ARE = {"ledger.jsonl", SUMS, ITEMS}
 """The ledger has pseudonyms already; the names of published files are part of the evidence."""
 _TEXTS = {".json", ".ipynb", ".html", ".txt", ".jsonl", ".md", ".csv", ".eml"}
 _CHUNK = 1 << 20
@@ -127,8 +129,9 @@ class _Writer:
 def _sources(case: Path, without: str) -> Iterator[tuple[str, Path]]:
     """Yield what of a case is packed, by its name in the payload."""
     yield "ledger.jsonl", case / "ledger.jsonl"
-    if (sums := case / "work" / SUMS).is_file():
-        yield SUMS, sums
+    for name in PUBLISHED:
+        if (file := case / "work" / name).is_file():
+            yield name, file
     for part in ("attempts", "outbox", "rehearsal"):
         for place, folders, files in os.walk(case / part):
             if place == str(case / part) and without in folders:

@@ -17,7 +17,7 @@ from typing import Any
 from dedl_workbook import helpdesk
 from dedl_workbook.helpdesk import HelpDesk, Message
 from dedl_workbook.job import Job
-from dedl_workbook.notify import reply
+from dedl_workbook.notify import archive, reply
 from dedl_workbook.notify.reply import Kept, Kind
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
 
@@ -98,6 +98,8 @@ def plan(job: Job, kind: Kind | None = None) -> Plan:
         "attachments": names,
         "evidence": "internal comment" if desk.comments else "archive, its digest in the reply",
     }
+    if bucket := job.target.evidence.bucket:
+        goal["larger_evidence"] = f"s3://{bucket}"
     detail: dict[str, Any] = {
         "to": place,
         "subject": draft.subject,
@@ -137,6 +139,9 @@ def apply(plan: Plan) -> Receipt:
     limit = plan.job.target.helpdesk.attachment_limit
     kept = _keep(sending, limit)
     done: dict[str, Any] = {"tells": sending.kind, "evidence": kept.evidence}
+    if kept.place:
+        archive.put(plan.job, kept.pack)
+        done["archived"] = kept.place
     if sending.desk.comments:
         comment = helpdesk.deliver(
             sending.desk, _comment(sending, kept), limit=limit, internal=True
@@ -156,7 +161,14 @@ def _keep(sending: _Sending, limit: int) -> Kept:
     # What the desk has is never made anew. A limit that was lowered since makes another reply.
     if kept is not None and (kept.limit == limit or sending.reply_sent()):
         return kept
-    return reply.keep(sending.job, sending.kind, sending.draft, sending.folder, limit)
+    return reply.keep(
+        sending.job,
+        sending.kind,
+        sending.draft,
+        sending.folder,
+        limit,
+        comments=sending.desk.comments,
+    )
 
 
 def _reply(sending: _Sending, kept: Kept) -> Message:
@@ -200,6 +212,9 @@ def check(plan: Plan) -> Outcome:
             checks += _compared("comment", sending, found, _comment(sending, kept))
     whole = kept.pack.path.is_file() and kept.pack.sha256 == kept.pack_sha256
     checks.append(Check("evidence kept", whole, f"{kept.pack.path}, {kept.evidence}"))
+    if kept.place:
+        there = archive.found(plan.job, kept.pack_sha256)
+        checks.append(Check("evidence in the archive's bucket", there, kept.place))
     summary = f"The user was told that the dataset is {sending.kind}: {reference}"
     if not sending.desk.delivers:
         summary = f"The reply is laid out, for a person to send: {reference}"

@@ -18,6 +18,7 @@ from dedl_workbook.errors import EvidenceError, GateError, InputError
 from dedl_workbook.findings import Finding, Severity, grouped
 from dedl_workbook.helpdesk import Attachment, letter
 from dedl_workbook.job import Job
+from dedl_workbook.notify import archive
 from dedl_workbook.redact import Redactor
 
 Kind = Literal["accepted", "refused", "withdrawn"]
@@ -74,6 +75,8 @@ class Kept:
     evidence_lines: tuple[str, ...]
     limit: int
     """Bytes that an attachment could have."""
+    place: str = ""
+    """Where in the archive's bucket the evidence goes; '' if it doesn't."""
 
 
 def attempts(case: Path) -> list[Attempt]:
@@ -250,10 +253,11 @@ def kept(folder: Path) -> Kept | None:
         said["evidence"],
         tuple(said["evidence_lines"]),
         said["limit"],
+        said.get("place", ""),
     )
 
 
-def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int) -> Kept:
+def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int, *, comments: bool) -> Kept:
     """Make all that is sent, and keep it, whole or not at all.
 
     Args:
@@ -262,6 +266,7 @@ def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int) -> Kept:
         draft: the letter.
         folder: where it is kept; what is there of an earlier try is replaced.
         limit: bytes that an attachment may have; larger ones stay here, named in the reply.
+        comments: whether the desk takes the evidence, as long as it is within the limit.
 
     Raises:
         GateError: an executed notebook, or the evidence, is missing.
@@ -274,7 +279,10 @@ def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int) -> Kept:
         for name, source in draft.attachments.items():
             write_atomic(made / name, redactor.text(_content(job, name, source)))
         evidence, pack = _pack(job, kind, made)
-        record = _record(kind, draft, made, folder, evidence, pack, limit)
+        goes_along = comments and (made / pack).stat().st_size <= limit
+        sha256 = _attachment(made / pack).sha256
+        place = "" if goes_along else archive.place(job, sha256)
+        record = _record(kind, draft, made, folder, evidence, pack, limit, place)
         write_atomic(made / RECORD, pretty(redactor.value(record)))
         if folder.exists():
             folder.rename(Path(scratch) / "earlier")
@@ -285,12 +293,19 @@ def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int) -> Kept:
 
 
 def _record(
-    kind: Kind, draft: Draft, made: Path, folder: Path, evidence: str, pack: str, limit: int
+    kind: Kind,
+    draft: Draft,
+    made: Path,
+    folder: Path,
+    evidence: str,
+    pack: str,
+    limit: int,
+    place: str,
 ) -> dict[str, Any]:
     names = list(draft.attachments)
     proof = [
         f"  Its digest   {evidence}",
-        f"  Kept in the archive as {pack}; ask in this ticket if you want to see it.",
+        f"  Kept in the archive as {place or pack}; ask in this ticket if you want to see it.",
     ]
     lines = [_line(made / name, limit) for name in names] or ["  nothing"]
     subject, text = letter(kind, **draft.values, attached=lines, evidence=proof)
@@ -300,7 +315,12 @@ def _record(
         "attached": [name for name in names if (made / name).stat().st_size <= limit],
         "pack": pack,
         "evidence": evidence,
-        "evidence_lines": [f"  Its digest   {evidence}", f"  Kept as      {folder / pack}"],
+        "place": place,
+        "evidence_lines": [
+            f"  Its digest   {evidence}",
+            f"  Kept as      {folder / pack}",
+            *([f"  And as       {place}"] if place else []),
+        ],
         "limit": limit,
         "files": [
             {"name": name, "sha256": _attachment(made / name).sha256} for name in [*names, pack]
