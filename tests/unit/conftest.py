@@ -1,5 +1,6 @@
 """A case without any server: what can be tested of ledgers, gates and evidence alone."""
 
+import hashlib
 from pathlib import Path
 
 import nbformat
@@ -7,6 +8,8 @@ import pytest
 import yaml
 from dedl_workbook import schemas
 from dedl_workbook.case import Case
+from dedl_workbook.evidence import bag as bags
+from dedl_workbook.evidence import signature
 from dedl_workbook.steps import Outcome, Verdict
 from dedl_workbook.ticket import Ticket
 
@@ -79,3 +82,23 @@ def store(core: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if (SHARED / "stac-schemas").is_dir():
         schemas.sync(folder, source=SHARED / "stac-schemas")
     return folder
+
+
+def remade(bag: Path, key: Path | None = None) -> None:
+    """Make the manifests of a bag anew, as somebody does who covers up a change."""
+    digests = {
+        file.relative_to(bag).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in bag.rglob("*")
+        if file.is_file()
+    }
+    payload = bags.manifest_of((n, d) for n, d in digests.items() if n.startswith("data/"))
+    (bag / bags.MANIFEST).write_bytes(payload)
+    info = (bag / "bag-info.txt").read_text().splitlines()
+    info = [line for line in info if not line.startswith(bags.SIGNED_WITH)]
+    info += [f"{bags.SIGNED_WITH}: {signature.fingerprint(key)}"] if key else []
+    (bag / "bag-info.txt").write_text("\n".join(info) + "\n")
+    tags = {n: hashlib.sha256((bag / n).read_bytes()).hexdigest() for n in bags.TAG_FILES}
+    listed = bags.manifest_of(tags.items())
+    (bag / bags.TAG_MANIFEST).write_bytes(listed)
+    if key:
+        (bag / bags.SIGNATURE).write_bytes(signature.sign(listed, key))

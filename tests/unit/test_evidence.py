@@ -14,7 +14,7 @@ import pytest
 from dedl_workbook import evidence
 from dedl_workbook.errors import EvidenceError, InputError
 
-from tests.unit.conftest import CANARIES, make_case, worked_case
+from tests.unit.conftest import CANARIES, make_case, remade, worked_case
 
 
 def fetched_by(page: str) -> list[str]:
@@ -150,6 +150,7 @@ def test_a_bag_without_a_ledger_is_no_evidence(
     if lines is not None:
         (folder / "ledger.jsonl").write_bytes(lines)
     bagit.make_bag(str(folder), checksums=["sha256"])
+    remade(folder)
 
     with pytest.raises(EvidenceError, match=rf"data/ledger\.jsonl {said}"):
         evidence.verify(folder)
@@ -190,10 +191,8 @@ def test_notices_a_renamed_file(bag: evidence.Bag) -> None:
 
 
 def test_a_bag_that_was_made_again_has_another_digest(bag: evidence.Bag) -> None:
-    import bagit
-
     (bag.path / "data" / "ticket.json").write_text("{}")
-    bagit.Bag(str(bag.path)).save(manifests=True)
+    remade(bag.path)
 
     evidence.verify(bag.path)
     with pytest.raises(EvidenceError, match="the bag's digest is"):
@@ -201,12 +200,10 @@ def test_a_bag_that_was_made_again_has_another_digest(bag: evidence.Bag) -> None
 
 
 def test_notices_a_ledger_line_that_went_before_packing_again(bag: evidence.Bag) -> None:
-    import bagit
-
     ledger = bag.path / "data" / "ledger.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
     ledger.write_bytes(b"".join(lines[:1] + lines[2:]))
-    bagit.Bag(str(bag.path)).save(manifests=True)
+    remade(bag.path)
 
     with pytest.raises(EvidenceError, match="chain is broken"):
         evidence.verify(bag.path)

@@ -26,13 +26,7 @@ def sign(data: bytes, key: Path) -> bytes:
     Raises:
         InputError: ssh-keygen or the key is missing, or the key can't be used without asking.
     """
-    if not key.is_file():
-        raise InputError(
-            "there is no such key to sign the evidence with",
-            where=str(key),
-            remedy="Name another in the target's evidence.signing_key, or make one: "
-            f"ssh-keygen -t ed25519 -N '' -f {key}",
-        )
+    _demand(key)
     done = _run("-Y", "sign", "-f", str(key), "-n", NAMESPACE, given=data)
     if done.returncode:
         raise InputError(
@@ -48,13 +42,24 @@ def fingerprint(key: Path) -> str:
     """Return the fingerprint of a key: `SHA256:…`.
 
     Raises:
-        InputError: ssh-keygen is missing, or it is no key.
+        InputError: ssh-keygen or the key is missing, or it is no key.
     """
+    _demand(key)
     done = _run("-l", "-f", str(key))
     found = _FINGERPRINT.search(done.stdout)
     if done.returncode or not found:
         raise InputError(f"is no SSH key: {_said(done)}", where=str(key))
     return found[0].decode()
+
+
+def _demand(key: Path) -> None:
+    if not key.is_file():
+        raise InputError(
+            "there is no such key to sign the evidence with",
+            where=str(key),
+            remedy="Name another in the target's evidence.signing_key, or make one: "
+            f"ssh-keygen -t ed25519 -N '' -f {key}",
+        )
 
 
 def key_of(data: bytes, signature: bytes) -> str | None:
