@@ -658,3 +658,18 @@ def test_wipe_keeps_what_the_sandbox_did_not_make(fresh: Path) -> None:
     sandbox.down(fresh, wipe=True)
     assert [entry.name for entry in fresh.iterdir()] == ["mine.txt"]
     mine.unlink()
+
+
+def test_a_cluster_whose_sandbox_was_deleted_goes_and_no_other(tmp_path: Path) -> None:
+    """Root's clusters lie outside of their sandboxes' folders, so they can be left behind."""
+    homes = {}
+    for name in ("deleted", "there", "unknown"):
+        (tmp_path / "homes" / name / "postgres").mkdir(parents=True)
+        homes[name] = tmp_path / "homes" / name
+    (tmp_path / "sandbox").mkdir()
+    (homes["there"] / "sandbox-folder").write_text(str(tmp_path / "sandbox"))
+    (homes["deleted"] / "sandbox-folder").write_text(str(tmp_path / "gone"))
+
+    postgres._drop_abandoned(tmp_path / "homes")
+
+    assert sorted(path.name for path in (tmp_path / "homes").iterdir()) == ["there", "unknown"]

@@ -25,6 +25,8 @@ _SYSTEM = Path("/usr/lib/postgresql")
 # PostgreSQL refuses to run as root, and its user must be able to enter each folder above the
 # cluster, which it can't in a clone under a root-only home.
 _ROOT_HOME = Path("/var/lib/dedl-workbook")
+_OWNER = "sandbox-folder"
+"""In a cluster's home for root: which sandbox it belongs to."""
 # A sandbox may lose its last seconds when the machine dies, but not when a process does: hence no
 # fsync, for speed, and yet synchronous_commit, so that what was committed has left the process.
 _SETTINGS = {
@@ -175,6 +177,16 @@ def _clear_orphan(lake: Lake, place: Path) -> None:
     shutil.rmtree(place)
 
 
+def _drop_abandoned(homes: Path) -> None:
+    """Remove clusters that root made for sandboxes whose folder was deleted since."""
+    for home in homes.iterdir():
+        with contextlib.suppress(OSError):
+            if not Path((home / _OWNER).read_text()).exists():
+                for process in processes.working_in(home / "postgres"):
+                    processes.end_surely(process, signal.SIGINT, patience=5)
+                shutil.rmtree(home, ignore_errors=True)
+
+
 def _check_version(installation: Installation, place: Path) -> None:
     made = (place / "PG_VERSION").read_text().strip()
     words = _ask(installation.programs / "postgres", "--version").split()
@@ -193,6 +205,8 @@ def _initdb(installation: Installation, lake: Lake, place: Path) -> None:
     if owner is not None:
         shutil.chown(home, owner)
         home.chmod(0o700)
+        _drop_abandoned(home.parent)
+        (home / _OWNER).write_text(str(lake.folder))
     # Under another name until it is whole, so that half a cluster is never taken for one.
     draft = home / "postgres.draft"
     shutil.rmtree(draft, ignore_errors=True)
@@ -254,5 +268,6 @@ def wipe(folder: Path) -> None:
         shutil.rmtree(home / name, ignore_errors=True)
     (folder / "postgres").unlink(missing_ok=True)
     if home != folder:
+        (home / _OWNER).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             home.rmdir()
