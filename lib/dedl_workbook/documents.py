@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,25 @@ def digest(value: object) -> str:
 
 
 def pretty(value: object) -> str:
-    """Return a value as indented JSON for people to read, with a newline at the end."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    """Return a value as indented JSON for people to read, with a newline at the end.
+
+    Half characters, which stand for the undecodable bytes of names, are written as escapes.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return text with control characters and undecodable bytes as escapes; `lines` keeps ends.
+
+    Names of files may hold them: a terminal would obey them, and no stream could write them.
+    """
+    return _UNPRINTABLE.sub(
+        lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text
+    )
 
 
 def parse(data: bytes) -> Any:

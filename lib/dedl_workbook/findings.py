@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from dedl_workbook.documents import printable
+
 
 class Severity(StrEnum):
     """How bad a finding is: errors stop the promotion."""
@@ -84,7 +86,8 @@ class Report:
         writer = csv.writer(text)
         writer.writerow(columns)
         for finding in self.findings:
-            writer.writerow([_no_formula(str(getattr(finding, name))) for name in columns])
+            cells = (printable(str(getattr(finding, name))) for name in columns)
+            writer.writerow([*map(_no_formula, cells)])
         return text.getvalue()
 
     @classmethod
@@ -143,8 +146,8 @@ def grouped(findings: Iterable[Finding], examples: int = 3) -> list[Group]:
 
 
 def place(finding: Finding) -> str:
-    """Return where a finding is, as file#pointer."""
-    return f"{finding.file}#{finding.pointer}" if finding.pointer else finding.file
+    """Return where a finding is, as file#pointer, on one line."""
+    return printable(f"{finding.file}#{finding.pointer}" if finding.pointer else finding.file)
 
 
 Shape = tuple[str, Severity, str, str, str]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dedl_workbook.documents import pretty, write_atomic
+from dedl_workbook.documents import pretty, printable, write_atomic
 from dedl_workbook.progress import VARIABLE, amount
 from dedl_workbook.steps import Outcome
 
@@ -41,7 +41,7 @@ _STYLES = {
 def styled(word: str) -> str:
     """Return a verdict or severity in its colour."""
     style = _STYLES.get(word)
-    return f"[{style}]{escape(word)}[/]" if style else escape(word)
+    return f"[{style}]{escape(word)}[/]" if style else escape(printable(word, lines=True))
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
@@ -70,7 +70,7 @@ def show_json(value: object) -> None:
 
 def show_error(error: Exception) -> None:
     """Print an error as it says itself: what, where, remedy."""
-    err.print(f"[bold red]error:[/] {escape(str(error))}")
+    err.print(f"[bold red]error:[/] {escape(printable(str(error), lines=True))}")
 
 
 def show_heading(title: str, text: str) -> None:
@@ -81,7 +81,7 @@ def show_heading(title: str, text: str) -> None:
 def show_outcome(ticket: str, outcome: Outcome) -> None:
     """Print a step's verdict: one line if it passed, its reason besides if not."""
     out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
-    out.print(outcome.summary, markup=False)
+    out.print(printable(outcome.summary, lines=True), markup=False)
 
 
 def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dedl_workbook.documents import printable
 from dedl_workbook.findings import Group, Report, Severity, grouped
 from dedl_workbook.job import Job
 from dedl_workbook.pictures import number
@@ -299,7 +300,8 @@ def finding_row(group: Group) -> tuple[str, str, str, str, str, str]:
     where += "\n…" if group.count > len(group.examples) else ""
     severity = f"{finding.severity} (waived)" if finding.waived else str(finding.severity)
     message = finding.message + (f" (waived: {finding.waived})" if finding.waived else "")
-    return severity, finding.rule, f"{group.count:,}", where, message, finding.fix
+    count = f"{group.count:,}"
+    return severity, finding.rule, count, where, printable(message), printable(finding.fix)
 
 
 def badge(verdict: str) -> str:
@@ -334,7 +336,7 @@ def _plain(value: Any) -> str:
 
 
 def _cell(value: object) -> str:
-    text = str(value)
+    text = printable(str(value), lines=True)
     if _TIME.fullmatch(text):
         return f'<span style="white-space:nowrap">{text[:10]} {text[11:19]}</span>'
     if text in _COLOURS:

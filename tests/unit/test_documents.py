@@ -58,3 +58,18 @@ def test_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
 
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_shows_what_no_terminal_should_obey_and_no_stream_could_write() -> None:
+    text = "a\x1b[2J\n\udcff\x7f\u2028é"
+
+    assert documents.printable(text) == r"a\x1b[2J\n\udcff\x7f\u2028é"
+    assert documents.printable(text, lines=True) == "a\\x1b[2J\n\\udcff\\x7f\\u2028é"
+
+
+def test_writes_json_that_can_be_read_even_of_undecodable_names(tmp_path: Path) -> None:
+    value = {"file": "data/\udcff.png"}
+
+    documents.write_atomic(tmp_path / "a.json", documents.pretty(value))
+
+    assert documents.parse((tmp_path / "a.json").read_bytes()) == value

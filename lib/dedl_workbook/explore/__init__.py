@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dedl_workbook import maps, pictures, views
 from dedl_workbook.attempt import show_errors_plainly
 from dedl_workbook.dataset import Dataset, File, bounded, open_dataset
+from dedl_workbook.documents import printable
 from dedl_workbook.errors import InputError
 from dedl_workbook.explore import images, opened, tables
 from dedl_workbook.explore.seen import Glance, Seen, ending, item_files, see
@@ -109,7 +110,8 @@ def overview(seen: Seen) -> View:
         what = f"{pictures.number(len(seen.unread), 'items')} of them can't be read"
         rows["not read"] = what
         markup += views.details(what, views.table(("file", "why"), seen.unread))
-    return View(markup, "\n".join(f"{key}: {value}" for key, value in rows.items()))
+    lines = (printable(f"{key}: {value}") for key, value in rows.items())
+    return View(markup, "\n".join(lines))
 
 
 def sampled(seen: Seen) -> str:
@@ -200,14 +202,14 @@ def _roles(asset: Asset) -> list[object]:
 
 
 def _figure(dataset: Dataset, glance: Glance, asset: Asset) -> str:
-    name = html.escape(glance.id)
+    name = html.escape(printable(glance.id))
     try:
         path = asset.path or ""
         file = dataset.stat(path) or File(path, 0, "")
         data = bounded(dataset, file, _THUMBNAIL_LIMIT)
-        shown = images.thumbnail(data, f"Thumbnail of {glance.id}")
+        shown = images.thumbnail(data, f"Thumbnail of {printable(glance.id)}")
     except (OSError, ValueError) as error:
-        shown = f"<p>{html.escape(asset.path or '')} can't be shown: {html.escape(str(error))}</p>"
+        shown = f"<p>{html.escape(printable(f'{path} cannot be shown: {error}'))}</p>"
     style = "margin:0;max-width:220px;overflow-wrap:anywhere;font-size:80%"
     return f'<figure style="{style}">{shown}<figcaption>{name}</figcaption></figure>'
 
@@ -233,15 +235,16 @@ def data_file(seen: Seen, path: str = "") -> View:
         if path:
             raise
         return _line(str(error))
-    markup = f"<p><code>{html.escape(chosen)}</code></p>" + views.pairs(facts)
-    text = [chosen]
+    said = printable(chosen)
+    markup = f"<p><code>{html.escape(said)}</code></p>" + views.pairs(facts)
+    text = [said]
     for part in parts:
         name = part.facts.get("variable", "band 1")
         values = part.raster.text if part.raster else "not shown"
         text.append(f"{name}: {values}")
         markup += f"<h4>{html.escape(str(name))}</h4>"
         if part.raster:
-            alt = f"The first band of {name} in {chosen}, {values}"
+            alt = f"The first band of {name} in {said}, {values}"
             markup += part.raster.markup(alt) + f"<p>Values: {html.escape(values)}</p>"
         markup += views.pairs(part.facts)
     return View(markup, "\n".join(text))
@@ -284,4 +287,5 @@ def _absent(what: str, error: ImportError) -> View:
 
 
 def _line(text: str) -> View:
+    text = printable(text, lines=True)
     return View(f"<p>{html.escape(text)}</p>", text)
