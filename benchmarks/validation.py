@@ -83,7 +83,7 @@ def compiled_schema(root: Path) -> int:
 
 def workbook(root: Path) -> int:
     """Run the whole rulebook."""
-    report = validate(open_dataset(str(root)), executor=None, second_opinion="none")
+    report = validate(open_dataset(str(root)), second_opinion="none")
     assert report.passed, report.findings[:3]
     return report.items
 

@@ -143,6 +143,12 @@ def _add_validate(group: Any) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write them as a table, too")
     parser.add_argument("--fix", type=Path, metavar="DIR", help="write mended metadata there")
     parser.add_argument(
+        "--executor",
+        default="auto",
+        metavar="NAME",
+        help="auto, one, threads, processes, or a Dask scheduler's address (default: auto)",
+    )
+    parser.add_argument(
         "--second-opinion",
         choices=("none", "sample", "all"),
         default="sample",

@@ -34,7 +34,7 @@ def validate(options: Any) -> int:
     with terminal.Progress() as progress:
         tell = sparse(progress)
         report = validate(
-            dataset, executor="auto", tell=tell, second_opinion=options.second_opinion
+            dataset, executor=options.executor, tell=tell, second_opinion=options.second_opinion
         )
         fixed = fix.fix(dataset, options.fix, tell=tell) if options.fix else None
     if str(options.json) != "-":

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from dedl_workbook.executors import CHOICE
+
 
 def like(pattern: str, allowed: str) -> AfterValidator:
     """Return what a field's text must match: pydantic would show people the pattern itself.
@@ -48,6 +50,9 @@ Approval = Annotated[
     ),
 ]
 RuleId = Annotated[str, like(r"[LCIA][0-9][0-9]", "the id of a rule, such as C04")]
+ExecutorName = Annotated[
+    str, like(CHOICE, "auto, one, threads, processes, or a Dask scheduler, as tcp://host:8786")
+]
 Url = Annotated[
     str,
     like(r"https?://[^\s/?#]+\S*", "an address that starts with http:// or https://, no spaces"),

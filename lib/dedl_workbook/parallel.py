@@ -61,6 +61,6 @@ def map_shards(
     finally:
         if running and stop is not None:
             stop.set()
-        for future in running:
-            future.cancel()
+        # What can be cancelled never runs, and not every executor tells so to those who wait.
+        running = {future for future in running if not future.cancel()}
         wait(running, timeout=GRACE if stop is not None else None)

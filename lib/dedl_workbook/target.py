@@ -17,7 +17,7 @@ from pydantic_settings import (
 )
 
 from dedl_workbook.errors import InputError
-from dedl_workbook.fields import RuleId
+from dedl_workbook.fields import ExecutorName, RuleId
 from dedl_workbook.reading import explain, is_file, nearest, read_yaml, workbook_root
 from dedl_workbook.services import (
     S3,
@@ -84,6 +84,8 @@ class Target(BaseSettings):
     """The folder that the cases, with their evidence, are kept in."""
     allow_any_approval: bool = False
     """Whether a ticket may say `approve: any`. Never for a real data lake."""
+    executor: ExecutorName = "auto"
+    """What validates the items: threads for a bucket, processes for a large folder; or another."""
     rules: dict[RuleId, RuleSetting] = {}
     """Severities that differ from the rulebook's, and rules that are off."""
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-from dedl_workbook import documents, schemas
+from dedl_workbook import __version__, documents, schemas
 from dedl_workbook.dataset import COLLECTION, Bucket, Dataset, File
 from dedl_workbook.errors import InputError
+from dedl_workbook.executors import open_executor
 from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped, ordered
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.parallel import map_shards, shards
@@ -45,6 +44,8 @@ SHARD = 2000
 """Items of a shard, at most."""
 MANY = 20_000
 """Items of a local dataset from which on more than one process is worth its start."""
+AHEAD = 64
+"""Shards that may be under way: enough for the workers of a cluster."""
 
 
 def validate(
@@ -52,7 +53,7 @@ def validate(
     *,
     ticket: Ticket | None = None,
     target: Target | None = None,
-    executor: Executor | Literal["auto"] | None = None,
+    executor: Executor | str = "one",
     tell: Tell = silent,
     second_opinion: SecondOpinion = "sample",
 ) -> Report:
@@ -64,14 +65,16 @@ def validate(
         dataset: what was delivered.
         ticket: what was agreed; without it, the folder's name stands for the collection's id.
         target: where it goes: its switches and severities of rules, and what it serves already.
-        executor: runs the shards; None: this thread, or threads for a bucket; "auto": for a large
-            folder, a process for each core (scripts need their `__main__` guard).
+        executor: runs the shards: one of yours, such as a Dask client's `get_executor()`, or the
+            name of one (see `executors`): `one` (this thread), `threads`, `processes`, the address
+            of a Dask scheduler, or `auto`. With processes, scripts need their `__main__` guard.
         tell: is told of progress, in items.
         second_opinion: the items that stac-validator is asked about besides the collection.
 
     Raises:
-        InputError: a waiver of no rule, a damaged schema store, or an unreadable keywords' file.
-        ServiceError: the bucket refuses or doesn't answer.
+        InputError: a waiver of no rule, a damaged schema store, an unreadable keywords' file, no
+            such executor, or a worker that isn't fit.
+        ServiceError: the bucket, or the Dask scheduler, refuses or doesn't answer.
     """
     _refuse_unknown_waivers(ticket)
     given, gathered = _given(dataset, ticket, target), Gatherer()
@@ -101,7 +104,11 @@ def check(job: Job) -> Outcome:
         ServiceError: the bucket refuses or doesn't answer.
     """
     report = validate(
-        job.dataset, ticket=job.ticket, target=job.target, executor="auto", tell=job.tell
+        job.dataset,
+        ticket=job.ticket,
+        target=job.target,
+        executor=job.target.executor,
+        tell=job.tell,
     )
     written = report.as_json()
     documents.write_atomic(job.folder / "validation.json", documents.pretty(written))
@@ -201,7 +208,7 @@ def _items(
     given: Given,
     manifest: Manifest,
     listing: Listing,
-    executor: Executor | Literal["auto"] | None,
+    executor: Executor | str,
     gathered: Gatherer,
     tell: Tell,
 ) -> tuple[int, list[File]]:
@@ -210,8 +217,8 @@ def _items(
     done = items = 0
     sample: list[File] = []
     files = _sampling(manifest.todo.files(), listing.items, sample)
-    with _chosen(executor, given.dataset, listing.items) as chosen:
-        for seen in map_shards(look, shards(files, size), chosen):
+    with _opened(executor, given, listing.items) as opened:
+        for seen in map_shards(look, shards(files, size), opened, ahead=AHEAD):
             done += seen.files
             items += seen.items
             manifest.add(seen.rows)
@@ -228,18 +235,14 @@ def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator
         yield file
 
 
-def _chosen(
-    executor: Executor | Literal["auto"] | None, dataset: Dataset, items: int
+def _opened(
+    executor: Executor | str, given: Given, items: int
 ) -> AbstractContextManager[Executor | None]:
     if isinstance(executor, Executor):
         return nullcontext(executor)
-    if isinstance(dataset, Bucket):
-        return ThreadPoolExecutor(32)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if executor is None or items < MANY or (cores or 1) < 2:
-        return nullcontext(None)
-    # A fork would copy the locks of other threads, such as those of a notebook's kernel.
-    return ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
+    probe = partial(run.hindrance, given.for_shards(), given.dataset.stat(COLLECTION), __version__)
+    remote = isinstance(given.dataset, Bucket)
+    return open_executor(executor, probe, many=items >= MANY, remote=remote)
 
 
 def _ask_sample(given: Given, sample: Iterable[File], gathered: Gatherer) -> list[str]:

@@ -6,8 +6,6 @@ import copy
 import json
 import pickle
 import socket
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -117,23 +115,6 @@ def many(tmp_path: Path, count: int = 60) -> Path:
     for item in items[::3]:
         item["collection"] = "EO.XXX.DAT.COLD"
     return any_dataset(tmp_path, *items)
-
-
-@pytest.mark.parametrize("workers", ["threads", "processes"])
-def test_every_executor_gives_the_same_report(tmp_path: Path, workers: str) -> None:
-    root = many(tmp_path)
-    alone = report(root)
-    kinds = {
-        "threads": lambda: ThreadPoolExecutor(2),
-        "processes": lambda: ProcessPoolExecutor(2, mp_context=get_context("spawn")),
-    }
-
-    with kinds[workers]() as executor:
-        together = report(root, executor=executor)
-
-    assert together == alone
-    assert alone.items == 60
-    assert alone.count(Severity.ERROR) == 20
 
 
 def test_progress_is_told_in_items_up_to_the_total(tmp_path: Path) -> None:

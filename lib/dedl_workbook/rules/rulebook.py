@@ -136,8 +136,10 @@ class Given:
         return self.named == collection_id
 
     def for_shards(self) -> Given:
-        """Return what items' rules need, small enough to go to another process."""
-        return replace(self, vocabulary=(), published=None)
+        """Return what items' rules need, small enough to go to another process or machine."""
+        return replace(
+            self, collection={"id": self.id}, assets=(), vocabulary=None, published=None, problem=""
+        )
 
 
 Function = Callable[..., Iterable[Found]]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dedl_workbook import schemas
-from dedl_workbook.dataset import ITEMS, File
+from dedl_workbook import __version__, schemas
+from dedl_workbook.dataset import COLLECTION, ITEMS, File
 from dedl_workbook.findings import Finding, Gatherer, Severity
 from dedl_workbook.rules import RULES
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
@@ -83,6 +83,23 @@ def look_at(given: Given, ask: bool, shard: list[File]) -> Seen:
                 gathered.add(opinion)
             _note(item, rows)
     return Seen(len(shard), len(shard) - unreadable, gathered.findings(), rows.packed())
+
+
+def hindrance(given: Given, collection: File | None, version: str) -> str:
+    """Return what hinders a worker elsewhere from looking at items as this process would, or ''.
+
+    Args:
+        given: what it would be given.
+        collection: collection.json as it was seen here.
+        version: the workbook's here.
+    """
+    if __version__ != version:
+        return f"has version {__version__} of the workbook, not {version}"
+    if given.dataset.stat(COLLECTION) != collection:
+        return f"doesn't see {given.dataset.location} as it is seen here"
+    if not schemas.schema_map(given.schemas):
+        return "has no store of STAC schemas: run `dedl-workbook schemas sync` there"
+    return ""
 
 
 @contextmanager
