@@ -208,6 +208,7 @@ def load(
         new: whether the collection isn't there yet.
 
     Raises:
+        ConflictError: somebody else made or deleted the collection meanwhile.
         InputError: PgSTAC refuses an item.
         ServiceError: the database fails, or holds them otherwise.
     """

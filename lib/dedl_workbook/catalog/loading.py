@@ -27,11 +27,17 @@ CHUNK = 10_000
 
 
 def update(connection: Connection, document: dict[str, Any]) -> None:
-    """Put a collection in the place of the one with its id; inside the load's transaction."""
-    connection.execute(
+    """Put a collection in the place of the one with its id; inside the load's transaction.
+
+    Raises:
+        ConflictError: there is none by now.
+    """
+    done = connection.execute(
         "update collections set content = %s::jsonb where id = %s",
         [json.dumps(document), document["id"]],
     )
+    if not done.rowcount:
+        raise partitions.meanwhile(document["id"], "deleted")
 
 
 def prepare_load(connection: Connection) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dedl_workbook.catalog import pgstac
 from dedl_workbook.catalog.pgstac import REMEDIES
-from dedl_workbook.errors import ServiceError
+from dedl_workbook.errors import ConflictError, ServiceError
 
 if TYPE_CHECKING:
     from dedl_workbook.catalog.pgstac import Connection
@@ -90,12 +90,21 @@ class Hidden:
         return cls(document, trunc, int(row[0]) if row else 0)
 
     def show(self, connection: Connection) -> None:
-        """Put it in; whoever reads sees it from the commit on."""
-        connection.execute(
-            "insert into collections (key, content, partition_trunc)"
-            " overriding system value values (%s, %s::jsonb, %s)",
-            [self.key, json.dumps(self.document), self.trunc],
-        )
+        """Put it in; whoever reads sees it from the commit on.
+
+        Raises:
+            ConflictError: there is one of its id by now.
+        """
+        import psycopg
+
+        try:
+            connection.execute(
+                "insert into collections (key, content, partition_trunc)"
+                " overriding system value values (%s, %s::jsonb, %s)",
+                [self.key, json.dumps(self.document), self.trunc],
+            )
+        except psycopg.errors.UniqueViolation as error:
+            raise meanwhile(self.document["id"], "made") from error
 
     def hide(self, connection: Connection) -> None:
         """Take it out again, and leave its tables: PgSTAC drops those of the row's own number."""
@@ -105,6 +114,14 @@ class Hidden:
             [json.dumps({"id": decoy}), self.key],
         )
         connection.execute("delete from collections where id = %s", [decoy])
+
+
+def meanwhile(collection: str, what: str) -> ConflictError:
+    """Return the error for a collection that somebody made or deleted while we were at it."""
+    return ConflictError(
+        f"{collection} was {what} in the catalogue by somebody else meanwhile",
+        remedy="Nothing of it was changed. Find out by whom, then plan and approve again.",
+    )
 
 
 def _decoy(key: int) -> str:
@@ -151,6 +168,7 @@ def make(
         unseen: the collection, if it isn't there yet.
 
     Raises:
+        ConflictError: the collection was made or deleted meanwhile.
         ServiceError: readers or writers never left room for it, or PgSTAC can't make one.
     """
     notices: list[str] = []
@@ -185,6 +203,8 @@ def _checked(connection: Connection, collection: str, span: Span, notices: list[
             " check_partition(%s, tstzrange(%s, %s, '[]'), tstzrange(%s, %s, '[]')) name",
             [collection, *span],
         ).fetchone()
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise meanwhile(collection, "deleted") from error
     except psycopg.Error as error:
         raise (_swallowed(notices) or error) from error
     if row is None or row[1] is None:
