@@ -79,6 +79,8 @@ def of_notebook(file: Path) -> str:
         # Each by itself, so that what one leaves open ends with it.
         for kind in set(_MARKUP) & set(output.get("data", {})):
             output.data[kind] = clean(output.data[kind])
+        if "data" in output and not set(_SHOWN) & set(output.data):
+            output.data["text/plain"] = f"Not shown here: {', '.join(sorted(output.data))}"
     # No script, no widget: what is shown is what was kept as markup, image or text.
     settings = Config({"NbConvertBase": {"display_data_priority": list(_SHOWN)}})
     exporter = HTMLExporter(config=settings, template_name="basic", embed_images=True)
@@ -118,7 +120,7 @@ class _Cleaner(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._script = tag == "script"
-        if tag in _DROPPED:
+        if tag in _DROPPED and not (tag == "title" and "svg" in self.opened):
             return
         kept = [_attribute(name, value) for name, value in attrs if _safe(tag, name, value)]
         self.parts.append(f"<{tag}{''.join(kept)}>")

@@ -99,10 +99,11 @@ class Pseudonyms:
         Args:
             key: a secret that is kept; '' for a policy that keeps names, so nothing is replaced.
             names: of people, besides e-mail addresses; those of machine accounts don't count.
+                They are found as whole words, also after a terminal's colours.
         """
         self._key = key.encode()
         known = sorted({n for n in names if len(n) > 2} - _NOBODY, key=len, reverse=True)
-        words = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in known]
+        words = [rf"(?:(?<!\w)|(?<=[0-9;\[]m)){re.escape(name)}(?!\w)" for name in known]
         self._people = re.compile("|".join([_EMAIL, *words])) if key else None
 
     def __bool__(self) -> bool:
@@ -114,13 +115,17 @@ class Pseudonyms:
         return self._people.sub(self._pseudonym, text) if self._people else text
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value with pseudonyms in its texts; its keys stay."""
+        """Return a JSON value with pseudonyms in its texts, and in keys that aren't one word."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list | tuple):
             return [self.value(member) for member in value]
         if isinstance(value, dict):
-            return {key: self.value(member) for key, member in value.items()}
+            # A key of one word is a record's own, even where somebody has that name.
+            return {
+                key if key.isidentifier() else self.text(key): self.value(member)
+                for key, member in value.items()
+            }
         return value
 
     def _pseudonym(self, found: re.Match[str]) -> str:

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -15,17 +14,7 @@ from dedl_workbook import evidence
 from dedl_workbook.errors import EvidenceError, InputError
 
 from tests.unit.conftest import CANARIES, make_case, remade, worked_case
-
-
-def fetched_by(page: str) -> list[str]:
-    """Return what a page would run, or ask a network for; text is no matter."""
-    return re.findall(
-        r"<(?:script|iframe|object|embed|link|base|form)\b[^>]*>|<[^>]*\son\w+\s*=[^>]*>"
-        r"|<(?!a\b)[^>]*\s(?:src|href|srcset|data|poster)\s*=\s*[\"']?(?!data:image|#)[^>]*>"
-        r"|<style[^<]*(?:url\(|@import)",
-        page,
-        re.IGNORECASE,
-    )
+from tests.unit.test_evidence_pages import fetched_by
 
 
 @pytest.fixture

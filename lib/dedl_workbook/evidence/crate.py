@@ -157,13 +157,14 @@ def _software(line: Mapping[str, Any]) -> Entity:
     step = steps.get(str(line["step"]))
     notebook = f"notebook {step.notebook}" if step else str(line["step"])
     packages = [f"{name} {version}" for name, version in used["packages"].items() if version]
+    named = [f"{name} {used[name]}" for name in ("commit", "lock") if used.get(name)]
     return {
         "@id": f"urn:dedl-workbook:{line['step']}:{digest(used)[:16]}",
         "@type": "SoftwareApplication",
         "name": f"DEDL promotion workbook: {notebook}",
         "softwareVersion": used["dedl-workbook"],
-        "softwareRequirements": [f"Python {used['python']}", *packages],
-        "identifier": f"commit {used['commit'] or 'unknown'}, lock {used['lock'] or 'unknown'}",
+        "softwareRequirements": [f"Python {used.get('python', '')}".strip(), *packages],
+        "identifier": ", ".join(named) or "not known",
     }
 
 

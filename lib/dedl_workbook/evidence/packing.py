@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import tempfile
@@ -72,12 +73,13 @@ def _fill(case: Case, lines: list[dict[str, Any]], folder: Path, without: str) -
     with ThreadPoolExecutor(os.cpu_count()) as executor:
         # Reading, hashing, searching and writing release the interpreter's lock.
         made = list(executor.map(writer.copy, sources, sources.values()))
-    ticket = pretty(case.redactor.value(case.ticket.parameters()))
-    made.append(writer.write("ticket.json", ticket))
+    ticket = case.people.value(case.redactor.value(case.ticket.parameters()))
+    made.append(writer.write("ticket.json", pretty(ticket)))
     page = index.page(case, lines, {file.name for file in made})
-    made.append(writer.write("index.html", case.redactor.text(page)))
+    made.append(writer.write("index.html", case.people.text(case.redactor.text(page))))
     metadata = crate.metadata(case.ticket, lines, {file.name: file.size for file in made})
-    made.append(writer.write("ro-crate-metadata.json", pretty(case.redactor.value(metadata))))
+    told = case.people.value(case.redactor.value(metadata))
+    made.append(writer.write("ro-crate-metadata.json", pretty(told)))
     suspects = sorted(file.name for file in made if file.suspicious)
     _refuse_secrets(folder / "data", suspects, case)
     _seal(case, folder, made)
@@ -105,13 +107,23 @@ class _Writer:
     def copy(self, name: str, source: Path) -> _Written:
         """Copy a file, with pseudonyms where the target wants them."""
         if self.people and source.suffix in _TEXTS and name not in _AS_THEY_ARE:
-            return self.write(name, source.read_text("utf-8", "surrogateescape"))
+            return self.write(name, self._with_pseudonyms(source))
         with source.open("rb") as stream:
             return self._kept(name, iter(lambda: stream.read(_CHUNK), b""))
 
+    def _with_pseudonyms(self, source: Path) -> str:
+        text = source.read_text("utf-8", "surrogateescape")
+        if source.suffix not in (".json", ".ipynb"):
+            return self.people.text(text)
+        try:
+            # Where a name begins can't be told within JSON's escapes.
+            return pretty(self.people.value(json.loads(text)))
+        except ValueError:
+            return self.people.text(text)
+
     def write(self, name: str, text: str) -> _Written:
-        """Write a text, with pseudonyms where the target wants them."""
-        return self._kept(name, [self.people.text(text).encode("utf-8", "surrogateescape")])
+        """Write a text."""
+        return self._kept(name, [text.encode("utf-8", "surrogateescape")])
 
     def _kept(self, name: str, chunks: Iterator[bytes] | list[bytes]) -> _Written:
         file = self.folder / name

