@@ -22,6 +22,11 @@ PROJECT = Path(__file__).parents[1]
 COLLECTION = "EO.DEDL.DAT.DEMO_HEAT"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_ = "write the browser tests' screenshots into docs/images"
+    parser.addoption("--screenshots", action="store_true", help=help_)
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_the_person_who_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DEDL_WORKBOOK_ROOT", "DEDL_OPERATOR", "DEDL_ATTEMPT", "DEDL_CASE_LOCK"):

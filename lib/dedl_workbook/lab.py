@@ -62,6 +62,9 @@ def command(root: Path, *more: str) -> list[str]:
     line = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
     line += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{first}"]
     line += [f"--ServerApp.jpserver_extensions={{'{_EXTENSION}': True}}"]
+    # It asks the network for nothing: neither news nor newer versions.
+    line += ["--LabApp.news_url=None"]
+    line += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     # As root the server wants to be told that this is meant.
     line += ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
     return [*line, *more]

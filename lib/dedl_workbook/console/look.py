@@ -52,8 +52,16 @@ def note(kind: str, text: str) -> str:
     """Return a note: good, bad or news, which differ in their first word besides the colour."""
     if not text:
         return ""
-    style = f"border-left:5px solid {_EDGES[kind]};padding:4px 10px;white-space:pre-wrap"
+    style = (
+        f"border-left:5px solid {_EDGES[kind]};padding:4px 10px;white-space:pre-wrap;"
+        "line-height:1.5;overflow-wrap:anywhere"
+    )
     return f'<div role="status" style="{style}"><b>{_WORDS[kind]}:</b> {html.escape(text)}</div>'
+
+
+def dense(markup: str) -> str:
+    """Return markup with the lines of a text; a widget's are as high as its buttons."""
+    return f'<div style="line-height:1.4">{markup}</div>'
 
 
 def link(file: Path, root: Path, label: str, *, button: bool = False) -> str:

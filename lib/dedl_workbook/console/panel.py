@@ -18,7 +18,7 @@ from dedl_workbook.status import Move, Standing
 from dedl_workbook.ticket import Ticket
 
 _WORDS = {
-    0: "done",
+    0: "",
     1: "it failed",
     2: "it could not be run",
     3: "nothing was changed, since no plan is approved",
@@ -104,9 +104,9 @@ class Panel:
         planned = next((x for x in reversed(lines) if x["event"] == "planned"), None)
         plan = case.read_plan(planned) if planned else None
         self._digest = plan["digest"] if plan else ""
-        self._plan.value = papers.plan(plan) if plan else ""
-        self._steps.value = papers.steps(lines)
-        self._papers.value = papers.evidence(case.folder, self._root)
+        self._plan.value = look.dense(papers.plan(plan)) if plan else ""
+        self._steps.value = look.dense(papers.steps(lines))
+        self._papers.value = look.dense(papers.evidence(case.folder, self._root))
         self._notebook.value = papers.next_notebook(case, lines, self._root)
         shown = {
             "plan": move is not Move.NOTHING or not lines,
@@ -222,8 +222,9 @@ class Panel:
         self.work.start(words, self._done)
 
     def _done(self, done: Done) -> None:
-        summary = "\n".join([_WORDS.get(done.code, f"exit code {done.code}"), *_outcomes(done)])
-        text = f"{' '.join(done.words)}: {summary}" + (f"\n{done.said}" if done.code == 2 else "")
+        word = _WORDS.get(done.code, f"exit code {done.code}")
+        lines = [": ".join(filter(None, (" ".join(done.words), word))), *_outcomes(done)]
+        text = "\n".join([*lines, *([done.said] if done.code == 2 else [])])
         self._tell("good" if done.code == 0 else "bad" if done.code in (1, 2) else "news", text)
 
     def _tell(self, kind: str, text: str) -> None:

@@ -46,7 +46,7 @@ class Targets:
     def _check(self) -> None:
         try:
             self.found = {name: health.check(name, self._root) for name in health.names(self._root)}
-            self._tables.value = self.markup()
+            self._tables.value = look.dense(self.markup())
         finally:
             self._again.button.disabled = False
         self._changed()

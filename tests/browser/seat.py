@@ -1,0 +1,74 @@
+"""What an operator does at the console, click by click; every click is counted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_READY = """async () => {
+    const panel = () => window.jupyterapp?.shell.currentWidget;
+    while (!panel()?.sessionContext) await new Promise(done => setTimeout(done, 100));
+    await panel().sessionContext.ready;
+    await panel().sessionContext.session.kernel.info;
+}"""
+"""Ends when the kernel of the notebook in front is ready."""
+MOST = 20
+"""Clicks that one ticket may take."""
+
+
+@dataclass
+class Seat:
+    """A page with JupyterLab."""
+
+    page: Any
+    images: Path | None
+    """Where screenshots go; None: nowhere."""
+    clicks: int = 0
+
+    def click(self, what: Any) -> None:
+        """Click once."""
+        what.click()
+        self.clicks += 1
+
+    def run_console(self) -> None:
+        """Run all cells of the notebook that JupyterLab opened."""
+        menu = self.page.get_by_role("menuitem", name="Run", exact=True)
+        self.page.locator(".jp-NotebookPanel .jp-Notebook").first.wait_for()
+        self.page.evaluate(_READY)
+        self.click(menu)
+        self.click(self.page.get_by_role("menuitem", name="Run All Cells", exact=True))
+        self.page.get_by_role("tab", name="New ticket").wait_for()
+        self.page.get_by_text("No choice was made.").wait_for()
+
+    def tab(self, name: str) -> None:
+        """Open a tab of the console."""
+        self.click(self.page.get_by_role("tab", name=name, exact=True).last)
+
+    def press(self, name: str) -> None:
+        """Press a button of the console, once it can be pressed."""
+        button = self.page.get_by_role("button", name=re.compile(f"^{name}")).and_(
+            self.page.locator(".widget-button:not([disabled])")
+        )
+        button.last.scroll_into_view_if_needed()
+        self.click(button.last)
+
+    def fill(self, hint: str, text: str) -> None:
+        """Type into the field with this hint."""
+        field = self.page.get_by_placeholder(hint)
+        field.press_sequentially(text, delay=5)
+
+    def see(self, text: str | re.Pattern[str]) -> None:
+        """Wait until a text is to be seen."""
+        self.page.get_by_text(text).first.wait_for()
+
+    def said(self, text: str) -> None:
+        """Wait until the console says so in its note."""
+        self.page.locator("[role=status]", has_text=text).first.wait_for()
+
+    def shoot(self, name: str) -> None:
+        """Make a screenshot, if they are wanted."""
+        if self.images:
+            self.images.mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=self.images / f"{name}.png")
