@@ -169,6 +169,9 @@ class Attempt:
     def _cell_ran(self, result: Any) -> None:
         self._trace()
         error = result.error_before_exec or result.error_in_exec
+        if isinstance(error, KeyboardInterrupt) and VARIABLE in os.environ:
+            # The runner interrupts the kernel to end it, and records why.
+            return
         if error is not None:
             self._end(failure(self.step.name, error))
 
@@ -208,8 +211,10 @@ def failure(step: str, error: BaseException) -> Outcome:
         return Outcome(step, Verdict.FAILED, str(error))
     if isinstance(error, KeyboardInterrupt):
         return Outcome(step, Verdict.FAILED, "Interrupted by the operator; run it again to go on.")
-    text = str(error).splitlines()[0] if str(error) else ""
-    return Outcome(step, Verdict.FAILED, f"{type(error).__name__}: {text}")
+    # papermill's error tells of the one in the kernel.
+    kind = getattr(error, "ename", type(error).__name__)
+    text = str(getattr(error, "evalue", error)).strip().partition("\n")[0]
+    return Outcome(step, Verdict.FAILED, f"{kind}: {text}")
 
 
 def _shell() -> Any:

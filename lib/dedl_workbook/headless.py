@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dedl_workbook import attempt as attempts
-from dedl_workbook import lock, progress, sealing, trace
+from dedl_workbook import lock, sealing, trace
 from dedl_workbook.case import Case
-from dedl_workbook.documents import write_atomic
 from dedl_workbook.errors import EvidenceError, InputError, NotApprovedError
+from dedl_workbook.execution import Say, execute, interruptible, notebook_file
 from dedl_workbook.reading import nearest
-from dedl_workbook.redact import Redactor
 from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Step, Verdict
 from dedl_workbook.ticket import Ticket
-
-SCHEME = "dedl-case://"
-"""Where papermill writes to: every save of the running notebook passes redaction."""
-
-Say = Callable[[str], None]
-"""Told one line on what is going on; an empty one ends it."""
 
 
 def validate(ticket: Ticket, root: Path, say: Say) -> Outcome | None:
@@ -151,56 +140,22 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
     """Run one step's notebook as a new attempt of the case, and return its outcome.
 
     The attempt's folder holds the executed notebook as .ipynb and .html whatever happened.
+
+    Raises:
+        InputError: the step's notebook is missing.
+        KeyboardInterrupt: it was ended by Ctrl-C or a signal; that is recorded.
     """
+    source = notebook_file(case.root, step)
     sealing.seal_what_is_left(case)
     folder = case.new_attempt(step.name)
-    say(f"{step.name}: starting")
-    error: BaseException | None = None
-    try:
-        with _kernel_variables(case, folder), _watched(folder, say):
-            _execute(case, step, folder / "notebook.ipynb")
-    except (Exception, KeyboardInterrupt) as raised:  # noqa: BLE001
-        # Whatever papermill, the kernel or the operator did, the attempt gets its outcome.
-        error = raised
-    outcome = _outcome(case, step, folder, error)
-    sealing.seal_what_is_left(case)
+    with interruptible() as recording:
+        error = execute(case, step, source, folder, say)
+        recording()
+        outcome = _outcome(case, step, folder, error)
+        sealing.seal_what_is_left(case)
     if isinstance(error, KeyboardInterrupt):
         raise error
     return outcome
-
-
-def _execute(case: Case, step: Step, output: Path) -> None:
-    import papermill
-    from papermill.iorw import papermill_io
-    from traitlets.config import Config
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill_io.register(SCHEME, _Archive(case.redactor))
-    papermill.execute_notebook(
-        str(notebook_file(case.root, step)),
-        SCHEME + str(output),
-        parameters=case.ticket.parameters(),
-        kernel_name="python3",
-        cwd=str(case.root),
-        progress_bar=False,
-        log_output=False,
-        # Local sockets: papermill's kernels talk over unencrypted TCP otherwise.
-        config=Config({"KernelManager": {"transport": "ipc"}}),
-        # Ending a kernel interrupts it, which it would report as an error each time.
-        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-    )
-
-
-def notebook_file(root: Path, step: Step) -> Path:
-    """Return a step's notebook.
-
-    Raises:
-        InputError: the workbook has none.
-    """
-    file = root / "notebooks" / f"{step.notebook}.ipynb"
-    if not file.is_file():
-        raise InputError("the step's notebook is missing", where=str(file))
-    return file
 
 
 def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) -> Outcome:
@@ -216,11 +171,10 @@ def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) 
             since=found["since"],
             detail=found["detail"],
         )
-        notebook = json.loads((folder / "notebook.ipynb").read_bytes())
-        shown = trace.compare(notebook, trace.read(folder))
+        shown = trace.shown(folder)
         if outcome.verdict is Verdict.FAILED or (shown.whole and error is None):
             return outcome
-        reason = str(error).splitlines()[0] if shown.whole else shown.sentence()
+        reason = shown.sentence() if error is None else attempts.failure(step.name, error).summary
         outcome = Outcome(step.name, Verdict.FAILED, f"the notebook did not end well: {reason}")
     elif error is not None:
         outcome = attempts.failure(step.name, error)
@@ -228,79 +182,6 @@ def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) 
         outcome = Outcome(step.name, Verdict.FAILED, "the notebook ended without a verdict")
     case.record_outcome(folder, outcome, "")
     return outcome
-
-
-class _Archive:
-    """papermill's way to the case's folder: whole files, free of secrets."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-
-    def write(self, text: str, path: str) -> None:
-        import nbformat
-
-        notebook = nbformat.reads(text, as_version=4)
-        clean = nbformat.from_dict(self._redactor.value(notebook))
-        write_atomic(Path(path.removeprefix(SCHEME)), nbformat.writes(clean) + "\n")
-
-    def read(self, path: str) -> str:
-        return Path(path.removeprefix(SCHEME)).read_text("utf-8")
-
-    def listdir(self, path: str) -> list[str]:
-        return [str(file) for file in Path(path.removeprefix(SCHEME)).iterdir()]
-
-    def pretty_path(self, path: str) -> str:
-        return path.removeprefix(SCHEME)
-
-
-@contextmanager
-def _kernel_variables(case: Case, folder: Path) -> Iterator[None]:
-    """Hand the attempt to the kernel, which inherits this process's environment."""
-    given = {
-        attempts.VARIABLE: str(folder),
-        progress.VARIABLE: str(folder.parent.parent / "work" / "progress"),
-        "DEDL_WORKBOOK_ROOT": str(case.root),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _watched(folder: Path, say: Say) -> Iterator[None]:
-    """Pass on the progress that the kernel writes, while the block runs."""
-    file = folder.parent.parent / "work" / "progress"
-    file.unlink(missing_ok=True)
-    done = threading.Event()
-    watcher = threading.Thread(target=_pass_on, args=(file, done, say), daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-        file.unlink(missing_ok=True)
-        say("")
-
-
-def _pass_on(file: Path, done: threading.Event, say: Say) -> None:
-    last: Any = None
-    while not done.wait(0.2):
-        try:
-            text = json.loads(file.read_bytes())
-        except (OSError, ValueError):
-            continue
-        if text != last:
-            say(str(text))
-            last = text
 
 
 def steps_from(first: str | None = None, only: str | None = None) -> list[Step]:

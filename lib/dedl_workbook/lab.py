@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from dedl_workbook.documents import digest, write_atomic
-from dedl_workbook.headless import notebook_file
+from dedl_workbook.execution import notebook_file
 from dedl_workbook.steps import Step, now
 from dedl_workbook.ticket import Ticket
 

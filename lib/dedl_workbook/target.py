@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -49,6 +49,7 @@ __all__ = [
     "variables",
 ]
 
+StepName = Literal["validate", "access", "upload", "catalog", "hda", "verify", "notify", "withdraw"]
 RuleSetting = Literal["off", "info", "warning", "error"]
 SECRET_KEYS = ("access_key", "secret_key", "password", "client_secret", "token", "pseudonym_key")
 
@@ -86,6 +87,8 @@ class Target(BaseSettings):
     """Whether a ticket may say `approve: any`. Never for a real data lake."""
     executor: ExecutorName = "auto"
     """What validates the items: threads for a bucket, processes for a large folder; or another."""
+    step_hours: dict[StepName, Annotated[float, Field(gt=0)]] = {}
+    """Hours after which a step that runs headless is ended; default: 72."""
     rules: dict[RuleId, RuleSetting] = {}
     """Severities that differ from the rulebook's, and rules that are off."""
 
@@ -160,6 +163,10 @@ class Target(BaseSettings):
             "catalog": f"{self.catalog.host}:{self.catalog.port}/{self.catalog.database}",
             **({"hda": self.hda.url} if self.hda else {}),
         }
+
+    def hours(self, step: str) -> float:
+        """Return for how many hours a step may run."""
+        return {str(name): hours for name, hours in self.step_hours.items()}.get(step, 72)
 
     def secrets(self) -> list[str]:
         """Return the value of every secret, for redaction. Never print it."""

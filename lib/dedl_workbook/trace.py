@@ -82,7 +82,7 @@ def _identity(source: str) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a notebook shows of what its attempt's kernel ran. Cells count from 1."""
+    """What a notebook shows of what its attempt's kernel ran. Code cells count from 1."""
 
     cells: int
     """Code cells that aren't empty."""
@@ -128,12 +128,22 @@ class Shown:
         return f"Of {self.cells} code cells, {len(self.order)} ran: {'; '.join(parts)}."
 
 
+def shown(folder: Path) -> Shown:
+    """Return what the notebook in an attempt's folder shows of what ran.
+
+    Raises:
+        OSError: there is none.
+    """
+    return compare(json.loads((folder / "notebook.ipynb").read_bytes()), read(folder))
+
+
 def compare(notebook: Mapping[str, Any], ran: Ran) -> Shown:
     """Compare a notebook's code cells with what its attempt's kernel ran."""
+    all_code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     code = [
         (number, "".join(cell["source"]), cell.get("execution_count"))
-        for number, cell in enumerate(notebook["cells"], start=1)
-        if cell["cell_type"] == "code" and "".join(cell["source"]).strip()
+        for number, cell in enumerate(all_code, start=1)
+        if "".join(cell["source"]).strip()
     ]
     counts = {number: count for number, _, count in code if count}
     last = len(ran.sources)

@@ -11,9 +11,10 @@ import nbformat
 import pytest
 from dedl_workbook import headless
 from dedl_workbook.case import Case
+from dedl_workbook.failures import failure_of
 from dedl_workbook.steps import STEPS, Outcome, Verdict
 
-from tests.unit.conftest import CANARIES, make_case
+from tests.unit.conftest import CANARIES, make_case, make_root
 
 BEGIN = 'from dedl_workbook.attempt import begin\nattempt = begin("validate", globals())'
 PASS = """\
@@ -129,10 +130,18 @@ def test_parameters_are_the_tickets(root: Path) -> None:
     assert "injected-parameters" in injected["metadata"]["tags"]
 
 
-def test_ctrl_c_ends_the_kernel_and_leaves_a_record(root: Path) -> None:
+WAITS = """\
+import os, pathlib, time
+pathlib.Path('here').write_text(str(os.getpid()))
+time.sleep(600)"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_a_signal_to_end_ends_the_kernel_and_leaves_a_record(
+    root: Path, number: signal.Signals
+) -> None:
     os.mkfifo(root / "here")
-    waits = "import pathlib, time\npathlib.Path('here').write_text('x')\ntime.sleep(600)"
-    write(root, BEGIN, waits, PASS)
+    write(root, BEGIN, WAITS, PASS)
     code = f"""\
 import pathlib
 from dedl_workbook import headless
@@ -142,16 +151,60 @@ headless.run_step(make_case(pathlib.Path({str(root)!r})), STEPS["validate"], lam
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL
     )
-    (root / "here").read_text()
+    kernel = int((root / "here").read_text())
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.wait(60)
 
     case = make_case(root)
     assert process.returncode != 0
-    assert recorded(case)[-1] == "failed"
+    assert not Path(f"/proc/{kernel}").exists()
+    assert recorded(case) == ["failed"]
     assert "Interrupted by the operator" in case.last_outcome("validate")["summary"]
     assert (attempt(case) / "notebook.html").is_file()
+
+
+def test_a_step_that_takes_too_long_is_ended_and_says_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEDL_SITE__STEP_HOURS", '{"validate": 0.0015}')
+
+    case, outcome = run(root, BEGIN, "import time\ntime.sleep(600)", PASS)
+
+    assert recorded(case) == ["failed"]
+    assert "Ended after 0.0015 h" in outcome.summary
+    assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == ""
+    assert (attempt(case) / "notebook.html").is_file()
+
+
+def test_a_failure_is_told_on_a_few_lines(root: Path) -> None:
+    prints = "for n in range(9):\n    print('line', n)\nraise ValueError('no such thing')"
+    case, _ = run(root, BEGIN, prints, PASS)
+
+    found = failure_of(attempt(case))
+
+    assert (found.cell, found.error) == ("4 of 5", "ValueError: no such thing")
+    assert found.last == tuple(f"line {n}" for n in range(4, 9))
+    assert found.record == attempt(case) / "notebook.html"
+
+
+def test_the_running_cell_is_told(root: Path) -> None:
+    write(root, BEGIN, "import time; time.sleep(1)", PASS)
+    said: list[str] = []
+
+    headless.run_step(make_case(root), STEPS["validate"], said.append)
+
+    cells = {text.partition(":")[0] for text in said if text}
+    assert {"validate", "validate, cell 4 of 5"} <= cells
+    assert said[-1] == ""
+
+
+def test_a_folder_with_braces_in_its_name_is_no_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_root(tmp_path / "a{ticket}{", monkeypatch)
+
+    assert run(folder, BEGIN, PASS)[1].verdict is Verdict.PASSED
 
 
 HANDMADE = """\

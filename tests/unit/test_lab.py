@@ -122,8 +122,8 @@ def test_what_was_written_after_the_verdict_is_kept_beside_what_was_sealed(
 @pytest.mark.parametrize(
     ("order", "said"),
     [
-        ((0, 1, 2, 4, 3, 5), "the cells ran in the order 1, 2, 4, 6, 5, 7"),
-        pytest.param((0, 1, 2, 5), "cells 5, 6 never ran in this attempt", marks=pytest.mark.slow),
+        ((0, 1, 2, 4, 3, 5), "the cells ran in the order 1, 2, 3, 5, 4, 6"),
+        pytest.param((0, 1, 2, 5), "cells 4, 5 never ran in this attempt", marks=pytest.mark.slow),
         pytest.param((0, 1, 2, 3, 3, 4, 5), "1 run is not shown", marks=pytest.mark.slow),
     ],
 )
