@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dedl_workbook import __version__, commands
-from dedl_workbook.commands import COULD_NOT_RUN, FAILED
+from dedl_workbook import __version__, batch, commands
+from dedl_workbook.batch import COULD_NOT_RUN, FAILED
 from dedl_workbook.errors import EvidenceError, WorkbookError
 
 _EPILOG = """\
@@ -169,11 +169,13 @@ def _add_tickets(group: Any) -> None:
     parser = _command(
         group,
         "run",
-        commands.run,
+        batch.run,
         "do what is left to do for tickets whose plan is approved",
         "dedl-workbook run DEDL-1",
     )
-    parser.add_argument("tickets", nargs="+", metavar="TICKET", help="a file, or its name")
+    parser.add_argument(
+        "tickets", nargs="+", metavar="TICKET", help="a file, its name, or a pattern"
+    )
     _json(parser)
     parser.add_argument("--step", metavar="S", help="this step alone")
     parser.add_argument("--from", dest="first", metavar="S", help="this step and those after it")

@@ -6,15 +6,20 @@ Imports stand in the functions: a command loads what it needs, and no more.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook.errors import WorkbookError
-
-DONE, FAILED, COULD_NOT_RUN, NOT_APPROVED, WAITING = range(5)
-_WORST_FIRST = (FAILED, COULD_NOT_RUN, NOT_APPROVED, WAITING, DONE)
-_CODES = {"passed": DONE, "failed": FAILED, "planned": NOT_APPROVED, "waiting": WAITING}
+from dedl_workbook.batch import (
+    CODES,
+    COULD_NOT_RUN,
+    DONE,
+    FAILED,
+    NOT_APPROVED,
+    each,
+    mend_sandbox,
+    sandbox_folder,
+    worst,
+)
 
 
 def demo(_: Any) -> int:
@@ -74,7 +79,7 @@ def plan(options: Any) -> int:
     def one(name: str, told: dict[str, Any]) -> int:
         ticket = Ticket.load(name, root)
         with terminal.Progress() as progress:
-            _mend_sandbox(ticket.target, progress)
+            mend_sandbox(ticket.target, progress)
             outcome = headless.validate(ticket, root, progress)
             if outcome is not None:
                 told["outcomes"] = [outcome.as_json()]
@@ -85,80 +90,7 @@ def plan(options: Any) -> int:
             terminal.show_plan(ticket.ticket, told["plan"])
         return FAILED if outcome and outcome.verdict == "failed" else DONE
 
-    return _each(options, one)
-
-
-def run(options: Any) -> int:
-    from dedl_workbook import headless, terminal
-    from dedl_workbook.reading import workbook_root
-    from dedl_workbook.ticket import Ticket
-
-    if options.rehearse:
-        return _each(options, lambda name, told: _rehearse(name, told, quiet=options.json))
-    root = workbook_root()
-    steps = headless.steps_from(options.first, options.step)
-
-    def one(name: str, told: dict[str, Any]) -> int:
-        code = DONE
-        told["outcomes"] = []
-        ticket = Ticket.load(name, root)
-        with terminal.Progress() as progress:
-            _mend_sandbox(ticket.target, progress)
-            for outcome in headless.run(ticket, root, steps, progress):
-                told["outcomes"].append(outcome.as_json())
-                if not options.json:
-                    terminal.show_outcome(ticket.ticket, outcome)
-                code = _worst([code, _CODES[str(outcome.verdict)]])
-        return code
-
-    return _each(options, one)
-
-
-def _rehearse(name: str, told: dict[str, Any], *, quiet: bool) -> int:
-    from dedl_workbook import sandbox, terminal
-    from dedl_workbook.case import Case
-    from dedl_workbook.reading import workbook_root
-    from dedl_workbook.sandbox.rehearsal import rehearse
-    from dedl_workbook.ticket import Ticket
-
-    root = workbook_root()
-    case = Case.of(Ticket.load(name, root), root)
-    with terminal.Progress() as progress:
-        lake = sandbox.up(_sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
-        rehearsal = rehearse(case, lake, progress)
-    told["outcomes"] = [outcome.as_json() for outcome in rehearsal.outcomes]
-    told["folder"] = str(rehearsal.folder)
-    if not quiet:
-        for outcome in rehearsal.outcomes:
-            terminal.show_outcome(f"{name} (rehearsal)", outcome)
-        terminal.out.print(f"kept in {rehearsal.folder / 'index.html'}", markup=False)
-    return DONE if rehearsal.passed else FAILED
-
-
-def _each(options: Any, one: Callable[[str, dict[str, Any]], int]) -> int:
-    """Do the same for each ticket: one that can't be run doesn't stop the others.
-
-    With `--json`, what is told of each ticket is printed at the end, in one list.
-    """
-    from dedl_workbook import terminal
-
-    codes, all_told = [], []
-    for name in options.tickets:
-        told: dict[str, Any] = {"ticket": name}
-        all_told.append(told)
-        try:
-            codes.append(one(name, told))
-        except WorkbookError as error:
-            terminal.show_error(error)
-            told["error"] = str(error)
-            codes.append(COULD_NOT_RUN)
-    if options.json:
-        terminal.show_json(all_told)
-    return _worst(codes)
-
-
-def _worst(codes: Sequence[int]) -> int:
-    return next(code for code in _WORST_FIRST if code in codes)
+    return each(options, one)
 
 
 def approve(options: Any) -> int:
@@ -229,7 +161,7 @@ def withdraw(options: Any) -> int:
     root = workbook_root()
     ticket = Ticket.load(options.ticket, root)
     with terminal.Progress() as progress:
-        _mend_sandbox(ticket.target, progress)
+        mend_sandbox(ticket.target, progress)
         outcomes, plan = headless.withdraw(ticket, root, progress)
     if options.json:
         told = [outcome.as_json() for outcome in outcomes]
@@ -240,7 +172,7 @@ def withdraw(options: Any) -> int:
         if not options.json:
             terminal.show_plan(ticket.ticket, plan)
         return NOT_APPROVED if any(s["actions"] for s in plan["steps"].values()) else DONE
-    return _worst([_CODES[str(outcome.verdict)] for outcome in outcomes])
+    return worst([CODES[str(outcome.verdict)] for outcome in outcomes])
 
 
 def audit(options: Any) -> int:
@@ -378,39 +310,25 @@ def lab(options: Any) -> int:
     root = workbook_root()
     if options.sandbox:
         with terminal.Progress() as progress:
-            _mend_sandbox("sandbox", progress)
+            mend_sandbox("sandbox", progress)
     more = [f"--ServerApp.port={options.port}"] if options.port is not None else []
     more += ["--no-browser"] if options.no_browser else []
     command = lab.command(root, *more)
     os.execve(command[0], command, lab.environment(root))  # noqa: S606 - no shell is wanted
 
 
-def _mend_sandbox(target: str, progress: Callable[[str], None]) -> None:
-    """Start what of the sandbox is down, for a ticket that goes there."""
-    if target == "sandbox":
-        from dedl_workbook import sandbox
-
-        sandbox.up(_sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
-
-
-def _sandbox_folder() -> Path:
-    from dedl_workbook.reading import workbook_root
-
-    return workbook_root() / ".sandbox"
-
-
 def sandbox_up(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 
     with terminal.Progress() as progress:
-        sandbox.up(_sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
+        sandbox.up(sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
     return sandbox_status(options)
 
 
 def sandbox_down(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 
-    sandbox.down(_sandbox_folder(), wipe=options.wipe)
+    sandbox.down(sandbox_folder(), wipe=options.wipe)
     terminal.out.print("the sandbox is down" + (", and wiped" if options.wipe else ""))
     return DONE
 
@@ -418,7 +336,7 @@ def sandbox_down(options: Any) -> int:
 def sandbox_grant(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 
-    sandbox.grant(_sandbox_folder(), options.user, options.role)
+    sandbox.grant(sandbox_folder(), options.user, options.role)
     terminal.out.print(f"{options.user} holds {options.role} now", markup=False)
     return DONE
 
@@ -426,7 +344,7 @@ def sandbox_grant(options: Any) -> int:
 def sandbox_status(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 
-    found = sandbox.status(_sandbox_folder())
+    found = sandbox.status(sandbox_folder())
     columns = ("service", "address", "pid", "state", "log")
     rows = [
         (s.name, s.url, str(s.pid or ""), "up" if s.healthy else f"down: {s.reason}", str(s.log))

@@ -26,6 +26,10 @@ class Failure:
     record: Path
     """The page of the executed notebook; the attempt's folder where there is none."""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it in its JSON form."""
+        return {**vars(self), "last": list(self.last), "record": str(self.record)}
+
 
 def failure_of(folder: Path) -> Failure:
     """Return what failed in an attempt, from its executed notebook."""

@@ -12,6 +12,7 @@ from dedl_workbook import lock, sealing, trace
 from dedl_workbook.case import Case
 from dedl_workbook.errors import EvidenceError, InputError, NotApprovedError
 from dedl_workbook.execution import Say, execute, interruptible, notebook_file
+from dedl_workbook.failures import Failure, failure_of
 from dedl_workbook.reading import nearest
 from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Step, Verdict
 from dedl_workbook.ticket import Ticket
@@ -80,6 +81,15 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
                 if step.name == "validate" and _approved_steps(case) == ["notify"]:
                     yield run_step(case, STEPS["notify"], say)
                 return
+
+
+def failure(ticket: Ticket, root: Path) -> Failure | None:
+    """Return where the last attempt that failed did so; None: there is none."""
+    case = Case.of(ticket, root)
+    for line in reversed(case.ledger()):
+        if line["event"] == "outcome" and line["verdict"] == Verdict.FAILED:
+            return failure_of(case.folder / "attempts" / line["attempt"])
+    return None
 
 
 def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[str, Any]]:

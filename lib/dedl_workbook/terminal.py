@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dedl_workbook.documents import pretty, printable, write_atomic
+from dedl_workbook.failures import Failure
 from dedl_workbook.progress import VARIABLE, amount
 from dedl_workbook.steps import Outcome
 
@@ -68,9 +69,13 @@ def show_json(value: object) -> None:
     sys.stdout.write(pretty(value))
 
 
-def show_error(error: Exception) -> None:
-    """Print an error as it says itself: what, where, remedy."""
-    err.print(f"[bold red]error:[/] {escape(printable(str(error), lines=True))}")
+def show_error(error: Exception, ticket: str = "") -> None:
+    """Print an error as it says itself: what, where, remedy; of a ticket among many on one line."""
+    if ticket:
+        text = f"{ticket}: {printable(' '.join(str(error).split()))}"
+        err.print(f"[bold red]could not run[/] {escape(text)}")
+    else:
+        err.print(f"[bold red]error:[/] {escape(printable(str(error), lines=True))}")
 
 
 def show_heading(title: str, text: str) -> None:
@@ -82,6 +87,27 @@ def show_outcome(ticket: str, outcome: Outcome) -> None:
     """Print a step's verdict: one line if it passed, its reason besides if not."""
     out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
     out.print(printable(outcome.summary, lines=True), markup=False)
+
+
+def show_failure(failure: Failure) -> None:
+    """Print where a notebook failed, with what, and where its record is."""
+    rows = [("cell", failure.cell), ("error", failure.error)]
+    rows += [("printed last", "\n".join(failure.last)), ("record", str(failure.record))]
+    for name, text in rows:
+        first, *more = text.splitlines() or [""]
+        lines = [f"    {name + ':':<14}{first}", *(" " * 18 + line for line in more)]
+        if text:
+            out.print(printable("\n".join(lines), lines=True), markup=False)
+
+
+def show_line(ticket: str, outcome: Outcome | None, failure: Failure | None) -> None:
+    """Print what became of one ticket of many, on one line."""
+    if outcome is None:
+        out.print(f"{styled('passed')} {escape(ticket)}: nothing was left to do")
+        return
+    record = f" ({failure.record})" if failure else ""
+    out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
+    out.print(f"{printable(' '.join(outcome.summary.split()))}{record}", markup=False)
 
 
 def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:
@@ -132,9 +158,13 @@ class Progress:
     """One line of progress: it replaces itself on a terminal; in a pipe, each step is one line.
 
     Where a watcher named a file for it (`progress.VARIABLE`), it goes there.
+
+    Args:
+        place: stands before each line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "") -> None:
+        self._place = place
         self._status = err.status("") if err.is_terminal else None
         self._last = ""
         self._file = os.environ.get(VARIABLE)
@@ -152,6 +182,7 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         """Show what is going on; '' ends it."""
+        text = text and self._place + text
         if self._file:
             write_atomic(Path(self._file), json.dumps(text))
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -121,3 +121,21 @@ def ticket_file(name: str, root: Path | None = None) -> Path:
         hint = nearest(name, known) or f"Known tickets: {', '.join(known) or 'none'}."
         raise InputError("there is no such ticket file", where=str(path), remedy=hint)
     return path
+
+
+def ticket_names(names: Sequence[str], root: Path) -> list[str]:
+    """Return tickets that are given by name, path or pattern, as in `DEDL-*`, each once.
+
+    Raises:
+        InputError: a pattern fits none.
+    """
+    folder = root / "parameters" / "tickets"
+    found: dict[str, None] = {}
+    for name in names:
+        fits = [name]
+        if "/" not in name and set(name) & set("*?["):
+            fits = sorted(file.stem for file in folder.glob(f"{name}.yaml"))
+        if not fits:
+            raise InputError(f"no ticket fits the pattern {name!r}", where=str(folder))
+        found |= dict.fromkeys(fits)
+    return list(found)

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dedl_workbook.batch import DONE, FAILED
 from dedl_workbook.cli import main
-from dedl_workbook.commands import DONE, FAILED
 
 from tests.conftest import PROJECT, Lake
 

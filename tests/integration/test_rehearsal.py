@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dedl_workbook import commands, evidence, sandbox
+from dedl_workbook import batch, evidence, sandbox
 from dedl_workbook.case import Case
 from dedl_workbook.cli import main
 from dedl_workbook.sandbox import hda as sandbox_hda
@@ -74,7 +74,7 @@ def real(lake: Lake, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch) -> Pat
     secrets = ("S3__ACCESS_KEY", "S3__SECRET_KEY", "CATALOG__PASSWORD", "HELPDESK__PASSWORD")
     for name in secrets:
         monkeypatch.setenv(f"DEDL_REAL__{name}", "canary-of-the-real-target")
-    monkeypatch.setattr(commands, "_sandbox_folder", lambda: lake.sandbox.folder)
+    monkeypatch.setattr(batch, "sandbox_folder", lambda: lake.sandbox.folder)
     return folder
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from dedl_workbook import s3
+from dedl_workbook.batch import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED
 from dedl_workbook.cli import main
-from dedl_workbook.commands import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED
 from dedl_workbook.steps import STEPS
 
 from tests.conftest import COLLECTION, Lake

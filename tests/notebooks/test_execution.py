@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from dedl_workbook.batch import DONE
 from dedl_workbook.cli import main
-from dedl_workbook.commands import DONE
 from dedl_workbook.steps import STEPS
 
 from tests.conftest import Lake

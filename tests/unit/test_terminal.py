@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from dedl_workbook import cli
+from dedl_workbook.batch import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.cli import main
-from dedl_workbook.commands import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.steps import Action, Plan
 
 from tests.unit.conftest import make_case
