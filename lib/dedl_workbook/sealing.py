@@ -12,6 +12,7 @@ from typing import Any
 from dedl_workbook import pages, trace
 from dedl_workbook.case import Case
 from dedl_workbook.documents import write_atomic
+from dedl_workbook.errors import EvidenceError
 from dedl_workbook.trace import Shown
 
 NOTEBOOK, PAGE, SEAL = "notebook.ipynb", "notebook.html", "seal.json"
@@ -45,12 +46,43 @@ def seal(case: Case, attempt: str, notebook: Mapping[str, Any]) -> Shown | None:
 
 
 def seal_what_is_left(case: Case) -> None:
-    """Seal the notebooks of attempts whose process died before it could."""
-    ended = {line["attempt"] for line in case.ledger() if line["event"] == "outcome"}
-    for folder in sorted((case.folder / "attempts").glob("[0-9]*-*")):
-        unsealed = (folder / NOTEBOOK).is_file() and not (folder / SEAL).is_file()
-        if unsealed and folder.name in ended:
+    """Seal the notebooks of headless attempts whose process died before it could.
+
+    One that was run by hand, and never saved with its verdict, stays a draft: no page is made.
+    """
+    lines = case.ledger()
+    ended = {line["attempt"] for line in lines if line["event"] == "outcome"}
+    for line in lines:
+        if line["event"] != "started" or line.get("by") == "hand" or line["attempt"] not in ended:
+            continue
+        folder = case.folder / "attempts" / line["attempt"]
+        if (folder / NOTEBOOK).is_file() and not (folder / SEAL).is_file():
             _sealed(case, folder)
+
+
+def demand_unchanged(case: Case) -> None:
+    """Demand that every sealed notebook, and its page, is what the ledger says.
+
+    Raises:
+        EvidenceError: naming those that were changed, or are gone.
+    """
+    last = {line["attempt"]: line for line in case.ledger() if line["event"] == "sealed"}
+    wrong = [
+        f"attempts/{attempt}/{name}"
+        for attempt, line in last.items()
+        for name, key in ((NOTEBOOK, "notebook"), (PAGE, "page"))
+        if not _is(case.folder / "attempts" / attempt / name, line[key])
+    ]
+    if wrong:
+        raise EvidenceError(
+            f"changed since it was sealed: {', '.join(wrong)}",
+            where=str(case.folder),
+            remedy="Restore it from a backup or from an evidence pack.",
+        )
+
+
+def _is(file: Path, digest: str) -> bool:
+    return file.is_file() and _sha256(file) == digest
 
 
 def _ended(case: Case, attempt: str) -> bool:

@@ -403,20 +403,6 @@ def test_no_secret_goes_to_the_user(site: Site) -> None:
     assert any(b"[redacted]" in data for data in sent)
 
 
-def test_a_notebook_without_a_page_gets_one(site: Site) -> None:
-    site.published()
-    (attempt,) = (site.case().folder / "attempts").glob("*-verify")
-    (attempt / "notebook.html").unlink()
-    cell = {"cell_type": "markdown", "metadata": {}, "source": "found it", "id": "a"}
-    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    (attempt / "notebook.ipynb").write_text(json.dumps(notebook))
-
-    run(site.case())
-
-    (page,) = (site.case().folder / "sent").glob("*/60-verify.html")
-    assert "found it" in page.read_text()
-
-
 @pytest.mark.parametrize("missing", ["bag", "verify in the bag", "verify", "notebook"])
 def test_the_user_is_not_told_before_all_is_there(site: Site, missing: str) -> None:
     site.validated()

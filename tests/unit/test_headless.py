@@ -9,8 +9,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from dedl_workbook import headless
+from dedl_workbook.batch import COULD_NOT_RUN, FAILED
 from dedl_workbook.case import Case
+from dedl_workbook.cli import main
 from dedl_workbook.failures import failure_of
 from dedl_workbook.steps import STEPS, Outcome, Verdict
 
@@ -205,6 +208,34 @@ def test_a_folder_with_braces_in_its_name_is_no_parameter(
     folder = make_root(tmp_path / "a{ticket}{", monkeypatch)
 
     assert run(folder, BEGIN, PASS)[1].verdict is Verdict.PASSED
+
+
+def test_many_tickets_get_a_line_each_and_one_that_fails_does_not_stop_the_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
+    write(root, BEGIN, "print('so far')\nassert ticket != 'DEDL-2'", PASS)
+    for name, mode in (("1", "wrong"), ("2", "new"), ("3", "new")):
+        values = make_case(root, ticket=f"DEDL-{name}").ticket.parameters()
+        file = root / "parameters" / "tickets" / f"DEDL-{name}.yaml"
+        file.write_text(yaml.safe_dump(values | {"mode": mode}))
+
+    code = main(["run", "DEDL-[123]", "--step", "validate"])
+
+    said = capsys.readouterr()
+    assert code == FAILED
+    assert [line for line in said.err.splitlines() if "could not run DEDL-1: " in line]
+    second, third = said.out.splitlines()
+    page = make_case(root, ticket="DEDL-2").folder / "attempts" / "001-validate" / "notebook.html"
+    assert second.startswith("failed DEDL-2 validate: AssertionError")
+    assert second.endswith(f"({page})")
+    assert third == "passed DEDL-3 validate: fine"
+
+    assert main(["run", "DEDL-2", "--step", "validate"]) == FAILED
+    alone = capsys.readouterr().out
+    assert "cell:         4 of 5" in alone
+    assert "printed last: so far" in alone
+    assert main(["run", "NONE-*"]) == COULD_NOT_RUN
 
 
 HANDMADE = """\

@@ -8,7 +8,9 @@ from typing import Any
 import nbformat
 import pytest
 import requests
+from dedl_workbook import sealing
 from dedl_workbook.case import Case
+from dedl_workbook.errors import EvidenceError
 from dedl_workbook.lab import working_copy
 from dedl_workbook.steps import STEPS
 from dedl_workbook.ticket import Ticket
@@ -79,6 +81,10 @@ def test_a_step_run_by_hand_is_kept_when_it_is_saved(case: Case, server: Server)
 
     assert "seen" in (attempt(case) / "notebook.ipynb").read_text()
     assert "seen" in (attempt(case) / "notebook.html").read_text()
+    sealing.demand_unchanged(case)
+    (attempt(case) / "notebook.html").write_text("other")
+    with pytest.raises(EvidenceError, match="001-validate/notebook.html"):
+        sealing.demand_unchanged(case)
     events = [(line["event"], line["operator"]) for line in case.ledger()]
     assert events == [("started", "alice"), ("outcome", "alice"), ("sealed", "alice")]
     assert (sealed(case)[0]["whole"], case.ledger()[0]["by"]) == (True, "hand")

@@ -214,9 +214,24 @@ def _timeline_row(line: Mapping[str, Any]) -> tuple[str, ...]:
     return str(line["seq"]), line["at"], line["operator"], line["host"], event, what
 
 
+def _of_notebook(line: Mapping[str, Any], ended: bool, cells: str, files: set[str]) -> str:
+    """Return what is known of an attempt's notebook: by whom it was run, and which cells of it."""
+    by_hand = "Run by hand: " if line.get("by") == "hand" else ""
+    if cells:
+        note = by_hand + cells
+    elif ended and f"attempts/{line['attempt']}/notebook.ipynb" not in files:
+        note = "Run by hand: its notebook is not kept here."
+    elif ended and by_hand:
+        note = "Run by hand: its notebook was not saved after its verdict."
+    else:
+        note = ""
+    return f"<p><i>{html.escape(note)}</i></p>" if note else ""
+
+
 def _attempts(lines: Lines, records: _Records, files: set[str]) -> Iterator[str]:
     outcomes = {x["attempt"]: x for x in lines if x["event"] == "outcome"}
     planned = {x["attempt"]: x for x in lines if x["event"] == "planned"}
+    sealed = {x["attempt"]: str(x["cells"]) for x in lines if x["event"] == "sealed"}
     for line in (x for x in lines if x["event"] == "started"):
         name = str(line["attempt"])
         end = outcomes.get(name) or planned.get(name)
@@ -224,8 +239,7 @@ def _attempts(lines: Lines, records: _Records, files: set[str]) -> Iterator[str]
         said = str(end.get("summary") or f"Planned {end.get('digest')}") if end else ""
         own = sorted(f for f in files if f.startswith(f"attempts/{name}/"))
         links = " · ".join(_link(f, f.removeprefix(f"attempts/{name}/")) for f in own)
-        by_hand = name in outcomes and f"attempts/{name}/notebook.ipynb" not in files
-        note = "<p><i>Run by hand: its notebook is not kept here.</i></p>" if by_hand else ""
+        note = _of_notebook(line, name in outcomes, sealed.get(name, ""), files)
         used = line.get("software", {})
         checks = records.of(name, "outcome").get("checks", [])
         yield (

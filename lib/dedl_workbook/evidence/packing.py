@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedl_workbook import __version__, pages
+from dedl_workbook import __version__, sealing
 from dedl_workbook.documents import pretty
 from dedl_workbook.errors import EvidenceError, InputError
 from dedl_workbook.evidence import bag, crate, index, signature
@@ -45,15 +45,14 @@ def pack(case: Case, *, without: str = "") -> bag.Bag:
         EvidenceError: a secret stands in a file, or a plan is not what the ledger records; names
             the file, and nothing was packed.
     """
+    sealing.seal_what_is_left(case)
     lines = case.ledger()
     if not lines:
         raise InputError("nothing to pack: this case has no attempts", where=str(case.folder))
     for line in lines:
         if line["event"] == "planned":
             case.read_plan(line)
-    for notebook in case.folder.glob("attempts/*/notebook.ipynb"):
-        if not notebook.with_suffix(".html").exists():
-            pages.write(notebook, case.redactor)
+    sealing.demand_unchanged(case)
     target = case.folder / "bag"
     with tempfile.TemporaryDirectory(dir=case.folder, prefix=".bag-") as scratch:
         folder = Path(scratch) / "bag"

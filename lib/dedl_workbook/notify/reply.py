@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dedl_workbook import pages, publication
+from dedl_workbook import publication
 from dedl_workbook.documents import digest, pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, GateError, InputError
 from dedl_workbook.findings import Finding, Severity, grouped
@@ -170,8 +170,8 @@ def _validated(job: Job, done: list[Attempt], kind: Kind) -> Attempt:
 
 
 def _notebook(attempt: Attempt) -> Path:
-    page = attempt.folder / "notebook.html"
-    return page if page.is_file() else page.with_suffix(".ipynb")
+    """Return the page of a notebook: it is made once the notebook is sealed with its verdict."""
+    return attempt.folder / "notebook.html"
 
 
 def _url(job: Job) -> str:
@@ -347,18 +347,17 @@ def _content(job: Job, name: str, source: Path | None) -> str:
         raise GateError(
             f"the executed notebook of {step} isn't in the case: the user can't be told yet",
             where=job.ticket.ticket,
-            remedy=f"Run it: dedl-workbook run {job.ticket.ticket} --step {step}",
+            remedy=f"Run it: dedl-workbook run {job.ticket.ticket} --step {step}; if it was run by "
+            "hand in `dedl-workbook lab`, save it there.",
         )
     if name == REPORT:
         return pretty(json.loads(source.read_bytes())["detail"]["report"])
-    if source.suffix == ".html":
-        return source.read_text("utf-8")
-    return pages.of_notebook(source)
+    return source.read_text("utf-8")
 
 
 def size_of(job: Job, name: str, source: Path | None) -> int:
     """Return the bytes of an attachment as it would be sent; 0: it isn't made yet."""
-    if source is None or not source.is_file() or source.suffix == ".ipynb":
+    if source is None or not source.is_file():
         return 0
     return len(Redactor(job.target.secrets()).text(_content(job, name, source)).encode())
 
