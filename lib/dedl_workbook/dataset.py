@@ -7,20 +7,20 @@ bytes, a bucket as its store lists it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import heapq
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, cast
 
-from dedl_workbook import s3
+from dedl_workbook import folders, s3
 from dedl_workbook.errors import InputError, ServiceError
+from dedl_workbook.executors import THREADS
 from dedl_workbook.target import S3
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Dataset(Protocol):
 
         Raises:
             OSError: it is gone or can't be read.
+            ServiceError: the store that it lies in doesn't answer.
         """
 
     def head(self, path: str, length: int) -> tuple[bytes, int]:
@@ -154,8 +155,9 @@ class Folder:
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
         below = prefix[: prefix.rfind("/") + 1]
-        found = _walk(self._base, below)
-        return found if prefix == below else (f for f in found if f.path.startswith(prefix))
+        for path, status in folders.walk(self._base, below):
+            if path.startswith(prefix):
+                yield _file(path, status) if status else File(path, 0, "", "unreadable")
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
@@ -228,63 +230,6 @@ def _file(path: str, status: os.stat_result) -> File:
     return File(path, status.st_size, str(status.st_mtime_ns), kind)
 
 
-def _walk(root: str, below: str) -> Iterator[File]:
-    # Not recursive: folders can be nested deeper than Python's calls.
-    stack = [(below, _names(root + below))]
-    while stack:
-        folder, names = stack[-1]
-        for name in names:
-            path = folder + name
-            if not name:
-                yield File(path[:-1], 0, "", "unreadable")
-            elif path.endswith("/"):
-                stack.append((path, _names(root + path)))
-                break
-            else:
-                try:
-                    status = os.lstat(root + path)
-                except OSError:
-                    continue
-                yield _file(path, status)
-        else:
-            stack.pop()
-
-
-RUN = 50_000
-"""Names of a folder that are sorted in memory; of a larger one, so many at a time on disk."""
-
-
-def _names(folder: str) -> Iterator[str]:
-    """Yield a folder's entries by their bytes, subfolders with `/`; '' if it can't be read."""
-    names: list[str] = []
-    runs: list[Iterator[str]] = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                is_dir = entry.is_dir(follow_symlinks=False)
-                names.append(f"{entry.name}/" if is_dir else entry.name)
-                if len(names) == RUN:
-                    runs.append(_run(names))
-                    names = []
-    except (FileNotFoundError, NotADirectoryError):
-        return iter(())
-    except OSError:
-        return iter(("",))
-    # Among ASCII, the order of characters is that of bytes.
-    names.sort(key=None if "".join(names).isascii() else os.fsencode)
-    return heapq.merge(*runs, names, key=os.fsencode) if runs else iter(names)
-
-
-def _run(names: list[str]) -> Iterator[str]:
-    """Sort names into a file of its own, and yield them from there. They hold no NUL."""
-    names.sort(key=os.fsencode)
-    # It has no name, and goes when it has been read.
-    file = tempfile.TemporaryFile(prefix="dedl-names-")  # noqa: SIM115
-    file.writelines(os.fsencode(name).replace(b"\n", b"\0") + b"\n" for name in names)
-    file.seek(0)
-    return (os.fsdecode(line[:-1].replace(b"\0", b"\n")) for line in file)
-
-
 @dataclass(frozen=True)
 class Bucket:
     """A dataset under a prefix of an S3 bucket."""
@@ -298,7 +243,7 @@ class Bucket:
     @cached_property
     def client(self) -> S3Client:
         """The client: one a process, made when it is first needed."""
-        return s3.client(self.settings)
+        return s3.client(self.settings, connections=THREADS)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the client out, which can't go to another process."""
@@ -326,15 +271,15 @@ class Bucket:
                     path = found["Key"][len(self.prefix) :]
                     if path and not path.endswith("/"):
                         yield File(path, found["Size"], found["ETag"].strip('"'))
-        except _errors() as error:
+        except s3.errors() as error:
             raise s3.explained(error, f"{self.location} can't be listed") from error
 
     def stat(self, path: str) -> File | None:
         """Return an object as it is now, or None."""
         try:
             head = self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
-        except _errors() as error:
-            if _code(error) in s3.NOT_FOUND:
+        except s3.errors() as error:
+            if s3.code(error) in s3.NOT_FOUND:
                 return None
             raise s3.explained(error, f"{self.location}/{path} can't be read") from error
         return File(path, head["ContentLength"], head["ETag"].strip('"'))
@@ -348,10 +293,10 @@ class Bucket:
         try:
             body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path, **extra)  # type: ignore[arg-type]
             return body["Body"].read()
-        except _errors() as error:
-            if _code(error) == "InvalidRange":
+        except s3.errors() as error:
+            if s3.code(error) == "InvalidRange":
                 return b""
-            raise OSError(str(s3.explained(error, path))) from error
+            raise self._unread(error, path) from error
 
     def head(self, path: str, length: int) -> tuple[bytes, int]:
         """Return an object's first bytes, at most `length`, and its size, in one access."""
@@ -361,29 +306,44 @@ class Bucket:
             )
             size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
             return found["Body"].read(), int(size)
-        except _errors() as error:
-            if _code(error) == "InvalidRange":
+        except s3.errors() as error:
+            if s3.code(error) == "InvalidRange":
                 return b"", 0
-            raise OSError(str(s3.explained(error, path))) from error
+            raise self._unread(error, path) from error
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open an object as a stream."""
         try:
             found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
-        except _errors() as error:
-            raise OSError(str(s3.explained(error, path))) from error
-        return closing(cast(BinaryIO, found["Body"]))
+        except s3.errors() as error:
+            raise self._unread(error, path) from error
+        return closing(cast(BinaryIO, _Stream(found["Body"], partial(self._unread, path=path))))
+
+    def _unread(self, error: Exception, path: str) -> Exception:
+        """Return what to raise: an OSError if it is the object's trouble, else a ServiceError."""
+        if s3.code(error) in s3.NOT_FOUND:
+            return FileNotFoundError(errno.ENOENT, "there is no such object any more")
+        if 400 <= s3.status(error) < 500:
+            return OSError(errno.EACCES, s3.explained(error, path).what)
+        return s3.explained(error, f"{self.location}/{path} can't be read")
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    from botocore.exceptions import BotoCoreError, ClientError
+@dataclass(frozen=True)
+class _Stream:
+    """An object's bytes as they come, with our errors."""
 
-    return (BotoCoreError, ClientError)
+    body: Any
+    explain: Callable[[Exception], Exception]
 
+    def read(self, length: int = -1) -> bytes:
+        try:
+            data: bytes = self.body.read(None if length < 0 else length)
+        except s3.errors() as error:
+            raise self.explain(error) from error
+        return data
 
-def _code(error: Exception) -> str:
-    response: dict[str, Any] = getattr(error, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
+    def close(self) -> None:
+        self.body.close()
 
 
 def _open_bucket(location: str, settings: S3 | None) -> Bucket:
@@ -396,7 +356,7 @@ def _open_bucket(location: str, settings: S3 | None) -> Bucket:
         if next(iter(found.files()), None) is None:
             raise InputError("nothing lies there", where=location)
     except ServiceError as error:
-        raise InputError(error.what, where=location, remedy=error.remedy) from error
+        raise InputError(error.what, remedy=error.remedy) from error
     return found
 
 

@@ -37,9 +37,11 @@ def client(
         read_timeout=patience or 60,
         max_pool_connections=connections,
     )
+    # A session of its own: the default one is not made for threads, and remembers old keys.
+    session = boto3.session.Session()
     if settings is None:
-        return boto3.client("s3", config=config)
-    return boto3.client(
+        return session.client("s3", config=config)
+    return session.client(
         "s3",
         endpoint_url=settings.endpoint,
         region_name=settings.region,
@@ -99,6 +101,25 @@ def told(error: BaseException | None) -> tuple[str, str, int]:
         code = "PreconditionFailed"
     known = code if status or code in REMEDIES or code == "PreconditionFailed" else ""
     return known, (parts[2] if parts else "") or text, int(status[1]) if status else 0
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return what botocore raises."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return (BotoCoreError, ClientError)
+
+
+def code(error: Exception) -> str:
+    """Return the code that the store gave an error, or ''."""
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def status(error: Exception) -> int:
+    """Return the HTTP status that the store answered with, or 0 if it didn't."""
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def explained(error: Exception, what: str) -> ServiceError:

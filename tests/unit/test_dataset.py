@@ -1,10 +1,11 @@
 """Datasets: what can be opened, and how a person is told that something can't."""
 
+import os
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
-from dedl_workbook import s3
+from dedl_workbook import folders, s3
 from dedl_workbook.dataset import open_dataset
 from dedl_workbook.errors import InputError
 
@@ -57,3 +58,18 @@ def test_says_what_to_set_where_there_are_no_credentials(error: Exception) -> No
 
     assert "AWS_ACCESS_KEY_ID" in remedy
     assert "target" in remedy
+
+
+def test_a_folder_of_more_names_than_are_held_in_memory_is_listed_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["b", "a.txt", "a/x", "é", "\udcff", "line\nend", "Z", "zz/1", "zz/0"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    whole = [file.path for file in open_dataset(str(tmp_path)).files()]
+
+    monkeypatch.setattr(folders, "RUN", 2)
+
+    assert [file.path for file in open_dataset(str(tmp_path)).files()] == whole
+    assert whole == sorted(names, key=os.fsencode)

@@ -61,6 +61,11 @@ def _no_path(asset: Asset) -> Iterator[Found]:
 def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
     """Compare hrefs with the files, and name the one that differs in case only."""
     missing = [href for href in part.hrefs if not part.has_file(href[0])]
+    for path, file, key in part.gone:
+        if part.has_file(path):
+            where = pointer("assets", key, "href")
+            text = f"the file '{path[:200]}' vanished while the dataset was looked at"
+            yield Found(text, "Validate again when nobody changes it.", where, file)
     there = sorted(part.files, reverse=True) if missing else ()
     names = {folded(path): path for path in there if path.startswith(DATA)}
     for path, file, key, _ in missing:
@@ -166,7 +171,7 @@ def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
         try:
             found = checksums.digest(given.dataset, path, algorithm)
         except OSError as error:
-            yield from _unreadable(given, key, path, error)
+            yield from _unreadable(item, given, key, path, error)
             continue
         if found != promised:
             yield Found(
@@ -190,10 +195,12 @@ def sizes_agree(part: Part, given: Given) -> Iterator[Found]:
         )
 
 
-def _unreadable(given: Given, key: str, path: str, error: OSError) -> Iterator[Found]:
-    """Say that a file can't be read, unless another rule says that there is none."""
+def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -> Iterator[Found]:
+    """Say that a file can't be read, unless there is none, which is said across all files."""
     found = given.dataset.stat(path)
-    if found is not None and found.kind == "file":
+    if found is None:
+        item.gone.add(path)
+    elif found.kind == "file":
         yield Found(
             f"the file can't be read: {error.strerror or error}",
             "Give the operators the right to read it.",
@@ -214,7 +221,7 @@ def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Found]:
         try:
             wrong = content.judge(given.dataset, path, promised)
         except OSError as error:
-            yield from _unreadable(given, key, path, error)
+            yield from _unreadable(item, given, key, path, error)
             continue
         if wrong:
             fix = "Deliver the whole file, or correct the asset's type."

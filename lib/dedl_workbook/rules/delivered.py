@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -56,6 +56,8 @@ class Item:
 
     span: tuple[dt.datetime, dt.datetime] | None
     """The first and the last instant, if they can be read."""
+    gone: set[str] = field(default_factory=set)
+    """Paths of data files that rules wanted to read and did not find."""
 
     @classmethod
     def of(cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset) -> Item:

@@ -26,12 +26,14 @@ BATCH = 1000
 BUFFERED = 4 * 2**20
 """Bytes of rows that wait in memory to be written together."""
 
-Table = Literal["file", "href", "claim"]
+Table = Literal["file", "href", "gone", "claim"]
 FileRow = tuple[str, int, str]
 """A file of the dataset: its path, its size in bytes, its kind."""
 HrefRow = tuple[str, str, str, int]
 """An href that names a file in data/: that file's path, the file that it stands in, the asset's
 key, and the bytes that file:size promises, or -1."""
+GoneRow = tuple[str, str, str]
+"""An href whose file was not there when it was to be read: path, file and key as in `HrefRow`."""
 ClaimRow = tuple[str, str, str]
 """An item whose id isn't its file's name: the path that its file had, were it called after the id;
 the item's file; the id. The row that stands with its real path has '' for both."""
@@ -62,7 +64,7 @@ class Packer:
     def __init__(self) -> None:
         self._rows: dict[Table, list[list[Any]]] = {}
 
-    def add(self, table: Table, row: FileRow | HrefRow | ClaimRow) -> None:
+    def add(self, table: Table, row: FileRow | HrefRow | GoneRow | ClaimRow) -> None:
         """Take a row in: into the part of its path, which is the same one in each process."""
         if table not in self._rows:
             self._rows[table] = [[] for _ in range(PARTS)]
@@ -90,6 +92,7 @@ class Part:
     files: dict[str, FileRow] = field(default_factory=dict)
     """By path."""
     hrefs: list[HrefRow] = field(default_factory=list)
+    gone: list[GoneRow] = field(default_factory=list)
     claims: list[ClaimRow] = field(default_factory=list)
 
     def has_file(self, path: str) -> bool:
@@ -148,9 +151,10 @@ class Manifest:
         for number in range(PARTS):
             files = {row[0]: row for row in self._read("file", number)}
             hrefs = list(self._read("href", number))
+            gone = list(self._read("gone", number))
             claims = list(self._read("claim", number))
             if files or hrefs or claims:
-                yield Part(files, hrefs, claims)
+                yield Part(files, hrefs, gone, claims)
 
     def _path(self, table: Table, number: int) -> Path:
         return self._folder / f"{table}-{number}"

@@ -124,6 +124,8 @@ def _note(item: Item, rows: Packer) -> None:
         if path is not None:
             size = value.get("file:size", -1)
             rows.add("href", (path, item.path, key, size if type(size) is int else -1))
+            if path in item.gone:
+                rows.add("gone", (path, item.path, key))
 
 
 def second_opinion(rule: str, path: str, document: Document) -> Finding | None:
