@@ -45,7 +45,7 @@ class Catalog(_Part):
     sslmode: str = "prefer"
     partition_items: Annotated[int, Field(ge=1)] = 1_000_000
     """How many items a partition of a new collection may have: with more it is partitioned by
-    year, with more a year by month (docs/adr/0002 has what that costs and brings)."""
+    year, with more a year by month (docs/adr/0003 has what that costs and brings)."""
 
 
 class StacApi(_Part):
