@@ -151,6 +151,8 @@ class Hda(_Part):
     """How it lists them: as a YAML list, or as a text in which commas or spaces part them."""
     python: Path | None = None
     """An interpreter with the server's eodag, which loads a change before it is let in."""
+    client: Path | None = None
+    """An interpreter with the eodag client, as users have it: verify tries with that as well."""
     check: list[str] = []
     """Instead of that: a command that is given a folder with the changed configuration, and ends
     with 0 if HDA can load it."""

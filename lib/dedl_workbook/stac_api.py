@@ -112,6 +112,36 @@ def pages(
         url = urljoin(url, links[0]["href"]) if links else None
 
 
+def found(client: httpx.Client, root: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the pages of a search as they are served, following the whole `next` link.
+
+    Raises:
+        ServiceError: an answer is no JSON object, or paging goes in circles.
+    """
+    import orjson
+
+    method, url, seen = "POST", f"{root.rstrip('/')}/search", set[bytes]()
+    # Packing the answers is most of the server's work, and all of it in vain where it is near.
+    headers = {"Accept-Encoding": "identity"}
+    while True:
+        if (asked := orjson.dumps([url, body], option=orjson.OPT_SORT_KEYS)) in seen:
+            raise ServiceError("paging leads to a page that was there already", where=url)
+        seen.add(asked)
+        told = body if method == "POST" else None
+        answer = client.request(method, url, json=told, headers=headers)
+        answer.raise_for_status()
+        try:
+            page = orjson.loads(answer.content)
+            links = [link for link in page.get("links", []) if link.get("rel") == "next"]
+        except (ValueError, AttributeError):
+            raise ServiceError("the answer is no JSON object", where=url, remedy=_REMEDY) from None
+        yield page
+        if not links or not page.get("features"):
+            return
+        method, url = links[0].get("method", "GET"), urljoin(url, links[0]["href"])
+        body = {**(body if links[0].get("merge") else {}), **(links[0].get("body") or {})}
+
+
 def shown(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document less what the STAC API leaves out or makes itself: nulls, and links."""
     import orjson

@@ -46,6 +46,8 @@ class Ticket(BaseModel):
     """The roles that may see a restricted dataset."""
     mode: Literal["new", "replace"] = "new"
     waivers: list[Waiver] = []
+    downloads: Annotated[int, Field(ge=1)] = 200
+    """Data files that are downloaded to verify them; of more, a sample of about so many."""
     approve: Approval = ""
     """The digest of the case plan that is approved; 'any' where the target allows it."""
 

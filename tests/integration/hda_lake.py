@@ -59,7 +59,8 @@ class HdaLake:
             if name.startswith(prefix)
         }
         told["reload"] = json.loads(told["reload"])
-        return Hda(**told | {"served_timeout": 60} | changes)
+        # The eodag client takes seconds: tests that want it say so.
+        return Hda(**told | {"served_timeout": 60, "client": None} | changes)
 
     def job(
         self,

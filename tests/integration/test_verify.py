@@ -70,7 +70,7 @@ def test_a_whole_publication_passes_with_every_file_compared(lake: Lake) -> None
     found = {check.name: check.found for check in outcome.checks}
     assert found["paging: every item"] == "4 found, 4 in the dataset"
     assert found["downloads"] == "12 of 12 files"
-    assert found["download: image/png"].startswith("4 of 4 assets")
+    assert found["download: thumbnail, image/png"].startswith("4 of 4 assets")
     assert found["download: no media type"].startswith("4 of 4 assets")
     assert len(outcome.detail["downloads"]) == 12
     assert {(row["by"], row["wanted"] is None) for row in outcome.detail["searches"]} == {
@@ -81,16 +81,17 @@ def test_a_whole_publication_passes_with_every_file_compared(lake: Lake) -> None
 def test_of_many_files_a_sample_of_each_media_type_is_downloaded(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "ALL", 20)
     monkeypatch.setattr(verify, "PAGE", 7)
     items = [an_item(number) for number in range(30)]
     items[29] = _several_types(29)
 
-    outcome = verify.check(_published(lake, items=items))
+    job = _published(lake, items=items)
+    job = replace(job, ticket=job.ticket.model_copy(update={"downloads": 20}))
+    outcome = verify.check(job)
 
     assert outcome.verdict is Verdict.PASSED, outcome.summary
     types = [row["type"] for row in outcome.detail["downloads"]]
-    assert set(types) == {"text/plain", "image/png", "no media type"}
+    assert set(types) == {"text/plain", "thumbnail, image/png", "no media type"}
     assert len(types) < 30
     assert {c.name: c.found for c in outcome.checks}["paging: every item"].startswith("30 found")
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from dedl_workbook import catalog, hda, s3, upload
 from dedl_workbook.documents import pretty
+from dedl_workbook.errors import InputError
 from dedl_workbook.iam import fresh_token
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox, oidc
+from dedl_workbook.sandbox import hda as sandbox_hda
 from dedl_workbook.steps import Outcome, Verdict
 from dedl_workbook.target import Iam
+from dedl_workbook.verify import eodag
 from dedl_workbook.verify import hda as verify_hda
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
@@ -71,6 +76,13 @@ def public(lake: HdaLake) -> Site:
     return _published(lake, 12)
 
 
+def _with_client(job: Job, client: Path | None = None) -> Job:
+    """Return the job on a target that names an eodag client."""
+    assert job.target.hda is not None
+    part = job.target.hda.model_copy(update={"client": client or sandbox_hda.python()})
+    return replace(job, target=job.target.model_copy(update={"hda": part}))
+
+
 @pytest.fixture(scope="module")
 def restricted(lake: HdaLake) -> Site:
     return _published(lake, roles=[ROLE])
@@ -118,10 +130,13 @@ def test_a_public_dataset_is_found_and_downloaded_without_a_token(
 ) -> None:
     monkeypatch.setattr(verify_hda, "PAGE", 5)
 
-    outcome = verify_hda.check(public.job, _nobody)
+    outcome = verify_hda.check(_with_client(public.job), _nobody)
 
     assert outcome.verdict is Verdict.PASSED, outcome.summary
     found = {check.name: check.found for check in outcome.checks}
+    assert found["eodag: search"].endswith("finds 12 on its first page, 12 in all")
+    assert found["eodag: search by id"] == "3 tried"
+    assert {"eodag: download"} < found.keys()
     assert found["HDA: paging: every item"].startswith("12 found, 12 in the dataset")
     assert found["HDA: numberMatched"] == "12"
     assert {"HDA: download: text/plain", "HDA: download: whole item"} < found.keys()
@@ -150,6 +165,36 @@ def test_bytes_that_differ_are_noticed(lake: HdaLake) -> None:
     assert any("LAKE_000001" in found and "none of the files" in found for found in failed.values())
 
 
+def test_what_the_eodag_client_finds_wrong_fails(public: Site) -> None:
+    part = _with_client(public.job).target.hda
+    assert part is not None
+    delivered = {"LAKE_000001": {(7, "0" * 64): "data/other"}, "LAKE_999999": {}}
+
+    checks, told = eodag.check(part, public.id, None, delivered, 13)
+
+    found = {check.name: check.found for check in checks if not check.passed}
+    assert told["version"] in found["eodag: search"]
+    assert found["eodag: search by id"] == "LAKE_999999"
+    assert found["eodag: download"] == "LAKE_000001: 1 files are missing, 1 other"
+
+
+def test_paging_that_ends_early_is_the_clients_known_fault_and_does_not_count() -> None:
+    told = {"version": "4", "page": 20, "first": 20, "matched": 50, "paged": 20, "items": []}
+
+    checks = {check.name: check for check in eodag._judged(told, {}, 50)}
+
+    assert checks["eodag: search"].passed
+    assert "known fault, not counted: its paging ends after 20" in checks["eodag: search"].found
+
+
+def test_an_interpreter_without_eodag_is_named(public: Site) -> None:
+    part = _with_client(public.job, Path(sys.executable)).target.hda
+    assert part is not None
+
+    with pytest.raises(InputError, match="has no eodag"):
+        eodag.check(part, public.id, None, {"LAKE_000001": {}}, 12)
+
+
 def test_a_field_that_hda_serves_otherwise_is_noticed(lake: HdaLake) -> None:
     site = _published(lake)
     file = lake.document(site.id)
@@ -175,8 +220,9 @@ def test_a_collection_that_hda_does_not_have_fails(lake: HdaLake, public: Site) 
 def test_a_restricted_dataset_is_for_those_with_the_role_alone(
     restricted: Site, tokens: verify_hda.Tokens
 ) -> None:
-    outcome = verify_hda.check(restricted.job, tokens)
+    outcome = verify_hda.check(_with_client(restricted.job), tokens)
 
+    assert outcome.detail["eodag"].get("matched") == 3, outcome.detail["eodag"]
     assert outcome.verdict is Verdict.PASSED, outcome.summary
     found = {check.name: check.found for check in outcome.checks}
     cases = (verify_hda.ANONYMOUS, verify_hda.OUTSIDER, verify_hda.BEFORE)

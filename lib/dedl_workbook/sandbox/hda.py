@@ -253,6 +253,7 @@ def connections(lake: Lake) -> dict[str, str]:
         f"{prefix}INTERNAL_URL": address(lake, "hda"),
         f"{prefix}FOLDER": str(folder_of(lake.folder)),
         f"{prefix}PYTHON": str(python()),
+        f"{prefix}CLIENT": str(python()),
         f"{prefix}RELOAD": json.dumps(reload),
     }
 

@@ -25,6 +25,9 @@ from dedl_workbook.job import Job
 from dedl_workbook.parallel import map_shards
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.target import Hda
+from dedl_workbook.verify import eodag
+from dedl_workbook.verify.searches import search_checks, searches
+from dedl_workbook.verify.seen import Asset, Seen, note
 
 if TYPE_CHECKING:
     import httpx
@@ -51,6 +54,7 @@ class _Hda:
     client: httpx.Client
     outside: httpx.Client
     """Without a token, for where HDA sends us."""
+    token: str | None = None
 
     def get(self, path: str, **query: Any) -> httpx.Response:
         return self._ask("GET", path, params=query or None)
@@ -125,7 +129,7 @@ def _user(hda: Hda, token: str | None) -> Iterator[_Hda]:
         httpx.Client(headers=headers, **kept) as client,  # type: ignore[arg-type]
         httpx.Client(**kept) as outside,  # type: ignore[arg-type]
     ):
-        yield _Hda(hda.url.rstrip("/"), client, outside)
+        yield _Hda(hda.url.rstrip("/"), client, outside, token)
 
 
 def tokens_of_target(job: Job, case: str) -> str | None:
@@ -153,9 +157,10 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
     reader = tokens(job, MEMBER) if job.ticket.roles or not hda.anonymous_downloads else None
     if reader is None and job.ticket.roles:
         return judged("verify", [Check(f"HDA, {MEMBER}", False, "no token is to be had")], "")
-    seen = verify.Seen()
+    most = job.ticket.downloads
+    seen = Seen(most, every=len(upload.digests(job)) <= most)
     with _user(hda, reader) as user:
-        checks, tried = _open(job, user, seen)
+        checks, tried = _open(job, hda, user, seen)
     first = str(seen.items[0]["id"]) if seen.items else ""
     asset = next((a.name for some in seen.assets.values() for a in some if a.item == first), "")
     if job.ticket.roles:
@@ -173,19 +178,26 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
 # --- Those who may
 
 
-def _open(job: Job, user: _Hda, seen: verify.Seen) -> tuple[list[Check], dict[str, Any]]:
+def _open(job: Job, hda: Hda, user: _Hda, seen: Seen) -> tuple[list[Check], dict[str, Any]]:
     digests = upload.digests(job)
     with comparison.comparing(job.folder) as sides:
         for done in sides.publish(publication.items(job)):
             job.tell("reading items", done, 0, "items")
         checks = _collection_checks(job, user)
         if all(check.passed for check in checks):
-            checks += _paging_checks(job, user, sides, seen, every=len(digests) <= verify.ALL)
-        searches = list(verify.searches(job, user.search, seen))
-        checks += verify.search_checks(searches)
+            checks += _paging_checks(job, user, sides, seen)
+        asked = list(searches(job, user.search, seen))
+        checks += search_checks(asked)
         rows = list(_downloads(job, user, sides, seen, digests))
-    checks += _download_checks(rows, seen)
-    return checks, {"searches": searches[: verify.ROWS], "downloads": rows[: verify.ROWS]}
+        checks += _download_checks(rows, seen)
+        few = {id_: _delivered(job, sides, id_, digests) for id_ in (i["id"] for i in seen.items)}
+    client, told = eodag.check(hda, job.ticket.collection, user.token, few, seen.total)
+    checks += client
+    return checks, {
+        "eodag": told,
+        "searches": asked[: verify.ROWS],
+        "downloads": rows[: verify.ROWS],
+    }
 
 
 def _listed(user: _Hda) -> Iterator[str]:
@@ -211,11 +223,9 @@ def _collection_checks(job: Job, user: _Hda) -> list[Check]:
     return checks + hda_served.compared(answer.json(), publication.collection(job))
 
 
-def _paging_checks(
-    job: Job, user: _Hda, sides: Comparison, seen: verify.Seen, *, every: bool
-) -> list[Check]:
+def _paging_checks(job: Job, user: _Hda, sides: Comparison, seen: Seen) -> list[Check]:
     search = user.search(collections=[job.ticket.collection], limit=PAGE)
-    rows = (row for page in search.pages_as_dicts() for row in _noted(seen, page, every=every))
+    rows = (row for page in search.pages_as_dicts() for row in _noted(seen, page))
     for done in sides.hold(rows):
         job.tell("paging through the items", done, 0, "items")
     counts, dataset = sides.counts(), sides.side("published")[0]
@@ -234,20 +244,18 @@ def _paging_checks(
     return [*checks, Check("HDA: numberMatched", not seen.matched - {dataset}, told)]
 
 
-def _noted(
-    seen: verify.Seen, page: Mapping[str, Any], *, every: bool
-) -> Iterator[tuple[str, str, bytes]]:
+def _noted(seen: Seen, page: Mapping[str, Any]) -> Iterator[tuple[str, str, bytes]]:
     if page.get("numberMatched") is not None:
         seen.matched.add(int(page["numberMatched"]))
     for item in page["features"]:
         assets = {key: one for key, one in item.get("assets", {}).items() if key != _WHOLE}
         whole = item.get("assets", {}).get(_WHOLE)
-        verify.note(seen, item | {"assets": assets, _WHOLE: whole}, every=every)
+        note(seen, item | {"assets": assets, _WHOLE: whole})
         yield str(item["id"]), "", b""
 
 
 def _downloads(
-    job: Job, user: _Hda, sides: Comparison, seen: verify.Seen, digests: upload.Digests
+    job: Job, user: _Hda, sides: Comparison, seen: Seen, digests: upload.Digests
 ) -> Iterator[dict[str, Any]]:
     assets = [asset for some in seen.assets.values() for asset in some]
     delivered = {item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}}
@@ -276,7 +284,7 @@ def _delivered(
 
 
 def _download(
-    user: _Hda, delivered: Mapping[str, Mapping[tuple[int, str], str]], asset: verify.Asset
+    user: _Hda, delivered: Mapping[str, Mapping[tuple[int, str], str]], asset: Asset
 ) -> dict[str, Any]:
     row = {"item": asset.item, "asset": asset.name, "type": asset.type, "file": ""}
     if not asset.href.startswith(user.url + "/data/"):
@@ -314,7 +322,7 @@ def _fetched(user: _Hda, href: str) -> tuple[int, str, str]:
     return size, sha256, fault or ("leads in circles" if location else "")
 
 
-def _download_checks(rows: list[dict[str, Any]], seen: verify.Seen) -> list[Check]:
+def _download_checks(rows: list[dict[str, Any]], seen: Seen) -> list[Check]:
     checks = []
     for kind in [*sorted(seen.count), "whole item"]:
         some = [row for row in rows if row["type"] == kind]

@@ -1,0 +1,99 @@
+"""Verify with the eodag client, as users have it, in an environment of its own.
+
+What is known to be wrong with that client is named and doesn't count: it stops paging after the
+first page without an error, and its bundled provider gives items with a dot in their id one file
+name (here each item has a folder of its own).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook.errors import InputError
+from dedl_workbook.hda import trial
+from dedl_workbook.steps import Check
+from dedl_workbook.target import Hda
+
+PATIENCE = 300.0
+"""Seconds that the client may take for all of it."""
+
+Delivered = Mapping[str, Mapping[tuple[int, str], str]]
+"""For each item, the delivered files by size (bytes) and SHA-256."""
+
+
+def check(
+    hda: Hda, collection: str, token: str | None, delivered: Delivered, total: int
+) -> tuple[list[Check], dict[str, Any]]:
+    """Find and download some items with eodag; return what was judged, and what was seen.
+
+    Args:
+        hda: the target's part; without a client nothing is tried.
+        collection: its id.
+        token: of a user who may, or None.
+        delivered: of the items to try.
+        total: how many items there are.
+
+    Raises:
+        InputError: the interpreter has no eodag.
+        ServiceError: it can't be run, or doesn't end.
+    """
+    if hda.client is None:
+        return [], {"tried": "no: the target names no hda.client"}
+    with tempfile.TemporaryDirectory(prefix="eodag-") as folder:
+        told: dict[str, Any] = {"url": hda.url.rstrip("/"), "collection": collection}
+        told |= {"token": token, "items": list(delivered), "folder": folder}
+        program = Path(__file__).with_name("eodag_client.py")
+        command = [str(hda.client), "-I", str(program)]
+        done = trial.run(command, PATIENCE, "hda.client", json.dumps(told), {"HOME": folder})
+    if done.returncode == 3:
+        raise InputError(
+            "has no eodag, with which users find the collection",
+            where=command[0],
+            remedy="Install eodag there, or take hda.client out of the target.",
+        )
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        why = trial.last_line(done)
+        why = why.replace(token, "***") if token else why
+        return [Check("eodag: search", False, why)], {"tried": why}
+    return list(_judged(found, delivered, total)), found
+
+
+def _judged(found: Mapping[str, Any], delivered: Delivered, total: int) -> list[Check]:
+    first = min(total, found["page"])
+    matched = found["matched"]
+    same = found["first"] == first and matched in (None, total)
+    said = f"eodag {found['version']} finds {found['first']} on its first page"
+    said += "" if matched is None else f", {matched} in all"
+    if found["paged"] < total:
+        said += f"; known fault, not counted: its paging ends after {found['paged']} of {total}"
+    missed = [item["id"] for item in found["items"] if item["found"] != 1]
+    hit = ", ".join(missed) or f"{len(found['items'])} tried"
+    return [
+        Check("eodag: search", same, said),
+        Check("eodag: search by id", not missed, hit),
+        _downloads(found, delivered),
+    ]
+
+
+def _downloads(found: Mapping[str, Any], delivered: Delivered) -> Check:
+    wrong, files = [], 0
+    for item in found["items"]:
+        if item["fault"]:
+            wrong.append(f"{item['id']}: {item['fault']}")
+            continue
+        known = set(delivered.get(item["id"], {}))
+        # Downloads of whole items leave empty files out.
+        got = {(int(size), str(sha256)) for size, sha256 in item["files"]}
+        files += len(got)
+        missing = {one for one in known - got if one[0]}
+        if missing or got - known:
+            wrong.append(
+                f"{item['id']}: {len(missing)} files are missing, {len(got - known)} other"
+            )
+    return Check("eodag: download", not wrong, "; ".join(wrong[:3]) or f"{files} files")
