@@ -34,7 +34,7 @@ def test_papermill_explores_a_bucket_and_leaves_no_case(lake: Lake) -> None:
 
     assert done.returncode == 0, done.stderr
     text = (lake.root / "out.ipynb").read_text()
-    assert "2 of 3 items, evenly spread" in text
+    assert "2 of 3 items, picked at random" in text
     assert "2 items, one footprint" in text
     assert "2 of 2 thumbnails" in text
     assert "EPSG:4326" in text

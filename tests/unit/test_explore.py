@@ -82,14 +82,22 @@ def test_items_are_a_table_in_one_call(small_sample: Path) -> None:
     assert frame.total_bounds.tolist() == [-10.0, 35.2, 4.4, 44.8]
 
 
-def test_of_a_large_dataset_a_spread_sample_is_read_and_the_count_is_said(tmp_path: Path) -> None:
-    seen = explore.look(str(many(tmp_path, 100)), sample=7)
+def test_of_a_large_dataset_a_sample_is_read_and_the_count_is_said(tmp_path: Path) -> None:
+    root = str(many(tmp_path, 100))
+    seen = explore.look(root, sample=7)
 
-    assert "looked at: 7 of 100 items, evenly spread" in repr(explore.overview(seen))
-    places = [int(glance.id[-5:]) for glance in seen.sample]
-    assert len(places) == 7
-    assert max(b - a for a, b in zip([0, *places], [*places, 99], strict=True)) < 30
+    assert "looked at: 7 of 100 items, picked at random" in repr(explore.overview(seen))
+    assert len({glance.id for glance in seen.sample}) == 7
     assert seen.files == 100
+    assert explore.look(root, sample=7).sample == seen.sample
+
+
+def test_a_sample_does_not_miss_what_repeats_itself(tmp_path: Path) -> None:
+    """Each seventh item of a dataset is of one weekday; a seventh of the items is of all."""
+    seen = explore.look(str(many(tmp_path, 700)), sample=100)
+
+    assert {int(glance.id[-5:]) % 7 for glance in seen.sample} == set(range(7))
+    assert len({int(glance.id[-5:]) // 70 for glance in seen.sample}) == 10
 
 
 def test_items_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def look(location: str | Dataset, *, target: str = "", sample: int = SAMPLE) -> Seen:
-    """List a dataset, and read its collection and an evenly spread sample of its items.
+    """List a dataset, and read its collection and a random sample of its items.
 
     Args:
         location: a folder, s3://bucket/prefix, or a dataset.
@@ -119,7 +119,7 @@ def sampled(seen: Seen) -> str:
     read = len(seen.sample) + len(seen.unread)
     if read == seen.items:
         return f"all {seen.items:,} items" if seen.items else "no items: there are none"
-    return f"{read:,} of {seen.items:,} items, evenly spread"
+    return f"{read:,} of {seen.items:,} items, picked at random"
 
 
 def footprints(seen: Seen) -> Picture:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
+from random import Random
 from typing import Any, NamedTuple
 
 from dedl_workbook import maps
@@ -76,7 +77,7 @@ class Seen:
 
 
 def see(dataset: Dataset, sample: int, tell: Tell = silent) -> Seen:
-    """List a dataset, and read its collection and an evenly spread sample of its items.
+    """List a dataset, and read its collection and a random sample of its items.
 
     Memory grows with the sample alone.
 
@@ -92,7 +93,7 @@ def see(dataset: Dataset, sample: int, tell: Tell = silent) -> Seen:
     found = read_document(dataset, file, "L02") if file is not None else (b"", None)
     document = None if isinstance(found, Unreadable) else found[1]
     seen = Seen(dataset, document if isinstance(document, dict) else None)
-    chosen = _Spread(sample)
+    chosen = _Sample(sample)
     for n, listed in enumerate(dataset.files()):
         if listed.path.startswith(DATA) and listed.kind == "file":
             _count(seen, listed)
@@ -127,27 +128,27 @@ def ending(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-class _Spread:
-    """At most so many files out of a stream of unknown length, evenly spread."""
+class _Sample:
+    """At most so many files out of a stream of unknown length, each with the same chance.
+
+    Not every tenth or so: what repeats itself in the dataset, such as its months, would be missed.
+    The choice is the same each time.
+    """
 
     def __init__(self, most: int) -> None:
-        self._most, self._every, self._n = max(1, most), 1, 0
+        self._most, self._seen = most, 0
+        self._luck = Random(0)  # noqa: S311 - nothing secret hangs on it
         self._kept: list[File] = []
 
     def add(self, file: File) -> None:
-        if self._n % self._every == 0:
-            if len(self._kept) == 2 * self._most:
-                self._kept = self._kept[::2]
-                self._every *= 2
-            if self._n % self._every == 0:
-                self._kept.append(file)
-        self._n += 1
+        self._seen += 1
+        if len(self._kept) < self._most:
+            self._kept.append(file)
+        elif (place := self._luck.randrange(self._seen)) < self._most:
+            self._kept[place] = file
 
     def files(self) -> list[File]:
-        count = len(self._kept)
-        if count <= self._most:
-            return self._kept
-        return [self._kept[n * count // self._most] for n in range(self._most)]
+        return sorted(self._kept)
 
 
 def _read(seen: Seen, files: list[File], tell: Tell) -> None:
