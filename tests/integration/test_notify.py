@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,12 +19,13 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook import evidence, notify
+from dedl_workbook import evidence, notify, s3, sandbox
 from dedl_workbook.case import Case
 from dedl_workbook.errors import EvidenceError, GateError, InputError, ServiceError
 from dedl_workbook.notify import reply
 from dedl_workbook.sandbox.helpdesk import OPERATOR
 from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook.target import Pool
 from dedl_workbook.ticket import Ticket
 
 from tests.integration.desk import Desk, Proxy, proxy, running
@@ -295,6 +297,7 @@ APPLY = """
 import sys
 from dedl_workbook import notify
 from dedl_workbook.case import Case
+from dedl_workbook.target import Pool
 from dedl_workbook.ticket import Ticket
 
 case = Case.of(Ticket.of(__import__("json").loads(sys.argv[1]), "the test"))
@@ -595,3 +598,96 @@ def test_evidence_above_the_limit_stays_in_the_archive(site: Site) -> None:
     (pack,) = (site.case().folder / "sent").glob(f"*/evidence-{site.ticket}.zip")
     assert str(pack) in (comment / "message.txt").read_text()
     assert list((comment / "attachments").iterdir()) == []
+
+
+# Evidence that is too large for the help desk
+
+
+@pytest.fixture
+def archive(site: Site, data_lake: sandbox.Sandbox) -> Pool:
+    """A bucket of its own for packs, which the site uses."""
+    found = data_lake.connections
+    settings = {
+        key.rpartition("__")[2]: value for key, value in found.items() if "__S3__" in key
+    } | {"BUCKET": f"packs-{uuid.uuid4().hex[:8]}"}
+    site.monkeypatch.setenv("DEDL_SITE__EVIDENCE__BUCKET", settings["BUCKET"])
+    for name, value in settings.items():
+        if name != "BUCKET":
+            site.monkeypatch.setenv(f"DEDL_SITE__EVIDENCE__S3__{name}", value)
+    pool = Pool(**{name.lower(): value for name, value in settings.items()})
+    s3.client(pool).create_bucket(Bucket=pool.bucket)
+    return pool
+
+
+def test_large_evidence_goes_to_the_archives_bucket_and_the_reply_tells_digest_and_place(
+    site: Site, archive: Pool, tmp_path: Path
+) -> None:
+    site.uses_roundup(attachment_limit=150)
+    site.published()
+
+    outcome = run(site.case())
+
+    assert outcome.verdict is Verdict.PASSED, outcome.summary
+    (told,) = site.told()
+    place = re.search(r"s3://([^/]+)/(\S+\.zip)", told["content"])
+    assert place is not None
+    assert place[1] == archive.bucket
+    copy = tmp_path / "from the bucket.zip"
+    s3.client(archive).download_file(archive.bucket, place[2], str(copy))
+    packed = next(x for x in site.case().ledger() if x["event"] == "packed")
+    assert packed["digest"] in told["content"]
+    assert evidence.verify(copy, digest=packed["digest"]).files == packed["files"]
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() in place[2]
+
+
+def test_a_pack_is_brought_to_the_bucket_once(site: Site, archive: Pool) -> None:
+    site.uses_roundup(attachment_limit=150)
+    site.published()
+    run(site.case())
+    client = s3.client(archive)
+    (first,) = client.list_objects_v2(Bucket=archive.bucket)["Contents"]
+
+    assert run(site.case()).verdict is Verdict.PASSED
+
+    (second,) = client.list_objects_v2(Bucket=archive.bucket)["Contents"]
+    assert second["LastModified"] == first["LastModified"]
+
+
+def test_a_pack_that_the_bucket_lost_or_damaged_is_noticed(site: Site, archive: Pool) -> None:
+    site.uses_roundup(attachment_limit=150)
+    site.published()
+    assert run(site.case()).verdict is Verdict.PASSED
+    client = s3.client(archive)
+    (there,) = client.list_objects_v2(Bucket=archive.bucket)["Contents"]
+
+    client.put_object(Bucket=archive.bucket, Key=there["Key"], Body=b"x" * there["Size"])
+
+    outcome = notify.check(notify.plan(site.case().job))
+    assert outcome.verdict is Verdict.FAILED
+    assert "evidence in the archive's bucket" in outcome.summary
+
+
+def test_a_bucket_that_is_not_there_is_named_and_nothing_is_sent(site: Site, archive: Pool) -> None:
+    site.uses_roundup(attachment_limit=150)
+    site.published()
+    site.monkeypatch.setenv("DEDL_SITE__EVIDENCE__BUCKET", "no-such-bucket-here")
+
+    with pytest.raises(ServiceError, match="no-such-bucket-here"):
+        run(site.case())
+
+    assert site.told() == []
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "[x](javascript:alert(1))", "=1+1"])
+def test_a_strangers_text_is_text_in_the_help_desk_too(site: Site, text: str) -> None:
+    site.validated(finding(message=text, file=f"metadata/{text}.json", fix=text))
+    site.packed()
+
+    assert run(site.case()).verdict is Verdict.PASSED
+
+    (told,) = site.told()
+    assert told["content"].count(text) == 3
+    with site.desk.client() as client:
+        page = client.get(f"/issue{site.number}").text
+        assert "<script>alert(1)" not in page
+        assert 'href="javascript:' not in page
