@@ -31,7 +31,6 @@ _LINE = re.compile(r"([0-9A-Fa-f]{64})[ \t]+\*?(.+)")
 _ENCODED = {"%": "%25", "\n": "%0A", "\r": "%0D"}
 _RECORDED = {"outcome": ("outcome", "verdict"), "planned": ("plan", "digest")}
 """The file of an attempt that an event of the ledger tells of, and what of it."""
-_CHUNK = 1 << 20
 _SHOWN = 20
 """Problems that are named before the rest is counted."""
 
@@ -218,11 +217,8 @@ def _digest(store: Store, name: str) -> str:
     stream = store.open(name)
     if stream is None:
         return ""
-    total = hashlib.sha256()
     with stream:
-        while chunk := stream.read(_CHUNK):
-            total.update(chunk)
-    return total.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _ledger_problems(store: Store, present: set[str]) -> Iterator[str]:

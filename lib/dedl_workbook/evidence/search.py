@@ -43,7 +43,7 @@ class Search:
         self._local = threading.local()
 
     @contextmanager
-    def of(self, found: list[Any]) -> Iterator[Callable[[bytes], object]]:
+    def of(self, found: list[Any]) -> Iterator[Callable[[bytes | memoryview], object]]:
         """Search what is handed over in pieces; `found` has members afterwards if it may be one."""
         import hyperscan
 
