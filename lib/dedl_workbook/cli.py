@@ -193,6 +193,14 @@ def _add_tickets(group: Any) -> None:
     )
     parser.add_argument("ticket", metavar="TICKET")
     parser.add_argument("digest", metavar="DIGEST", help="all of it, or its first 12 characters")
+    parser = _command(
+        group,
+        "unlock",
+        commands.unlock,
+        "take away the lock of a run that died on another host",
+        "dedl-workbook unlock DEDL-1",
+    )
+    parser.add_argument("ticket", metavar="TICKET")
     _json(parser)
     parser = _command(
         group,

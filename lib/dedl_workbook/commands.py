@@ -125,6 +125,23 @@ def refuse(options: Any) -> int:
     return DONE
 
 
+def unlock(options: Any) -> int:
+    from dedl_workbook import lock, terminal
+    from dedl_workbook.case import Case
+    from dedl_workbook.ticket import Ticket
+
+    case = Case.of(Ticket.load(options.ticket))
+    left = lock.release(case.folder)
+    if not left:
+        terminal.out.print(f"{options.ticket}: nobody left a lock behind", markup=False)
+        return DONE
+    with lock.hold(case.folder):
+        case.record("unlocked", left_by=left)
+    by = f"{left.get('operator')} on {left.get('host')} since {left.get('since')}"
+    terminal.out.print(f"{options.ticket}: took away the lock of {by}", markup=False)
+    return DONE
+
+
 def status(options: Any) -> int:
     from dedl_workbook import status, terminal
     from dedl_workbook.reading import workbook_root
