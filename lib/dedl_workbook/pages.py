@@ -41,12 +41,12 @@ h1{margin:0 0 .3em}h2{margin:2em 0 .5em;border-bottom:1px solid var(--line);padd
 a{color:light-dark(#0b5cad,#7db7ff)}code,pre{font:13px/1.45 ui-monospace,monospace}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3em 0}
 table{border-collapse:collapse;margin:.8em 0;display:block;overflow-x:auto;max-width:100%}
-td,th{border:1px solid var(--line);padding:4px 9px;vertical-align:top;overflow-wrap:anywhere}
+td,th{border:1px solid var(--line);padding:4px 9px;vertical-align:top;overflow-wrap:break-word}
 th{background:var(--soft);font-weight:600}
 caption{text-align:left;font-weight:600;padding:4px 0}details{margin:.5em 0}
 """
 _NOTEBOOK_STYLE = """
-.input_area,.highlight{background:var(--soft);border-left:3px solid var(--line);padding:.1em .8em}
+.highlight{background:var(--soft);border-left:3px solid var(--line);padding:.1em .8em}
 .prompt,.anchor-link{display:none}.output_wrapper{margin:.4em 0 1em}
 .output_error,.output_stderr{border-left:3px solid #d55e00;padding-left:.8em}
 img,svg{max-width:100%;height:auto}

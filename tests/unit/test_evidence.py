@@ -3,9 +3,12 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -255,3 +258,27 @@ def test_the_digest_is_that_of_the_tag_manifest(bag: evidence.Bag) -> None:
     raw = (bag.path / "tagmanifest-sha256.txt").read_bytes()
 
     assert bag.digest == hashlib.sha256(raw).hexdigest()
+
+
+def test_the_check_needs_nothing_but_what_a_submitter_installs(
+    bag: evidence.Bag, tmp_path: Path
+) -> None:
+    """Far from the workbook's folder, without its settings, and without what operators have."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    names = {re.split(r"[<>=\[]", one)[0] for one in extras["operator"] + extras["dev"]}
+    modules = {name.replace("-", "_") for name in names} | {"jwt", "nbformat", "IPython"}
+    code = (
+        "import sys\n"
+        f"for name in {sorted(modules)!r}: sys.modules[name] = None\n"
+        "from dedl_workbook.cli import main\n"
+        f"sys.exit(main(['evidence', 'verify', {str(bag.path)!r}, '--digest', {bag.digest!r}]))"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "intact, as given" in done.stdout

@@ -162,7 +162,13 @@ def _outline(box: list[float]) -> dict[str, Any]:
 
 def _approvals(lines: Lines) -> str:
     rows = [
-        (x["at"], x["operator"], x["event"], x["digest"], x.get("attempt", x.get("reason", "")))
+        (
+            x["at"],
+            x["operator"],
+            x["event"],
+            x["digest"][:12],
+            x.get("attempt") or x.get("reason", ""),
+        )
         for x in lines
         if x["event"] in ("planned", "approved", "refused")
     ]
@@ -207,8 +213,10 @@ def _timeline_row(line: Mapping[str, Any]) -> tuple[str, ...]:
     what = str(line.get("digest") or line.get("attempt", ""))
     if event == "refused":
         what += f": {line['reason']}"
+    if event == "sealed":
+        what += f": {line.get('cells', '')}"
     if event == "outcome":
-        what = f"{line['step']}: {line['verdict']}. {line['summary']}"
+        event, what = str(line["verdict"]), f"{line['step']}: {line['summary']}"
     if event == "rehearsed":
         what = f"{line['folder']}: {line['verdict']}. {line['summary']}"
     return str(line["seq"]), line["at"], line["operator"], line["host"], event, what
