@@ -117,13 +117,14 @@ def row(what: str, value: str, wanted: str = "") -> None:
 def loads(servers: sandbox.Sandbox, folder: Path, root: Path, count: int) -> None:
     """Compare loading."""
     with own_lake(servers, folder) as lake:
-        plain, _ = timed(lambda: bare(lake, lake.job(root)))
+        other(lake)
+        with reading(lake):
+            plain, _ = timed(lambda: bare(lake, lake.job(root)))
     row("bare Loader, from the dataset", f"{count / plain:,.0f} items/s")
     with own_lake(servers, folder) as lake:
         other(lake)
-        lake.execute("analyze")
         with reading(lake) as idle:
-            time.sleep(2)
+            time.sleep(5)
         job = lake.job(root, ticket=lake.database, api=True)
         planning, plan = timed(lambda: catalog.plan(job))
         with reading(lake) as busy:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
+SERIES = ("0.9", "0.10")
+"""Of PgSTAC, that this works with."""
 LOCK_PATIENCE = 5.0
 """Seconds to wait for another load: one whose client was killed ends within these."""
 _NO_PGSTAC = r'schema "pgstac"|get_version|pgstac\.migrations|relation "collections"'
@@ -129,14 +131,19 @@ def guard(connection: Connection) -> str:
     """Return the database's PgSTAC version, if our pypgstac can load into it.
 
     Raises:
-        ServiceError: it can't; the remedy is the very line to type.
+        ServiceError: it can't; the remedy is the very line to type, if there is one.
     """
     row = connection.execute("select pgstac.get_version()").fetchone()
     found, ours = str(row[0] if row else None), version("pypgstac")
     if _series(found) != _series(ours) and found != "unreleased":
+        remedy = f'Type: pip install "pypgstac[psycopg]=={_series(found)}.*"'
+        if _series(found) not in SERIES:
+            remedy = (
+                f"The workbook works with {' and '.join(SERIES)}: ask the database's operators."
+            )
         raise ServiceError(
             f"the database has PgSTAC {found}, and pypgstac {ours} can't load into that",
-            remedy=f'Type: pip install "pypgstac[psycopg]=={_series(found)}.*"',
+            remedy=remedy,
         )
     return found
 
