@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from dedl_workbook import documents
+from dedl_workbook import documents, reuse
 from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File, bounded
 from dedl_workbook.errors import InputError
 from dedl_workbook.job import Job
+from dedl_workbook.reuse import Keys
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
 
@@ -78,9 +79,15 @@ def _inside(path: str) -> bool:
 
 
 def publish_collection(
-    document: dict[str, Any], ticket: Ticket, target: Target, exists: Exists | None = None
+    document: dict[str, Any],
+    ticket: Ticket,
+    target: Target,
+    exists: Exists | None = None,
+    reused: Keys | None = None,
 ) -> dict[str, Any]:
     """Return the collection as published: the agreed id, our keyword and host, published hrefs.
+
+    `exists` and `reused` are as for `publish_item`.
 
     Raises:
         InputError: keywords or providers are no lists.
@@ -96,35 +103,46 @@ def publish_collection(
             raise InputError(f"{field}: is no list", where=COLLECTION, remedy="Make it one.")
         if not complete(published):
             values.append(copy.deepcopy(addition))
-    _publish_assets(published, ticket, target, exists)
+    _publish_assets(published, ticket, target, exists, reused)
     return published
 
 
 def publish_item(
-    document: dict[str, Any], ticket: Ticket, target: Target, exists: Exists | None = None
+    document: dict[str, Any],
+    ticket: Ticket,
+    target: Target,
+    exists: Exists | None = None,
+    reused: Keys | None = None,
 ) -> dict[str, Any]:
     """Return the item as published: assets in data/ by their addresses in the pool.
 
-    Nothing else is touched. `exists` is as for `href_path`.
+    Nothing else is touched. `exists` is as for `href_path`; `reused` gives the key of a file that
+    an earlier publication stored, by its path.
     """
     published = copy.deepcopy(document)
-    _publish_assets(published, ticket, target, exists)
+    _publish_assets(published, ticket, target, exists, reused)
     return published
 
 
 def _publish_assets(
-    document: dict[str, Any], ticket: Ticket, target: Target, exists: Exists | None
+    document: dict[str, Any],
+    ticket: Ticket,
+    target: Target,
+    exists: Exists | None,
+    reused: Keys | None,
 ) -> None:
     assets = document.get("assets")
     for asset in assets.values() if isinstance(assets, dict) else ():
         path = href_path(asset.get("href"), exists) if isinstance(asset, dict) else None
         if path is not None:
-            asset["href"] = f"s3://{target.s3.bucket}/{ticket.collection}/{ticket.ticket}/{path}"
+            earlier = reused(path) if reused else None
+            key = earlier or f"{ticket.collection}/{ticket.ticket}/{path}"
+            asset["href"] = f"s3://{target.s3.bucket}/{key}"
 
 
 def key(job: Job, path: str) -> str:
     """Return the key of a data file's object in the pool."""
-    return job.prefix + path
+    return reuse.keys(job)(path) or job.prefix + path
 
 
 def href(job: Job, path: str) -> str:
@@ -154,7 +172,9 @@ def collection(job: Job) -> dict[str, Any]:
     file = job.dataset.stat(COLLECTION)
     if file is None:
         raise InputError("is missing", where=COLLECTION, remedy="Validate the dataset first.")
-    return publish_collection(_read(job, file), job.ticket, job.target, has_file(job))
+    return publish_collection(
+        _read(job, file), job.ticket, job.target, has_file(job), reuse.keys(job)
+    )
 
 
 def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -163,10 +183,11 @@ def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         InputError: an item can't be read.
     """
-    there = has_file(job)
+    there, reused = has_file(job), reuse.keys(job)
     for file in job.dataset.files(ITEMS):
         if is_item(file):
-            yield file.path, publish_item(_read(job, file), job.ticket, job.target, there)
+            document = _read(job, file)
+            yield file.path, publish_item(document, job.ticket, job.target, there, reused)
 
 
 def _read(job: Job, file: File) -> dict[str, Any]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from dedl_workbook import publication
+from dedl_workbook import publication, reuse
 from dedl_workbook.dataset import fingerprint
+from dedl_workbook.documents import digest
 from dedl_workbook.errors import ChangedError, ConflictError, InputError
 from dedl_workbook.job import Job, state_before
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, judged
-from dedl_workbook.upload import moving, multipart, probe, survey, transfer
+from dedl_workbook.upload import moving, multipart, probe, reusing, survey, transfer
 from dedl_workbook.upload.manifest import Manifest, Row, location, open_manifest
 from dedl_workbook.upload.survey import Leftovers, pool_of
 from dedl_workbook.upload.transfer import SINGLE, Pool
@@ -27,7 +30,9 @@ MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+( *;[\x20-\x7e]*)?", re.ASCII)
 
 
 def plan(job: Job) -> Plan:
-    """Compare the dataset with what lies in the pool. Changes nothing, reads no data file.
+    """Compare the dataset with what lies in the pool. Changes nothing.
+
+    Reads only the data files of which an earlier publication of the collection may hold the bytes.
 
     Raises:
         InputError: a data file that can't become an object.
@@ -37,6 +42,9 @@ def plan(job: Job) -> Plan:
     pool = pool_of(job)
     with open_manifest(job) as manifest:
         leftovers = survey.survey(job, pool, manifest)
+        reusing.find(job, pool, manifest)
+        reused = _reused(manifest)
+        to_mark = manifest.reused_from() - leftovers.marked
         states = manifest.states()
         _refuse_conflicts(pool, manifest, states)
         strangers, listing, examples = manifest.strangers()
@@ -48,20 +56,27 @@ def plan(job: Job) -> Plan:
         "dataset": job.fingerprint,
         "files": files,
         "bytes": size,
+        **({"reused": reused} if reused else {}),
     }
     return Plan(
         step=STEP,
         job=job,
         goal=goal,
         before=state_before(job.before.get(STEP), found, goal),
-        actions=tuple(_actions(pool, states, leftovers)),
+        actions=tuple(_actions(pool, states, leftovers, to_mark)),
         detail={"foreign": examples, "there": states.get("done", (0, 0))[0]},
     )
 
 
 def _actions(
-    pool: Pool, states: Mapping[str, tuple[int, int]], leftovers: Leftovers
+    pool: Pool,
+    states: Mapping[str, tuple[int, int]],
+    leftovers: Leftovers,
+    to_mark: set[str],
 ) -> Iterator[Action]:
+    if to_mark:
+        where = ", ".join(f"s3://{pool.bucket}/{prefix}" for prefix in sorted(to_mark))
+        yield Action("reuse", f"unchanged data files in {where}", *states["reused"])
     for state, verb, subject in (
         ("missing", "upload", f"data files to {pool.where()}"),
         ("unknown", "compare", f"data files with their objects in {pool.where()}"),
@@ -102,10 +117,12 @@ def apply(plan: Plan) -> Receipt:
         _refuse_other_dataset(plan, states)
         _refuse_conflicts(pool, manifest, states)
         _refuse_strangers(plan, pool, manifest)
+        _refuse_other_reuse(plan, pool, manifest)
         in_parts = manifest.largest() > SINGLE
-        if states.keys() - {"done"}:
+        if states.keys() - {"done", "reused"}:
             probe.probe(pool, in_parts=in_parts)
         _remove(pool, leftovers)
+        reusing.mark(job, pool, manifest.reused_from() - leftovers.marked)
         if "missing" in states:
             manifest.fill("types", _media_types(job), 2)
         done = moving.move(job, pool, manifest, states, leftovers.resumable)
@@ -114,6 +131,7 @@ def apply(plan: Plan) -> Receipt:
             for key, upload in multipart.stale(pool):
                 multipart.abort(pool, key, upload)
     done |= {"already_there": states.get("done", (0, 0))[0], "removed_leftovers": len(leftovers)}
+    done |= {"reused": states.get("reused", (0, 0))[0]}
     return Receipt(STEP, done, time.monotonic() - begun)
 
 
@@ -136,6 +154,24 @@ def _refuse_strangers(plan: Plan, pool: Pool, manifest: Manifest) -> None:
             f"and not the {plan.before['foreign_objects']} that the plan found",
             where=", ".join(map(pool.where, examples[:3])) or pool.where(),
             remedy="Find out who wrote them, then plan again.",
+        )
+
+
+def _reused(manifest: Manifest) -> str:
+    """Return the digest of what is reused, by its keys; "" for nothing."""
+    total, found = hashlib.sha256(), False
+    for row in manifest.reused():
+        total.update(digest((row.path, row.key)).encode())
+        found = True
+    return total.hexdigest() if found else ""
+
+
+def _refuse_other_reuse(plan: Plan, pool: Pool, manifest: Manifest) -> None:
+    if _reused(manifest) != plan.goal.get("reused", ""):
+        raise ConflictError(
+            "objects of earlier publications that were to be reused are others, or gone",
+            where=f"s3://{pool.bucket}/{plan.job.ticket.collection}/",
+            remedy="Plan again: what can't be reused is uploaded.",
         )
 
 
@@ -173,10 +209,11 @@ def check(plan: Plan) -> Outcome:
             _check_dataset(plan),
             *_check_objects(plan, manifest, states),
             _check_strangers(plan, manifest, leftovers),
-            _check_content(pool, manifest, states.get("done", (0, 0))[0]),
+            *_check_reuse(plan, manifest, leftovers),
+            _check_content(job, pool, manifest, _whole(states)[0]),
         ]
         _write_sums(job.folder / SUMS, manifest.rows())
-    files, size = states.get("done", (0, 0))
+    files, size = _whole(states)
     summary = f"{files} files, {size} bytes lie in {pool.where()} as they were delivered."
     return judged(STEP, checks, summary, sha256sums=SUMS, files=files, bytes=size)
 
@@ -197,10 +234,25 @@ def _check_objects(
         count = states.get(state, (0, 0))[0]
         keys = ", ".join(plan.job.prefix + path for path in manifest.examples(state))
         yield Check(name, not count, f"{count} objects {what}: {keys}" if count else "none differs")
-    done = states.get("done", (0, 0))
+    done = _whole(states)
     whole = done == (plan.goal["files"], plan.goal["bytes"])
     found = f"{done[0]} of {plan.goal['files']} files, {done[1]} of {plan.goal['bytes']} bytes"
     yield Check("whole", whole, found)
+
+
+def _whole(states: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    parts = (states.get("done", (0, 0)), states.get("reused", (0, 0)))
+    files, size = (sum(part) for part in zip(*parts, strict=True))
+    return files, size
+
+
+def _check_reuse(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Iterator[Check]:
+    wanted = plan.goal.get("reused", "")
+    found, unmarked = _reused(manifest), manifest.reused_from() - leftovers.marked
+    if wanted or found:
+        said = "as planned" if found == wanted else "others than planned"
+        said += f"; not marked as used: {', '.join(sorted(unmarked))}" if unmarked else ""
+        yield Check("reused objects", found == wanted and not unmarked, said)
 
 
 def _check_strangers(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Check:
@@ -214,10 +266,15 @@ def _check_strangers(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Ch
     return Check("nothing else is there", passed, found)
 
 
-def _check_content(pool: Pool, manifest: Manifest, files: int) -> Check:
+def _check_content(job: Job, pool: Pool, manifest: Manifest, files: int) -> Check:
     ranks = random.SystemRandom().sample(range(files), min(files, SAMPLE - 2))
     rows = manifest.pick(ranks)
-    wrong = [row.path for row in rows if transfer.digest_of(pool, row.path) != row.sha256]
+    key = reuse.keys(job)
+    wrong = []
+    for row in rows:
+        read = partial(transfer.digest_of, pool, row.path, key(row.path))
+        if transfer.patiently(pool, read) != row.sha256:
+            wrong.append(row.path)
     found = f"{len(rows)} files read back in full, {sum(row.size for row in rows)} bytes"
     if wrong:
         found += f"; another SHA-256: {', '.join(pool.prefix + path for path in wrong[:3])}"
@@ -239,6 +296,16 @@ class Digests:
     """Size (bytes) and SHA-256 of each published file, by its path in the dataset."""
 
     manifest: Manifest
+    pool: str
+    """The address that all keys follow: `s3://bucket/`."""
+    key: Callable[[str], str]
+    """Gives the key of a file's object, by the file's path."""
+
+    def of(self, href: str) -> tuple[int, str] | None:
+        """Return size and SHA-256 of the file that a published address leads to, or None."""
+        key = href.removeprefix(self.pool)
+        path = key.split("/", 2)[-1]
+        return self.get(path) if href == f"{self.pool}{self.key(path)}" else None
 
     def get(self, path: str) -> tuple[int, str] | None:
         """Return size and SHA-256 of a file, or None if it wasn't uploaded. Thread-safe."""
@@ -264,4 +331,7 @@ def digests(job: Job) -> Digests:
         raise InputError(
             "nothing was uploaded yet", where=str(location(job)), remedy="Run the upload first."
         )
-    return Digests(open_manifest(job))
+    manifest = open_manifest(job)
+    manifest.fill("reused", reuse.rows(job), 6)
+    pool, key = f"s3://{job.target.s3.bucket}/", reuse.keys(job)
+    return Digests(manifest, pool, lambda path: key(path) or job.prefix + path)

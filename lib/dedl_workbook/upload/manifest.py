@@ -19,6 +19,7 @@ from dedl_workbook.dataset import File
 from dedl_workbook.documents import digest
 from dedl_workbook.errors import InputError, ServiceError
 from dedl_workbook.job import Job
+from dedl_workbook.reuse import Reused
 
 NAME = "upload.sqlite"
 
@@ -37,8 +38,18 @@ create temp table delivered (path text primary key, size integer, version text) 
 create temp table objects (path text primary key, size integer, etag text) without rowid;
 create temp table types (path text primary key, type text) without rowid;
 create temp table ours (path text primary key, size integer) without rowid;
+create temp table earlier (
+    path text, key text, size integer, etag text, primary key (path, key)
+) without rowid;
+create temp table reused (
+    path text primary key, key text, size integer, version text, sha256 text, etag text
+) without rowid;
 create temp view seen as
     select d.path, d.size, d.version, o.etag, case
+        when o.path is null and exists (
+            select 1 from reused r join earlier e using (path, key, size, etag)
+            where r.path = d.path and r.size = d.size and r.version = d.version
+        ) then 'reused'
         when o.path is null then 'missing'
         when o.size <> d.size then 'conflict'
         when f.path is null or f.size <> d.size or f.version <> d.version then 'unknown'
@@ -137,6 +148,39 @@ class Manifest:
         with _explained(self), self.connection:
             self.connection.executemany("insert or replace into files values (?, ?, ?, ?, ?)", rows)
 
+    def forget_unusable(self) -> None:
+        """Drop what can't be reused any more: the file or the earlier object is another."""
+        with _explained(self), self.connection:
+            self.connection.execute(
+                "delete from reused"
+                " where path not in (select path from seen where state = 'reused')"
+            )
+
+    def candidates_size(self) -> int:
+        """Return the bytes of the missing files that may be reused."""
+        return int(self._all(f"select coalesce(sum(size), 0) + count(*) {_CANDIDATES}")[0][0])
+
+    def candidates(self) -> Iterator[Todo]:
+        """Yield the missing files of which an earlier object has the path and the size."""
+        query = f"select path, size, version, null, null {_CANDIDATES} order by size, path"
+        return map(Todo._make, self.connection.execute(query))
+
+    def twin(self, row: Row) -> str | None:
+        """Return the key of an earlier object with a file's very bytes, by its ETag."""
+        query = "select min(key) from earlier where path = ? and size = ? and etag = ?"
+        key: str | None = self._all(query, (row.path, row.size, row.etag))[0][0]
+        return key
+
+    def reused(self) -> Iterator[Reused]:
+        """Yield what is reused, by path."""
+        query = "select r.* from reused r join seen s using (path) where s.state = 'reused'"
+        return map(Reused._make, self.connection.execute(f"{query} order by path"))
+
+    def reused_from(self) -> set[str]:
+        """Return the prefixes that reused objects lie under."""
+        query = "select distinct substr(key, 1, length(key) - length(path)) from reused"
+        return {prefix for (prefix,) in self._all(query)}
+
     def remember_begun(self, path: str, upload: str, media_type: str) -> None:
         """Keep the id of a large file's multipart upload, to go on with it."""
         with _explained(self), self.connection:
@@ -200,21 +244,36 @@ class Manifest:
 
     def find(self, path: str) -> Row | None:
         """Return what is known of one file."""
-        found = self._all("select * from files where path = ?", (path,))
+        query = (
+            "select path, size, version, sha256, etag from reused where path = :path"
+            " union all select * from files where path = :path"
+        )
+        found = self._all(query, {"path": path})
         return Row._make(found[0]) if found else None
 
     def count(self) -> int:
-        """Return how many files were uploaded, by this manifest's memory."""
-        return int(self._all("select count(*) from files")[0][0])
+        """Return how many files were uploaded or are reused, by this manifest's memory."""
+        query = "select count(*) from (select path from files union select path from reused)"
+        return int(self._all(query)[0][0])
 
-    def _all(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def _all(
+        self, query: str, values: tuple[Any, ...] | dict[str, Any] = ()
+    ) -> list[tuple[Any, ...]]:
         with self.lock, _explained(self):
             return self.connection.execute(query, values).fetchall()
 
 
+_CANDIDATES = (
+    "from seen s where state = 'missing'"
+    " and exists (select 1 from earlier e where e.path = s.path and e.size = s.size)"
+)
 _KNOWN = "select path, o.size from objects o join files f using (path, size, etag)"
 _EXAMPLES = "select path from seen where state = ? order by path limit ?"
-_DONE = "select f.* from files f join seen s using (path) where s.state = 'done'"
+_DONE = (
+    "select * from (select f.* from files f join seen s using (path) where s.state = 'done'"
+    " union all select r.path, r.size, r.version, r.sha256, r.etag"
+    " from reused r join seen s using (path) where s.state = 'reused')"
+)
 
 
 def location(job: Job) -> Path:

@@ -10,10 +10,10 @@ from dedl_workbook import s3
 from dedl_workbook.dataset import DATA, Bucket, File
 from dedl_workbook.errors import InputError
 from dedl_workbook.job import Job
-from dedl_workbook.upload import multipart, transfer, writer
+from dedl_workbook.upload import multipart, reusing, transfer, writer
 from dedl_workbook.upload.manifest import Manifest
 from dedl_workbook.upload.probe import NAME as PROBE
-from dedl_workbook.upload.transfer import Pool
+from dedl_workbook.upload.transfer import MARK, Pool
 
 CONNECTIONS = 16
 
@@ -27,6 +27,10 @@ class Leftovers:
     """Key and id of multipart uploads that nothing goes on with."""
     resumable: dict[str, str] = field(default_factory=dict)
     """By path, the ids of those that the next upload goes on with."""
+    users: list[str] = field(default_factory=list)
+    """Other tickets that use objects of this one."""
+    marked: set[str] = field(default_factory=set)
+    """Prefixes of the tickets that know that this one uses objects of theirs."""
 
     def __len__(self) -> int:
         return len(self.probes) + len(self.uploads)
@@ -59,6 +63,7 @@ def survey(job: Job, pool: Pool, manifest: Manifest) -> Leftovers:
     manifest.fill("objects", objects(pool, leftovers), 3)
     if not manifest.states():
         raise InputError("holds no files", where=f"{job.dataset.location}/{DATA}")
+    leftovers.marked = reusing.known(job, pool, manifest)
     for key, upload in multipart.stale(pool):
         path = key[len(pool.prefix) :]
         if path not in leftovers.resumable and manifest.resumable(path, upload):
@@ -88,7 +93,7 @@ def _delivered(files: Iterable[File]) -> Iterator[tuple[str, int, str]]:
 
 
 def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
-    """Yield path, size and ETag of what lies under the prefix; probes are leftovers."""
+    """Yield path, size and ETag of what lies under the prefix, but for probes and marks."""
     pages = pool.client.get_paginator("list_objects_v2")
     with transfer.calling(f"{pool.where()} can't be listed"):
         for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix):
@@ -96,5 +101,7 @@ def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
                 path = found["Key"][len(pool.prefix) :]
                 if path.startswith(PROBE):
                     leftovers.probes.append(path)
+                elif path.startswith(MARK):
+                    leftovers.users.append(path.removeprefix(MARK))
                 else:
                     yield path, found["Size"], found["ETag"].strip('"')

@@ -29,6 +29,8 @@ SINGLE = 8 * 2**20
 MOST_PARTS = 10_000
 CHUNK = 2**20
 PLAIN = "application/octet-stream"
+MARK = ".used-by-"
+"""What the name of an object starts with that says which ticket uses others beside it."""
 WRITTEN_FOR = "written-for"
 """The name in an object's metadata that says for which publication it was written."""
 PATIENCE = 60.0
@@ -300,11 +302,11 @@ def demand(pool: Pool, path: str, found: str, expected: str) -> None:
     )
 
 
-def compare(pool: Pool, todo: Todo) -> Row:
-    """Read a file whose object is there already, and prove that both are the same.
+def hashed(pool: Pool, todo: Todo) -> Row:
+    """Read a file in full: its SHA-256, and the ETag that its object would have.
 
     Raises:
-        ConflictError: the object has other content. It isn't touched.
+        ChangedError: it isn't any more as it was listed.
     """
     sha256, md5s = hashlib.sha256(), []
     for start in starts(todo.size):
@@ -312,18 +314,26 @@ def compare(pool: Pool, todo: Todo) -> Row:
         data = read(pool.dataset, todo.file, start, length)
         sha256.update(data)
         md5s.append(md5_of(data))
-    row = Row(todo.path, todo.size, todo.version, sha256.hexdigest(), joined(md5s, todo.size))
-    found = proven(pool, row, todo.etag or "")
+    return Row(todo.path, todo.size, todo.version, sha256.hexdigest(), joined(md5s, todo.size))
+
+
+def compare(pool: Pool, todo: Todo) -> Row:
+    """Read a file whose object is there already, and prove that both are the same.
+
+    Raises:
+        ConflictError: the object has other content. It isn't touched.
+    """
+    found = proven(pool, hashed(pool, todo), todo.etag or "")
     if found is None:
         raise conflict(pool.where(todo.path))
     return found
 
 
-def digest_of(pool: Pool, path: str) -> str:
-    """Read an object in full and return its SHA-256."""
-    sha256 = hashlib.sha256()
-    with calling(f"{pool.where(path)} can't be read"):
-        body = pool.client.get_object(**pool.at(path))["Body"]
+def digest_of(pool: Pool, path: str, key: str | None = None) -> str:
+    """Read a file's object in full, or the one of another key, and return its SHA-256."""
+    sha256, key = hashlib.sha256(), key or pool.prefix + path
+    with calling(f"s3://{pool.bucket}/{key} can't be read"):
+        body = pool.client.get_object(Bucket=pool.bucket, Key=key)["Body"]
         for chunk in body.iter_chunks(CHUNK):
             sha256.update(chunk)
     return sha256.hexdigest()

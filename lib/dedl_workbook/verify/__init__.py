@@ -203,8 +203,7 @@ def _download(
 ) -> dict[str, Any]:
     """Download an asset; say what is wrong with it, if anything."""
     row = {"item": asset.item, "asset": asset.name, "type": asset.type, "href": asset.href}
-    start = f"s3://{job.target.s3.bucket}/{job.prefix}"
-    wanted = digests.get(asset.href.removeprefix(start)) if asset.href.startswith(start) else None
+    wanted = digests.of(asset.href)
     size, sha256, fault, elsewhere = fetched(client, url(asset.href))
     fault = fault or ("the download leads elsewhere" if elsewhere else "")
     if not fault and wanted is None:

@@ -76,6 +76,8 @@ def _look(job: Job) -> _Standing | None:
     """Return how everything stands, or None where another ticket followed and nothing is left."""
     catalog, pool = withdraw_catalog.look(job), withdraw_pool.look(job)
     kept = catalog.before
+    if pool.leftovers.users:
+        raise withdraw_pool.in_use(job, pool.leftovers.users)
     if catalog.above and (kept is not None or catalog.ours):
         if pool.found is None and not catalog.ours:
             return None

@@ -18,7 +18,7 @@ from dedl_workbook.errors import ConflictError
 from dedl_workbook.job import Job
 from dedl_workbook.parallel import map_shards, shards
 from dedl_workbook.steps import Action, Check
-from dedl_workbook.upload import multipart, survey, transfer
+from dedl_workbook.upload import multipart, reusing, survey, transfer
 from dedl_workbook.upload.manifest import Manifest, open_manifest
 from dedl_workbook.upload.survey import Leftovers
 from dedl_workbook.upload.transfer import Pool
@@ -39,13 +39,15 @@ class Standing:
     foreign: tuple[str, ...]
     """Keys of objects that it didn't write; they stay."""
     leftovers: Leftovers
+    marks: tuple[str, ...]
+    """Keys of the objects that say that this ticket uses objects of earlier ones."""
     written: str
     """Names what the ticket wrote; the same while it is being deleted."""
 
     @property
     def found(self) -> str | None:
         """The state found: None once nothing of the ticket is left."""
-        return self.written if self.count or self.leftovers else None
+        return self.written if self.count or self.leftovers or self.marks else None
 
 
 def pool_of(job: Job) -> Pool:
@@ -81,8 +83,9 @@ def _look(job: Job, pool: Pool, manifest: Manifest) -> Standing:
         else:
             foreign.append(pool.prefix + path)
     manifest.fill("ours", marked, 2)
+    marks = tuple(reusing.marks(job, pool))
     written = digest({"prefix": job.prefix, "manifest": manifest.remembered()})
-    return Standing(*manifest.ours(), tuple(sorted(foreign)), leftovers, written)
+    return Standing(*manifest.ours(), tuple(sorted(foreign)), leftovers, marks, written)
 
 
 def _marked(
@@ -106,6 +109,17 @@ def _marks(pool: Pool, objects: list[tuple[str, int]]) -> list[tuple[str, int, b
     return found
 
 
+def in_use(job: Job, users: list[str]) -> ConflictError:
+    """Return the error for objects that later publications reuse."""
+    named = " and ".join(sorted(users))
+    return ConflictError(
+        f"{named} uses objects of this ticket",
+        where=job.ticket.ticket,
+        remedy=f"Nothing was changed. Withdraw {named} first, if that is meant: "
+        f"dedl-workbook withdraw {min(users)}",
+    )
+
+
 def actions(standing: Standing, pool: Pool) -> tuple[Action, ...]:
     """Return what deletes what the ticket wrote."""
     made = []
@@ -115,6 +129,8 @@ def actions(standing: Standing, pool: Pool) -> tuple[Action, ...]:
     if standing.leftovers:
         left = len(standing.leftovers)
         made.append(Action("delete", f"what a cut-off upload left under {pool.where()}", left))
+    if standing.marks:
+        made.append(Action("delete", "marks at earlier tickets' objects", len(standing.marks)))
     return tuple(made)
 
 
@@ -138,6 +154,8 @@ def undo(job: Job, *, referred: Callable[[], bool]) -> dict[str, float]:
                 where=pool.where(),
                 remedy="Somebody changed the catalogue meanwhile: plan the withdrawal again.",
             )
+        if standing.leftovers.users:
+            raise in_use(job, standing.leftovers.users)
         for key, upload in standing.leftovers.uploads:
             multipart.abort(pool, key, upload)
         executor = ThreadPoolExecutor(THREADS, thread_name_prefix="withdraw")
@@ -149,6 +167,9 @@ def undo(job: Job, *, referred: Callable[[], bool]) -> dict[str, float]:
         finally:
             pool.stop.set()
             executor.shutdown(cancel_futures=True)
+        for key in standing.marks:
+            with transfer.calling(f"s3://{pool.bucket}/{key} can't be deleted"):
+                pool.client.delete_object(Bucket=pool.bucket, Key=key)
     seconds, aborted = round(time.monotonic() - begun, 3), len(standing.leftovers.uploads)
     return {"deleted": done, "bytes": standing.size, "aborted": aborted, "seconds": seconds}
 
@@ -175,6 +196,7 @@ def checks(job: Job) -> list[Check]:
     return [
         Check("gone, pool: objects of this ticket", not left, found),
         Check("gone, pool: cut-off uploads", not cut, f"{cut} left"),
+        Check("gone, pool: marks", not standing.marks, f"{len(standing.marks)} left"),
     ]
 
 
