@@ -71,6 +71,11 @@ def rows(job: Job) -> Iterator[Reused]:
             raise _damaged(job, error) from error
 
 
+def tickets(job: Job) -> set[str]:
+    """Return the earlier tickets whose objects are reused."""
+    return {row.key.split("/")[1] for row in rows(job)}
+
+
 def keys(job: Job) -> Keys:
     """Return what gives the key of a reused file's object, by the file's path. Thread-safe.
 

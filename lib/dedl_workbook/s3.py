@@ -90,8 +90,8 @@ def told(error: BaseException | None) -> tuple[str, str, int]:
     answer: dict[str, Any] = getattr(error, "response", None) or {}
     if answer:
         problem, about = answer.get("Error", {}), answer.get("ResponseMetadata", {})
-        found = str(problem.get("Code", "")), str(problem.get("Message", "")) or str(error)
-        return *found, int(about.get("HTTPStatusCode", 0))
+        code, message = str(problem.get("Code") or ""), str(problem.get("Message") or "")
+        return code, message, int(about.get("HTTPStatusCode", 0))
     text, _, source = str(error).partition("\n\nDebug source")
     parts, status = _TOLD.search(text), _STATUS.search(text)
     code = parts[1] if parts else status[1] if status else type(error).__name__
@@ -100,7 +100,9 @@ def told(error: BaseException | None) -> tuple[str, str, int]:
     elif code == "AlreadyExistsError":
         code = "PreconditionFailed"
     known = code if status or code in REMEDIES or code == "PreconditionFailed" else ""
-    return known, (parts[2] if parts else "") or text, int(status[1]) if status else 0
+    # RGW gives no messages.
+    message = (parts[2] or "") if parts else text
+    return known, message, int(status[1]) if status else 0
 
 
 def errors() -> tuple[type[Exception], ...]:
@@ -128,10 +130,11 @@ def explained(error: Exception, what: str) -> ServiceError:
     A RefusedError where the same request can't succeed until a person did something.
     """
     code, message, status = told(error)
-    lines = message.splitlines() or [""]
+    said = [code] if status and code else []
+    said += message.splitlines()[:1] or ([] if code else [str(error)])
     passing = code in _PASSING or status in (408, 429) or status >= 500 or not (code or status)
     kind = ServiceError if passing and code not in REMEDIES else RefusedError
     return kind(
-        f"{what}: {code + ': ' if status else ''}{lines[0]}",
+        f"{what}: {': '.join(said)}",
         remedy=REMEDIES.get(code, "Run the same again: what is done stays done."),
     )

@@ -24,6 +24,7 @@ from dedl_workbook.upload.transfer import (
     accept,
     calling,
     code_of,
+    complete,
     demand,
     joined,
     md5_of,
@@ -150,24 +151,18 @@ def _complete(pool: Pool, multipart: Multipart) -> Row:
     if there(pool, todo.path):
         # Stores may ignore If-None-Match on completion.
         return accept(pool, row)
-    listed = [{"PartNumber": n, "ETag": multipart.etags[n]} for n in sorted(multipart.etags)]
     try:
         with calling(f"{pool.where(todo.path)} can't be completed"):
-            made = pool.client.complete_multipart_upload(
-                **pool.at(todo.path),
-                UploadId=multipart.upload,
-                MultipartUpload={"Parts": listed},  # type: ignore[typeddict-item]
-                IfNoneMatch="*",
-            )
+            etag = complete(pool, todo.path, multipart.upload, multipart.etags)
     except ServiceError as error:
         if code_of(error) in {"NoSuchUpload", "PreconditionFailed", "412"} and there(
             pool, todo.path
         ):
             return accept(pool, row)
         raise
-    found = proven(pool, row, made["ETag"].strip('"'))
+    found = proven(pool, row, etag)
     if found is None:
-        demand(pool, todo.path, made["ETag"], row.etag)
+        demand(pool, todo.path, etag, row.etag)
     return found or row
 
 

@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 
 from dedl_workbook.errors import RefusedError
-from dedl_workbook.upload.transfer import Pool, calling, md5_of, patiently, upload_part, write
+from dedl_workbook.upload.transfer import (
+    Pool,
+    calling,
+    complete,
+    md5_of,
+    patiently,
+    upload_part,
+    write,
+)
 
 NAME = ".probe-"
 """What the names of probe objects, which lie directly under the prefix, start with."""
@@ -71,12 +79,7 @@ def _write_part(pool: Pool, name: str, data: bytes, labels: dict[str, str]) -> s
         begun = client.create_multipart_upload(**place, ContentType=MEDIA_TYPE, Metadata=labels)
         upload = begun["UploadId"]
         etag = upload_part(pool, name, upload, 1, data, md5_of(data))
-        made = client.complete_multipart_upload(
-            **place,
-            UploadId=upload,
-            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]},
-        )
-    return made["ETag"].strip('"')
+        return complete(pool, name, upload, {1: etag})
 
 
 def _wrong(found: dict[str, Any], body: bytes, data: bytes) -> list[str]:

@@ -76,12 +76,12 @@ def _look(job: Job) -> _Standing | None:
     """Return how everything stands, or None where another ticket followed and nothing is left."""
     catalog, pool = withdraw_catalog.look(job), withdraw_pool.look(job)
     kept = catalog.before
-    if pool.leftovers.users:
-        raise withdraw_pool.in_use(job, pool.leftovers.users)
     if catalog.above and (kept is not None or catalog.ours):
         if pool.found is None and not catalog.ours:
             return None
         raise _on_top(job, catalog.above)
+    if pool.leftovers.users:
+        raise withdraw_pool.in_use(job, pool.leftovers.users)
     if kept is not None and catalog.actions:
         _demand_objects(job, kept)
     written = kept.written if kept is not None else set()

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedl_workbook import catalog, comparison, documents, stac_api
+from dedl_workbook import catalog, comparison, documents, reuse, stac_api
 from dedl_workbook.catalog import loading as pgstac_load
 from dedl_workbook.catalog import partitions, pgstac
 from dedl_workbook.errors import ConflictError, EvidenceError
@@ -152,7 +152,9 @@ def _whose(
     job: Job, found: State, kept: Before | None, tickets: set[str]
 ) -> tuple[bool, tuple[str, ...]]:
     """Tell whether what stands there is this ticket's, and which other tickets' it is."""
-    own, others = job.ticket.ticket in tickets, tuple(sorted(tickets - {job.ticket.ticket}))
+    own = job.ticket.ticket in tickets
+    # Its items may lead to objects of earlier tickets, which it uses where they lie.
+    others = tuple(sorted(tickets - {job.ticket.ticket} - (reuse.tickets(job) if own else set())))
     if found["collection"] is None or (kept is not None and found == kept.state):
         return False, ()
     if kept is not None and found in kept.made:
