@@ -35,7 +35,7 @@ def test_papermill_explores_a_bucket_and_leaves_no_case(lake: Lake) -> None:
     assert done.returncode == 0, done.stderr
     text = (lake.root / "out.ipynb").read_text()
     assert "2 of 3 items, picked at random" in text
-    assert "2 items, one footprint" in text
+    assert "2 sampled items, one footprint" in text
     assert "2 of 2 thumbnails" in text
     assert "EPSG:4326" in text
     assert not lake.archive.exists()

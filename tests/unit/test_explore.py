@@ -51,6 +51,16 @@ def netcdf(path: Path) -> None:
     rasterio.shutil.copy(f"{path}.tif", str(path), driver="netCDF", FORMAT="NC4")
 
 
+def grib(path: Path) -> None:
+    """Write a GRIB file of one field."""
+    import rasterio.shutil
+
+    tif = path.with_suffix(".tif")
+    netcdf(path.with_suffix(".nc"))
+    rasterio.shutil.copy(f"{path.with_suffix('.nc')}.tif", str(tif), driver="GTiff")
+    rasterio.shutil.copy(str(tif), str(path), driver="GRIB", DATA_ENCODING="IEEE_FLOATING_POINT")
+
+
 def test_shows_a_delivered_dataset(small_sample: Path) -> None:
     shown = views_of(explore.look(str(small_sample)))
 
@@ -160,6 +170,17 @@ def test_opens_netcdf_and_hdf5_and_shows_each_variable(tmp_path: Path, name: str
     shown = repr(explore.data_file(explore.look(str(root))))
 
     assert shown.splitlines() == [href, "Band1: 0 to 11", "Band2: 12 to 23"]
+
+
+def test_opens_grib(tmp_path: Path) -> None:
+    href = "data/2024/a.grib2"
+    root = any_dataset(tmp_path, any_item(assets={"field": any_asset(href=href)}))
+    grib(root / "a.grib2")
+    (root / "a.grib2").replace(root / href)
+
+    shown = repr(explore.data_file(explore.look(str(root))))
+
+    assert shown.splitlines() == [href, "band 1: 0 to 11"]
 
 
 def test_a_file_of_another_kind_than_its_ending_is_refused_by_its_driver(tmp_path: Path) -> None:

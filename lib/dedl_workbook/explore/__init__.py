@@ -122,14 +122,18 @@ def sampled(seen: Seen) -> str:
     return f"{read:,} of {seen.items:,} items, picked at random"
 
 
+def _what(seen: Seen) -> str:
+    return "items" if len(seen.sample) + len(seen.unread) == seen.items else "sampled items"
+
+
 def footprints(seen: Seen) -> Picture:
     """Show where the sampled items are."""
-    return maps.footprints(glance.shape for glance in seen.sample)
+    return maps.footprints((glance.shape for glance in seen.sample), _what(seen))
 
 
 def timeline(seen: Seen) -> Picture:
     """Show when the sampled items begin."""
-    return pictures.timeline(glance.span[0] for glance in seen.sample if glance.span)
+    return pictures.timeline((g.span[0] for g in seen.sample if g.span), _what(seen))
 
 
 def formats(seen: Seen) -> View:
