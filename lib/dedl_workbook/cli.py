@@ -47,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         terminal.show_error(error)
         return FAILED if isinstance(error, EvidenceError) else COULD_NOT_RUN
+    except ModuleNotFoundError as error:
+        missing = error.name or str(error)
+        if missing.startswith("dedl_workbook"):
+            raise
+        sys.stderr.write(f"error: {missing} isn't installed, which this command needs\n")
+        sys.stderr.write("  Install all of the workbook: dedl-workbook[operator,sandbox].\n")
+        return COULD_NOT_RUN
     except BrokenPipeError:
         # The reader of our output went away; what is left to print has nobody to read it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

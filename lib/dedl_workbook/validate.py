@@ -19,7 +19,7 @@ from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped,
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.parallel import map_shards, shards
 from dedl_workbook.reading import nearest
-from dedl_workbook.rules import RULES, Given, published, run
+from dedl_workbook.rules import RULES, Given, keywords, published, run
 from dedl_workbook.rules.delivered import (
     Item,
     Unreadable,
@@ -78,6 +78,7 @@ def validate(
     """
     _refuse_unknown_waivers(ticket)
     given, gathered = _given(dataset, ticket, target), Gatherer()
+    given, told = _with_vocabulary(given, target)
     with tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder:
         manifest = Manifest(Path(folder))
         listing = _list(given, manifest, gathered, tell)
@@ -86,7 +87,7 @@ def validate(
         count, sample = _items(look, given, manifest, listing, executor, gathered, tell)
         for part in manifest.parts():
             _gather(gathered, run.judge("across", "", given, part))
-    notes = [*_notes(ticket, target)]
+    notes = [*_notes(ticket, target), *told]
     if second_opinion != "none":
         chosen = sample if second_opinion == "sample" else []
         notes += _ask_sample(given, chosen, gathered)
@@ -168,6 +169,14 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
     if target is not None and "C13" not in given.off:
         given = replace(given, published=published.look_up(target, given.id))
     return given
+
+
+def _with_vocabulary(given: Given, target: Target | None) -> tuple[Given, list[str]]:
+    """Add the keywords to compare with; return what to note of them as well."""
+    if given.collection is None or "C04" in given.off:
+        return given, []
+    found = keywords.vocabulary(target, given.id)
+    return replace(given, vocabulary=found.words), [found.told]
 
 
 def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> Listing:

@@ -82,9 +82,9 @@ def keywords_are_known(collection: Document, given: Given) -> Iterator[Found]:
     count. Compared with HDA's collections where a target answers, else with a dated snapshot.
     """
     words = given.vocabulary
-    known = keywords.by_slug(
-        keywords.snapshot(keywords.snapshot_file()) if words is None else words
-    )
+    if words is None:
+        words = keywords.vocabulary(None, given.id).words
+    known = keywords.by_slug(words)
     if not known:
         return
     for place, word in enumerate(_list(collection, "keywords")):

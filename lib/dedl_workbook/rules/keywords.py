@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urljoin
 
 from dedl_workbook.errors import InputError
 from dedl_workbook.publication import slug
 from dedl_workbook.reading import read_yaml, workbook_root
+from dedl_workbook.target import Target
+
+TIMEOUT = 20.0
+"""Seconds that HDA may take for the list of its collections."""
 
 
 def snapshot_file() -> Path | None:
@@ -35,6 +42,74 @@ def snapshot(path: Path | None) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         raise InputError("keywords: must be a list of texts", where=str(path))
     return tuple(found)
+
+
+class Vocabulary(NamedTuple):
+    """Keywords to compare with, and where they come from."""
+
+    words: tuple[str, ...]
+    """Empty: there are none to compare with."""
+    told: str
+    """What a report says of it."""
+
+
+def vocabulary(target: Target | None, collection_id: str) -> Vocabulary:
+    """Return the keywords of HDA's collections where a target's HDA answers, else the snapshot.
+
+    Args:
+        target: None: HDA isn't asked.
+        collection_id: the collection that is compared; what HDA serves of it doesn't count.
+
+    Raises:
+        InputError: the snapshot's file isn't one.
+    """
+    why = ""
+    if target is not None and target.hda is not None:
+        try:
+            return _served(target.hda.url, collection_id)
+        except _NoAnswerError as error:
+            why = f", as {target.hda.url} can't be asked: {error}"
+    path = snapshot_file()
+    if path is None:
+        return Vocabulary((), f"C04 was not looked at: there is no keywords.yaml{why}")
+    dated = read_yaml(path)
+    told = f"C04 compared keywords with the snapshot of {dated.get('date')} ({dated.get('source')})"
+    return Vocabulary(snapshot(path), told + why)
+
+
+class _NoAnswerError(Exception):
+    """HDA can't be asked for its collections; the message says why."""
+
+
+def _served(url: str, collection_id: str) -> Vocabulary:
+    import httpx
+
+    words: set[str] = set()
+    count = 0
+    page: str | None = f"{url.rstrip('/')}/collections"
+    seen: set[str] = set()
+    end = time.monotonic() + TIMEOUT
+    try:
+        with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
+            while page is not None and page not in seen:
+                if time.monotonic() > end:
+                    raise _NoAnswerError(f"its list was not complete after {TIMEOUT:.0f} s")
+                seen.add(page)
+                body = client.get(page).raise_for_status().json()
+                for collection in body["collections"]:
+                    if collection["id"] != collection_id:
+                        words.update(w for w in collection.get("keywords") or () if w and w.strip())
+                        count += 1
+                links = [link for link in body.get("links") or () if link.get("rel") == "next"]
+                page = urljoin(page, links[0]["href"]) if links else None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _NoAnswerError((str(error) or type(error).__name__).splitlines()[0][:200]) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _NoAnswerError("its answer is no list of collections") from error
+    if not words:
+        raise _NoAnswerError("its collections have no keywords")
+    told = f"C04 compared keywords with those of {count} collections that {url} serves"
+    return Vocabulary(tuple(sorted(words)), told)
 
 
 def by_slug(words: Iterable[str]) -> Mapping[str, str]:

@@ -1,0 +1,78 @@
+"""The wheel: what a submitter installs, without the parts for operators and the sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dedl_workbook import schemas
+
+from tests.conftest import PROJECT
+from tests.unit.builders import any_collection, any_dataset
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin/ of a fresh environment that has the wheel and its base dependencies."""
+    folder = tmp_path_factory.mktemp("submitter")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    locked = ["--constraint", str(constraints(folder))]
+    pip = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", *locked]
+    subprocess.run([*pip, str(wheel)], check=True)
+    return environment / "bin"
+
+
+def constraints(folder: Path) -> Path:
+    """The locked versions without their hashes, which would be demanded of the wheel as well."""
+    lock = (PROJECT / "requirements/workbook.txt").read_text()
+    names = [line.rstrip("\\ ") for line in lock.splitlines() if line and line[0].isalnum()]
+    path = folder / "constraints.txt"
+    path.write_text("\n".join(names) + "\n")
+    return path
+
+
+def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    kept["DEDL_WORKBOOK_SCHEMAS"] = str(schemas.default_store())
+    command = [str(installed / "dedl-workbook"), *arguments]
+    return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)
+
+
+def test_a_submitter_validates_with_nothing_but_the_wheel(installed: Path, tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, collection=any_collection(keywords=["Tempratur"]))
+
+    done = run(installed, tmp_path, "validate", str(root), "--json", "found.json")
+
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    written = json.loads((tmp_path / "found.json").read_text())
+    assert {f["rule"] for f in written["findings"]} == {"C04", "C05"}
+    assert any("snapshot of 2026-" in note for note in written["notes"])
+    assert "stac-validator was asked about 2 documents besides" in written["notes"]
+
+
+def test_a_submitter_has_a_dataset_mended(installed: Path, tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, collection=any_collection(keywords=["climate"]))
+
+    done = run(installed, tmp_path, "validate", str(root), "--fix", "mended")
+
+    assert done.returncode == 0, done.stderr
+    mended = json.loads((tmp_path / "mended/metadata/collection.json").read_text())
+    assert mended["keywords"] == ["Climate", "User generated"]
+
+
+def test_what_the_wheel_alone_can_not_do_names_the_extra(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "demo")
+
+    assert done.returncode == 2
+    assert "dedl-workbook[" in done.stderr
+    assert "Traceback" not in done.stderr
