@@ -87,6 +87,13 @@ def test_the_evidence_of_a_run_can_be_checked_by_itself(lake: Lake, tmp_path: Pa
     assert main(["evidence", "verify", str(tmp_path / "bag")]) == DONE
     sums = (tmp_path / "bag" / "data" / "sha256sums.txt").read_text().splitlines()
     assert len(sums) == len(lake.objects())
+    items = (tmp_path / "bag" / "data" / "items-sha256.txt").read_text().splitlines()
+    assert [line.split("  ")[1] for line in items] == [
+        file.stem for file in sorted((lake.dataset / "metadata" / "items").glob("*.json"))
+    ]
+    page = (tmp_path / "bag" / "data" / "index.html").read_text()
+    assert "Map: 1 extent" in page
+    assert lake.bucket in page
     (tmp_path / "bag" / "data" / "index.html").write_text("other")
     assert main(["evidence", "verify", str(tmp_path / "bag")]) == FAILED
 

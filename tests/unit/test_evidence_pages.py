@@ -1,17 +1,19 @@
 """Pages: a pack is read without running anything, and what a stranger wrote stays text."""
 
+import html
 import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from dedl_workbook import evidence, pages, sealing
+from dedl_workbook import evidence, headless, pages, sealing
 from dedl_workbook.case import Case
 from dedl_workbook.findings import Finding, Report, Severity
-from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook.steps import STEPS, Outcome, Verdict
 
 from tests.unit.conftest import make_case
+from tests.unit.test_headless import BEGIN, PASS, write
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -137,3 +139,16 @@ def test_a_ticket_can_not_be_called_a_path(root: Path) -> None:
     for name in ("../x", "/etc/x", "a/b", "..", "a\\b", "a\nb", ""):
         with pytest.raises(InputError, match="ticket"):
             make_case(root, ticket=name)
+
+
+def test_code_in_a_tickets_value_is_not_run_by_the_notebook(root: Path) -> None:
+    text = '"\nopen("ran", "w")\n"""\nopen("ran", "w")\n\'\'\' + open("ran", "w") #\\'
+    write(root, BEGIN, f"assert board_reference == {text!r}", PASS)
+    case = make_case(root, board_reference=text)
+
+    outcome = headless.run_step(case, STEPS["validate"], lambda _: None)
+
+    assert outcome.verdict is Verdict.PASSED, outcome.summary
+    assert not list(root.rglob("ran"))
+    page = (evidence.pack(case).path / "data" / "index.html").read_text()
+    assert html.escape(text) in page
