@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -135,8 +136,16 @@ class Case:
         return folder
 
     def _record_cut_off(self) -> None:
-        """Record attempts whose process died before a verdict: they have failed."""
+        """Record attempts whose process died before a verdict: they have failed.
+
+        One that died before it could record its start did nothing: its empty folder goes.
+        """
         lines = self.ledger()
+        started = {line["attempt"] for line in lines if line["event"] == "started"}
+        for folder in (self.folder / "attempts").iterdir():
+            if folder.name not in started:
+                with suppress(OSError):
+                    folder.rmdir()
         ended = {line["attempt"] for line in lines if line["event"] in ("outcome", "planned")}
         for line in lines:
             if line["event"] == "started" and line["attempt"] not in ended:
@@ -166,15 +175,7 @@ class Case:
 
         A withdrawal takes back what was done before it; only validating changed nothing.
         """
-        last: dict[str, Any] = {}
-        for line in self.ledger():
-            if line["event"] != "outcome":
-                continue
-            if line["step"] == step:
-                last = line
-            elif line["step"] == WITHDRAW.name and line["verdict"] == Verdict.PASSED:
-                last = last if step == "validate" else {}
-        return last
+        return ledger.last_outcome(self.ledger(), step)
 
     def passed(self, step: str, dataset: str) -> bool:
         """Whether the last outcome of a step is passed, for that dataset and these terms."""
@@ -187,16 +188,7 @@ class Case:
 
     def unpublished(self) -> str:
         """Return why there is no publication to tell of: 'refused', 'withdrawn', or ''."""
-        why = ""
-        for line in self.ledger():
-            step, verdict = line.get("step"), line.get("verdict")
-            if step == "validate" and verdict:
-                why = "refused" if verdict == Verdict.FAILED else why.replace("refused", "")
-            elif step == WITHDRAW.name and verdict == Verdict.PASSED:
-                why = "withdrawn"
-            elif step == "upload" and verdict:
-                why = ""
-        return why
+        return ledger.unpublished(self.ledger())
 
     def gate_needs(self, step: Step) -> None:
         """Let a step start only when those that it needs have passed for the same dataset.

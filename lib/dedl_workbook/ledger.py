@@ -71,6 +71,36 @@ def withdrawn(lines: list[dict[str, Any]]) -> bool:
     return bool(done) and (done[-1]["step"], done[-1]["verdict"]) == ("withdraw", "passed")
 
 
+def last_outcome(lines: list[dict[str, Any]], step: str) -> dict[str, Any]:
+    """Return the last outcome of a step that still counts; empty if there is none.
+
+    A withdrawal takes back what was done before it; only validating changed nothing.
+    """
+    last: dict[str, Any] = {}
+    for line in lines:
+        if line["event"] != "outcome":
+            continue
+        if line["step"] == step:
+            last = line
+        elif line["step"] == "withdraw" and line["verdict"] == "passed":
+            last = last if step == "validate" else {}
+    return last
+
+
+def unpublished(lines: list[dict[str, Any]]) -> str:
+    """Return why there is no publication to tell of: 'refused', 'withdrawn', or ''."""
+    why = ""
+    for line in lines:
+        step, verdict = line.get("step"), line.get("verdict")
+        if step == "validate" and verdict:
+            why = "refused" if verdict == "failed" else why.replace("refused", "")
+        elif step == "withdraw" and verdict == "passed":
+            why = "withdrawn"
+        elif step == "upload" and verdict:
+            why = ""
+    return why
+
+
 def _checked(whole: bytes, path: Path | str) -> list[dict[str, Any]]:
     previous, lines = START, []
     for number, raw in enumerate(whole.splitlines(), start=1):

@@ -54,6 +54,15 @@ def test_numbers_attempts_and_overwrites_none(root: Path) -> None:
     assert [line["attempt"] for line in case.ledger() if line["event"] == "started"] == names
 
 
+def test_a_folder_whose_attempt_was_never_recorded_is_no_attempt(root: Path) -> None:
+    case = make_case(root)
+    (case.folder / "attempts" / "001-upload").mkdir(parents=True)
+
+    assert case.new_attempt("upload").name == "001-upload"
+
+    assert [line["attempt"] for line in case.ledger()] == ["001-upload"]
+
+
 def test_records_who_where_when_and_with_which_software(root: Path) -> None:
     case = make_case(root)
     case.new_attempt("upload")
