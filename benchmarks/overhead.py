@@ -50,7 +50,7 @@ def workbook(root: Path) -> Ticket:
     (root / "notebooks").symlink_to(PROJECT / "notebooks")
     dataset = make_sample(root / "delivered", scenes=3)
     values = {
-        "ticket": "BENCH-1",
+        "ticket": "DEMO-1",
         "dataset": str(dataset),
         "collection": ID,
         "target": "sandbox",
