@@ -13,6 +13,7 @@ from dedl_workbook.ticket import Ticket
 
 CONSOLE = Path("notebooks", "00-console.ipynb")
 _EXTENSION = "dedl_workbook.saving"
+_SETTINGS = Path(__file__).with_name("jupyter")
 
 
 def working_copy(ticket: Ticket, step: Step, root: Path) -> Path:
@@ -62,14 +63,16 @@ def command(root: Path, *more: str) -> list[str]:
     line = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
     line += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{first}"]
     line += [f"--ServerApp.jpserver_extensions={{'{_EXTENSION}': True}}"]
-    # It asks the network for nothing: neither news nor newer versions.
-    line += ["--LabApp.news_url=None"]
-    line += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     # As root the server wants to be told that this is meant.
     line += ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
     return [*line, *more]
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Return the environment that JupyterLab and its kernels run in."""
-    return os.environ | {"DEDL_WORKBOOK_ROOT": str(root)}
+    """Return the environment that JupyterLab and its kernels run in.
+
+    Its settings, where the operator has none, ask the network for neither news nor new versions.
+    """
+    places = [str(_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    config = os.pathsep.join(filter(None, places))
+    return os.environ | {"DEDL_WORKBOOK_ROOT": str(root), "JUPYTER_CONFIG_PATH": config}

@@ -67,8 +67,9 @@ class Seat:
         """Wait until the console says so in its note."""
         self.page.locator("[role=status]", has_text=text).first.wait_for()
 
-    def shoot(self, name: str) -> None:
-        """Make a screenshot, if they are wanted."""
+    def shoot(self, name: str, *, console: bool = True) -> None:
+        """Make a screenshot, if they are wanted: of the console, or of the whole page."""
         if self.images:
             self.images.mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=self.images / f"{name}.png")
+            shown = self.page.locator(".jp-Cell-outputWrapper:has(.widget-tab)").first
+            (shown if console else self.page).screenshot(path=self.images / f"{name}.png")

@@ -71,7 +71,7 @@ def test_the_evidence_equals_that_of_the_headless_run(seat: Seat, lake: Lake) ->
     seat.said("Done: evidence pack DEDL-1")
     seat.page.get_by_text("Open the packed evidence").click()
     seat.page.locator(".jp-HTMLViewer").wait_for()
-    seat.shoot("evidence")
+    seat.shoot("evidence", console=False)
     by_clicking = outline(lake)
     kept = files(lake)
 
@@ -168,7 +168,7 @@ def test_the_next_notebook_opens_with_one_click(seat: Seat, lake: Lake) -> None:
     seat.press("DEDL-1")
     seat.click(seat.page.get_by_text("Open 10-validate"))
     seat.page.get_by_role("tab", name="10-validate.ipynb").wait_for()
-    seat.shoot("notebook-validate")
+    seat.shoot("notebook-validate", console=False)
 
     assert Path(lake.root / "work").is_dir()
 

@@ -51,7 +51,7 @@ def cells(notebook: dict[str, Any], kind: str) -> list[tuple[int, str]]:
 def offences(notebook: dict[str, Any], name: str = VALIDATE.stem) -> Iterator[str]:
     """Yield what a notebook has against the rules."""
     code, text = cells(notebook, "code"), cells(notebook, "markdown")
-    yield from front_matter(text[0][1])
+    yield from front_matter(notebook["cells"][0])
     titles = [line for _, t in text for line in t.splitlines() if re.match(r"# ", line)]
     if len(titles) != 1:
         yield f"has {len(titles)} titles"
@@ -66,7 +66,10 @@ def offences(notebook: dict[str, Any], name: str = VALIDATE.stem) -> Iterator[st
         yield "does not end with the verdict"
 
 
-def front_matter(source: str) -> Iterator[str]:
+def front_matter(cell: dict[str, Any]) -> Iterator[str]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] != "raw" or not cell["metadata"].get("jupyter", {}).get("source_hidden"):
+        yield "shows its front matter, which is for catalogues"
     if not (source.startswith("---\n") and source.rstrip().endswith("---")):
         yield "does not begin with front matter"
         return

@@ -47,7 +47,7 @@ class Form:
     def _row(self, key: str) -> widgets.HBox:
         label, hint = _LABELS[key]
         self.fields[key].placeholder = hint
-        name = widgets.Label(label, layout=widgets.Layout(width="9em"))
+        name = widgets.Label(label, layout=widgets.Layout(width="9em", flex="0 0 auto"))
         return widgets.HBox([name, self.fields[key], self.messages[key]])
 
     def values(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Form:
 
 
 def _fields(root: Path) -> dict[str, Any]:
-    wide = widgets.Layout(width="24em")
+    wide = widgets.Layout(width="24em", flex="0 0 auto")
     text = {
         key: widgets.Text(layout=wide)
         for key in ("ticket", "dataset", "collection", "board_reference", "roles")

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 
 SUBDUED = "color:var(--jp-ui-font-color2,#555)"
 _EDGES = {"good": "#00785a", "bad": "#b34700", "news": "#0066a1"}
+_BUTTON = "width:15em;box-sizing:border-box;vertical-align:middle;font-size:13px;margin-left:0"
 _WORDS = {"good": "Done", "bad": "Mend this", "news": "Note"}
 
 
@@ -74,7 +75,8 @@ def link(file: Path, root: Path, label: str, *, button: bool = False) -> str:
     except ValueError:
         return f"{html.escape(label)}: <code>{html.escape(str(file))}</code>"
     opens = html.escape(json.dumps({"path": str(path)}), quote=True)
-    style = ' class="jupyter-button widget-button mod-primary" style="width:15em"' if button else ""
+    kind = "jupyter-button widget-button mod-primary"
+    style = f' class="{kind}" style="{_BUTTON}"' if button else ""
     return (
         f'<a href="#" data-commandlinker-command="docmanager:open" '
         f'data-commandlinker-args="{opens}"{style}>{html.escape(label)}</a>'
