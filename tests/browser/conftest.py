@@ -46,8 +46,8 @@ def seat(lake: Lake, chromium: str, request: pytest.FixtureRequest) -> Iterator[
         sync_api.sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.set_default_timeout(120_000)
+        page = browser.new_page(viewport={"width": 1280, "height": 1600 if images else 1000})
+        page.set_default_timeout(240_000)
         page.goto(f"{server.url}lab/tree/notebooks/00-console.ipynb?token={server.token}")
         made = Seat(page, images)
         try:

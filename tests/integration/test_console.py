@@ -2,11 +2,15 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from dedl_workbook.console import TICKETS, Console
-from dedl_workbook.console.work import Work
+from dedl_workbook.sandbox import processes
 
 from tests.conftest import COLLECTION, Lake
 
@@ -102,7 +106,7 @@ def test_a_failing_validation_is_said_with_what_to_do(lake: Lake, console: Conso
 
     assert "validate: failed" in said
     assert "Mend this" in said
-    assert "approve" in shown(console), "the reply that tells the user"
+    assert "told what to mend" in console.panel.acts["approve"].says.value
 
 
 def test_withdraw_asks_for_the_tickets_name(lake: Lake, console: Console) -> None:
@@ -141,17 +145,37 @@ def test_a_run_can_be_stopped_and_is_recorded(lake: Lake, console: Console) -> N
     work = console.panel.work
     ledger = lake.archive / "DEDL-1" / "ledger.jsonl"
 
-    press_and_stop(console, work, ledger)
+    console.panel.plan()
+    await_line(ledger, b"started")
+    work.stop()
+    work.wait(PATIENCE)
 
     assert "interrupted" in console.panel.note.value
     assert json.loads(ledger.read_text().splitlines()[-1])["verdict"] == "failed"
 
 
-def press_and_stop(console: Console, work: Work, ledger: object) -> None:
-    console.panel.plan()
-    for _ in range(PATIENCE * 10):
-        if ledger.exists() and b"started" in ledger.read_bytes():  # type: ignore[attr-defined]
-            break
-        work.wait(0.1)
-    work.stop()
-    work.wait(PATIENCE)
+@pytest.mark.slow
+def test_a_run_goes_on_when_the_kernel_that_started_it_is_killed(lake: Lake) -> None:
+    """As it does when JupyterLab ends, or the machine's memory does."""
+    lake.write_ticket(approve="any")
+    ledger = lake.archive / "DEDL-1" / "ledger.jsonl"
+    code = (
+        "import sys; from pathlib import Path; from dedl_workbook.console.work import Work;"
+        "work = Work(Path(sys.argv[1])); work.start(['run', 'DEDL-1'], print); work.wait()"
+    )
+    kernel = subprocess.Popen([sys.executable, "-c", code, str(lake.root)])
+    await_line(ledger, b'"event":"started"')
+    kernel.kill()
+    kernel.wait()
+
+    await_line(ledger, b'"step":"notify","summary"')
+
+    last = [line for line in map(json.loads, ledger.read_text().splitlines()) if "verdict" in line]
+    assert last[-1]["verdict"] == "passed"
+
+
+def await_line(file: Path, part: bytes) -> None:
+    for _ in processes.wait_until(time.monotonic() + PATIENCE):
+        if file.exists() and part in file.read_bytes():
+            return
+    raise AssertionError(file.read_text() if file.exists() else "no ledger")

@@ -4,6 +4,7 @@ import builtins
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -308,3 +309,18 @@ def test_large_items_leave_little_behind(tmp_path: Path) -> None:
     shape = seen.sample[0].shape
     assert shape is not None
     assert len(json.dumps(shape.lines)) < 20_000
+
+
+def test_the_picture_of_a_steps_notebook_shows_where_and_when(tmp_path: Path) -> None:
+    shown = explore.where_and_when(open_dataset(str(many(tmp_path, 12))))
+
+    assert "Of all 12 items" in repr(shown)
+    assert shown._repr_html_().count('role="img"') == 2
+
+
+def test_the_picture_never_stands_in_the_way_of_a_verdict(tmp_path: Path) -> None:
+    folder = many(tmp_path, 3)
+    dataset = open_dataset(str(folder))
+    shutil.rmtree(folder)
+
+    assert "can't be shown" in repr(explore.where_and_when(dataset))

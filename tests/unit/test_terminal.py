@@ -2,6 +2,10 @@
 
 import argparse
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +163,35 @@ def test_a_target_that_lacks_a_secret_says_which_variable_to_set(
     assert main(["target", "check"]) == FAILED
 
     assert "DEDL_SITE__CATALOG__PASSWORD" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("variables", "table", "coloured"),
+    [
+        ({}, False, False),
+        ({"FORCE_COLOR": "1"}, True, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    ticket: Path, variables: dict[str, str], table: bool, coloured: bool
+) -> None:
+    planned(ticket)
+    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "dedl_workbook.cli", "refuse", "DEDL-1", "0" * 12, "--reason", "x"],
+        env=clean | variables,
+        capture_output=True,
+        text=True,
+    )
+    listed = subprocess.run(
+        [sys.executable, "-m", "dedl_workbook.cli", "status"],
+        env=clean | variables,
+        capture_output=True,
+        text=True,
+    )
+
+    assert bool(re.search(r"\x1b\[(1;)?3\d", done.stderr)) is coloured
+    assert ("│" in listed.stdout) is table
+    assert table or "DEDL-1\tEO.XXX.DAT.YYY\tsite" in listed.stdout

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from dedl_workbook import progress, terminal, views
@@ -176,3 +177,51 @@ def test_json_and_csv_hold_every_listed_finding_with_its_count() -> None:
 )
 def test_progress_is_a_bar_with_rate_and_time_left(values: tuple[object, ...], said: str) -> None:
     assert progress.line(*values) == said  # type: ignore[arg-type]
+
+
+def a_case_plan() -> dict[str, Any]:
+    step = {"goal": {"id": "<b>"}, "before": {"id": None}, "digest": "d" * 64}
+    step |= {"actions": [{"verb": "add", "subject": "entry", "count": 2, "size": 5000}]}
+    step |= {"detail": {"difference": ["--- a\n+++ a\n-old: 1\n+new: <2>\n same"]}}
+    idle = {"goal": {}, "before": {}, "digest": "e" * 64, "actions": [], "detail": {}}
+    return {"digest": "f" * 64, "steps": {"hda": step, "notify": idle}}
+
+
+def test_a_case_plan_shows_every_step_its_differences_and_its_digest() -> None:
+    view = views.case_plan(a_case_plan())
+
+    assert "hda:\n  add  entry  2  5.0 kB\nnotify: nothing to do" in repr(view)
+    assert "f" * 64 in repr(view)
+    assert "<b>" not in view.markup.replace("<b style", "")
+    assert view.markup.count("<details>") == 4
+
+
+def test_what_a_difference_adds_and_removes_differs_in_more_than_colour() -> None:
+    removed, added = (
+        re.search(rf'<span style="([^"]+)">{re.escape(text)}', views.diff("-old: 1\n+new: <2>"))
+        for text in ("-old: 1", "+new: &lt;2&gt;")
+    )
+
+    assert removed
+    assert added
+    assert "double" in removed[1]
+    assert "solid" in added[1]
+
+
+def test_a_table_that_is_cut_says_how_much_and_links_the_whole() -> None:
+    shown = views.table(("a",), [(n,) for n in range(60)], whole="plan.json")
+
+    assert 'and 10 more rows: <a href="plan.json">plan.json</a>' in shown
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("word", sorted(views._COLOURS))
+def test_every_verdict_is_readable_and_has_a_mark_of_its_own(word: str) -> None:
+    """White letters on its colour reach the contrast of WCAG 2.1, level AA."""
+    assert 1.05 / (luminance(views._COLOURS[word]) + 0.05) >= 4.5
+    assert views._MARKS[word] in views.badge(word)

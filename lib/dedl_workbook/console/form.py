@@ -22,7 +22,7 @@ _LABELS = {
     "collection": ("Collection", "the agreed id, such as EO.XXX.DAT.YYY"),
     "target": ("Target", "where it goes"),
     "board_reference": ("Board's decision", "where it is written down"),
-    "board_date": ("of", "the day of the decision"),
+    "board_date": ("Decided on", "the day of the decision"),
     "access": ("Access", "who may see it"),
     "roles": ("Roles", "that open it; several with commas"),
     "mode": ("Mode", "new, or in place of what is published under this id"),

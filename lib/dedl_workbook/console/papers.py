@@ -40,6 +40,8 @@ def plan(case_plan: Mapping[str, Any]) -> str:
 
 def changes(case_plan: Mapping[str, Any]) -> str:
     """Return how much a plan changes, as part of a sentence."""
+    if set(case_plan["steps"]) == {"notify"}:
+        return "nothing is published, and the user is told what to mend"
     actions = [a for planned in case_plan["steps"].values() for a in planned["actions"]]
     size = sum(action["size"] for action in actions)
     kinds = f"{len(actions)} kind{'' if len(actions) == 1 else 's'} of change"

@@ -15,7 +15,7 @@ from dedl_workbook import maps, pictures, views
 from dedl_workbook.attempt import show_errors_plainly
 from dedl_workbook.dataset import Dataset, File, bounded, open_dataset
 from dedl_workbook.documents import printable
-from dedl_workbook.errors import InputError
+from dedl_workbook.errors import InputError, WorkbookError
 from dedl_workbook.explore import images, opened, tables
 from dedl_workbook.explore.seen import Glance, Seen, ending, item_files, see
 from dedl_workbook.explore.tables import INSTALL
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SAMPLE = 2000
 """Items that are read, at most."""
+_GLANCED = 500
+"""Items that are read for the picture in a step's notebook, at most."""
 _THUMBNAILS = 8
 _THUMBNAIL_LIMIT = 20 * 2**20
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -134,6 +136,21 @@ def footprints(seen: Seen) -> Picture:
 def timeline(seen: Seen) -> Picture:
     """Show when the sampled items begin."""
     return pictures.timeline((g.span[0] for g in seen.sample if g.span), _what(seen))
+
+
+def where_and_when(dataset: Dataset) -> View:
+    """Show footprints and timeline of a dataset in the notebook of a step.
+
+    What can't be seen is said in a line: a picture must not stand in the way of a verdict.
+    """
+    try:
+        seen = look(dataset, sample=_GLANCED)
+    except (WorkbookError, OSError) as error:
+        return _line(f"Where and when can't be shown: {error}")
+    drawn = (footprints(seen), timeline(seen))
+    head = f"Of {sampled(seen)}:"
+    markup = f"<p>{html.escape(head)}</p>" + "".join(picture.svg for picture in drawn)
+    return View(markup, "\n".join([head, *(picture.text for picture in drawn)]))
 
 
 def formats(seen: Seen) -> View:
