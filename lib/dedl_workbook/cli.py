@@ -200,6 +200,7 @@ def _add_tickets(group: Any) -> None:
     )
     parser.add_argument("ticket", metavar="TICKET")
     parser.add_argument("digest", metavar="DIGEST", help="all of it, or its first 12 characters")
+    _json(parser)
     parser = _command(
         group,
         "unlock",
@@ -208,7 +209,6 @@ def _add_tickets(group: Any) -> None:
         "dedl-workbook unlock DEDL-1",
     )
     parser.add_argument("ticket", metavar="TICKET")
-    _json(parser)
     parser = _command(
         group,
         "refuse",
