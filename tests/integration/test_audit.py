@@ -15,7 +15,7 @@ import yaml
 from dedl_workbook import audit, cli, s3
 from dedl_workbook.case import Case
 from dedl_workbook.errors import InputError
-from dedl_workbook.sandbox import Sandbox, postgres
+from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.steps import STEPS, Verdict
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
@@ -44,8 +44,8 @@ class Site:
         return f"{self.id}/T-{self.id[-6:]}/"
 
     def publish(self, **more: Any) -> None:
-        """Publish a dataset as a run does, as far as users can see it."""
-        self.id = an_id()
+        """Publish a dataset as a run does, as far as users can see it; again, if it was before."""
+        self.id = self.id or an_id()
         items = [an_item(number, collection=self.id) for number in range(ITEMS)]
         dataset = write_dataset(self.root / self.id, items, a_collection(id=self.id))
         told = {"ticket": f"T-{self.id[-6:]}", "dataset": str(dataset), "collection": self.id}
@@ -68,7 +68,7 @@ class Site:
 
     def execute(self, statement: str) -> None:
         dsn = self.lake.sandbox.admin_dsn
-        with psycopg.connect(dsn, autocommit=True, dbname=postgres.DATABASE) as connection:
+        with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("set search_path = pgstac, public")
             connection.execute(statement.format(id=self.id))  # type: ignore[arg-type]
 
@@ -309,6 +309,19 @@ def test_a_restricted_collection_that_lies_open_is_drift(site: Site) -> None:
         found = made.drifted()
 
     assert "agreed: DEDL_UGD_LAKE" in found["scopes: roles in the entry"]
+
+
+def test_an_object_of_an_earlier_publication_that_is_used_still_is_compared(site: Site) -> None:
+    made = Site(site.root, site.lake)
+    made.publish()
+    made.publish(ticket=f"T-{made.id[-6:]}-2", mode="replace")
+    assert made.audit().ticket.endswith("-2")
+    assert made.drifted() == {}
+
+    with _object(made, made.key(1), b"x" * 40):
+        found = made.drifted()
+
+    assert made.key(1) in found["pool: files of earlier publications"]
 
 
 def test_a_part_that_cannot_be_looked_at_is_unknown_and_no_success(

@@ -12,7 +12,7 @@ from typing import Any
 
 _SCHEMA = """
 create table assets (key text primary key, item text, size integer, sha256 text) without rowid;
-create table objects (key text primary key, size integer) without rowid;
+create table objects (key text primary key, size integer, etag text) without rowid;
 create view seen as
     select key, item, a.size as told, sha256, o.size from assets a left join objects o using (key);
 """
@@ -61,9 +61,14 @@ class Assets:
         common = "".join(one for one, _ in same)
         return common[: common.rfind("/") + 1]
 
-    def fill(self, objects: Iterable[tuple[str, int]]) -> None:
-        """Take in what lies in the pool."""
-        self.database.executemany("insert or ignore into objects values (?, ?)", objects)
+    def fill(self, objects: Iterable[tuple[str, int, str]]) -> None:
+        """Take in what lies in the pool: key, size and ETag."""
+        self.database.executemany("insert or ignore into objects values (?, ?, ?)", objects)
+
+    def holds(self, key: str, size: int, etag: str) -> bool:
+        """Tell whether the pool has this very object."""
+        query = "select 1 from objects where key = ? and size = ? and etag = ?"
+        return self.database.execute(query, (key, size, etag)).fetchone() is not None
 
     def count(self) -> int:
         """Return how many different keys the catalogue names."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from dedl_workbook import reuse
 from dedl_workbook.audit.assets import Assets
 from dedl_workbook.audit.records import Record
 from dedl_workbook.job import Job
@@ -19,6 +20,7 @@ from dedl_workbook.upload.transfer import Pool
 from dedl_workbook.withdraw.pool import pool_of
 
 THREADS = 8
+EXAMPLES = 3
 SAMPLE = 20
 """Objects that are read in full, unless all are."""
 
@@ -35,6 +37,7 @@ def look(job: Job, known: Record | None, assets: Assets, *, every_byte: bool) ->
     if known is not None and remembered:
         with open_manifest(known.job) as manifest:
             yield from _remembered(job, pool, known, manifest, every_byte=every_byte)
+        yield from _reused(pool, known, assets)
     yield from _named(replace(pool, prefix=assets.prefix()), assets)
     if not remembered:
         told = assets.sample(None if every_byte else SAMPLE)
@@ -69,12 +72,29 @@ def _remembered(
     yield _content(job, pool, told, "SHA-256 of the upload")
 
 
+def _reused(pool: Pool, known: Record, assets: Assets) -> Iterator[Check]:
+    """Compare the objects of earlier publications that this one uses with what they were then."""
+    if not reuse.location(known.job).is_file():
+        return
+    place = replace(pool, prefix=f"{known.ticket.collection}/")
+    listed = survey.objects(place, Leftovers())
+    assets.fill((place.prefix + path, size, etag) for path, size, etag in listed)
+    count, gone, some = 0, 0, list[str]()
+    for row in reuse.rows(known.job):
+        count += 1
+        if not assets.holds(row.key, row.size, row.etag):
+            gone += 1
+            some += [row.key] if len(some) < EXAMPLES else []
+    found = f"{gone} are missing or hold other bytes: {', '.join(some)}" if gone else f"{count}"
+    yield Check("files of earlier publications", not gone, found)
+
+
 def _named(pool: Pool, assets: Assets) -> Iterator[Check]:
     """Compare what lies in the bucket with the assets that the catalogue's items name."""
     count = assets.count()
     if count:
         listed = survey.objects(pool, Leftovers())
-        assets.fill((pool.prefix + path, size) for path, size, _ in listed)
+        assets.fill((pool.prefix + path, size, etag) for path, size, etag in listed)
     gone, some = assets.missing()
     found = f"{count} objects, {assets.elsewhere} assets elsewhere"
     found += f"; {gone} are missing: {', '.join(some)}" if gone else ""
