@@ -132,13 +132,15 @@ def unlock(options: Any) -> int:
 
     case = Case.of(Ticket.load(options.ticket))
     left = lock.release(case.folder)
-    if not left:
-        terminal.out.print(f"{options.ticket}: nobody left a lock behind", markup=False)
+    if left:
+        with lock.hold(case.folder):
+            case.record("unlocked", left_by=left)
+    if options.json:
+        terminal.show_json(left)
         return DONE
-    with lock.hold(case.folder):
-        case.record("unlocked", left_by=left)
     by = f"{left.get('operator')} on {left.get('host')} since {left.get('since')}"
-    terminal.out.print(f"{options.ticket}: took away the lock of {by}", markup=False)
+    said = f"took away the lock of {by}" if left else "nobody left a lock behind"
+    terminal.out.print(f"{options.ticket}: {said}", markup=False)
     return DONE
 
 
