@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -19,6 +20,11 @@ from tests.unit.builders import ID, any_dataset, any_item
 ITEM = "metadata/items/heat_20241116.json"
 COLLECTION = "metadata/collection.json"
 PICTURE = "data/2024/11/16/heat_20241116/heat_20241116.png"
+
+
+def also(*values: Any) -> Any:
+    """Return a case of a test that belongs to the slow ones."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -112,8 +118,12 @@ def test_a_bucket_that_denies_listing_is_one_error(
 @pytest.mark.parametrize(
     ("path", "fate"),
     [
-        *((path, (403, "AccessDenied")) for path in (ITEM, PICTURE, COLLECTION)),
-        *((path, (404, "NoSuchKey")) for path in (ITEM, COLLECTION)),
+        (PICTURE, (403, "AccessDenied")),
+        (PICTURE, (404, "NoSuchKey")),
+        (ITEM, (403, "AccessDenied")),
+        also(ITEM, (404, "NoSuchKey")),
+        also(COLLECTION, (403, "AccessDenied")),
+        also(COLLECTION, (404, "NoSuchKey")),
     ],
 )
 def test_an_object_that_is_denied_or_vanishes_is_never_passed(

@@ -58,6 +58,7 @@ def test_nbval_runs_it_on_a_folder(small_sample: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_place_without_a_dataset_is_an_error_in_one_line(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "papermill"), str(NOTEBOOK), "out.ipynb"]
 

@@ -314,7 +314,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(damaged() | st.binary(max_size=200))
 def test_whatever_bytes_an_item_has_it_is_read_as_json_is_or_refused(data: bytes) -> None:
     """Python's own parser is the judge; we refuse more than it, but never read otherwise."""

@@ -124,7 +124,7 @@ def mutilated_corpus(draw: st.DrawFn) -> tuple[Json, str, str]:
 
 
 @settings(
-    max_examples=300,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -177,7 +177,7 @@ def test_a_published_document_with_extensions_is_valid_and_can_be_taken_back(
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[
         *(HealthCheck.too_slow, HealthCheck.filter_too_much),

@@ -112,13 +112,13 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.fixed_dictionaries({"type": st.text(max_size=9), "coordinates": JSON})))
 def test_no_geometry_breaks_a_map(geometries: list[Any]) -> None:
     drawn(maps.footprints(geometries))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1, max_size=8))
 def test_every_point_is_inside_the_map(places: list[tuple[float, float]]) -> None:
     picture = maps.footprints([point(*place) for place in places])
