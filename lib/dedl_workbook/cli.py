@@ -209,6 +209,7 @@ def _add_tickets(group: Any) -> None:
         "dedl-workbook unlock DEDL-1",
     )
     parser.add_argument("ticket", metavar="TICKET")
+    _json(parser)
     parser = _command(
         group,
         "refuse",
