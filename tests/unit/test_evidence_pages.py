@@ -133,6 +133,37 @@ def test_the_page_of_a_notebook_has_what_came_after_a_hostile_output(tmp_path: P
         assert "alert(2)" not in page
 
 
+def test_a_hostile_output_stays_in_its_box_on_the_page(tmp_path: Path) -> None:
+    from html.parser import HTMLParser
+
+    class Boxes(HTMLParser):
+        around: list[str]
+        opened: list[str]
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in ("meta", "img", "br"):
+                self.opened.append(str(dict(attrs).get("class", "")))
+
+        def handle_endtag(self, tag: str) -> None:
+            self.opened.pop()
+
+        def handle_data(self, data: str) -> None:
+            if data == "Forged":
+                self.around = list(self.opened)
+
+    file = tmp_path / "notebook.ipynb"
+    text = "</td></table>" + "</div>" * 9 + "</body><h1>Forged</h1>"
+    output = nbformat.v4.new_output("display_data", {"text/html": text})
+    cells = [nbformat.v4.new_code_cell("x", outputs=[output])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), file)
+    boxes = Boxes()
+    boxes.opened = []
+
+    boxes.feed(pages.of_notebook(file))
+
+    assert any("output" in box for box in boxes.around)
+
+
 def test_a_ticket_can_not_be_called_a_path(root: Path) -> None:
     from dedl_workbook.errors import InputError
 
