@@ -19,6 +19,7 @@ from dedl_workbook.validate import validate
 
 from tests.integration.shore import Shore, a_shore
 from tests.unit.builders import ID, any_asset, any_dataset, any_item, png, tiff
+from tests.unit.test_validate import any_target
 
 ITEM = "metadata/items/heat_0.json"
 PICTURE = "data/2024/11/16/heat_0/heat_0.png"
@@ -253,3 +254,18 @@ def test_an_object_that_may_not_be_read_is_a_finding(surroundings: Shore, tmp_pa
     errors = [f for f in report.findings if f.severity == "error"]
     assert [(f.rule, f.file) for f in errors] == [("L03", ITEM)]
     assert "AccessDenied" in errors[0].message
+
+
+def test_the_keywords_of_the_sample_are_known_to_the_hda_of_the_sandbox(
+    data_lake: Sandbox, small_sample: Path
+) -> None:
+    url = data_lake.connections["DEDL_SANDBOX__HDA__URL"]
+
+    report = validate(
+        open_dataset(str(small_sample)),
+        target=any_target(hda={"url": url, "folder": "hda"}),
+        second_opinion="none",
+    )
+
+    assert f"that {url} serves" in " ".join(report.notes)
+    assert [f for f in report.findings if f.rule == "C04"] == []

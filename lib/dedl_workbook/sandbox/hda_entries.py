@@ -17,6 +17,13 @@ _THEMES = (
     ("FLOOD", "Flood extent", "Emergency", "from radar"),
     ("CROPS", "Crop types", "Land", "one map a year"),
 )
+_MORE = {
+    "Land surface temperature": (
+        *("Land Surface Temperature", "Temperature", "Climate", "Europe"),
+        *("Copernicus", "Sentinel-3", "SLSTR"),
+    )
+}
+"""Further keywords, by title: those of the sample dataset are known to HDA."""
 _LEVELS = (("L2", "as observed"), ("L3", "on a regular grid"), ("L4", "without gaps"))
 
 _HEAD = """# Collections of HDA.
@@ -66,7 +73,9 @@ def _entry(number: int) -> str:
     level, grid = _LEVELS[number % 3]
     banner = f"# --- {title} ---\n" if number % 3 == 0 else ""
     start = f"{2000 + number % 20}-01-01T00:00:00Z"
-    keywords = f"[{keyword}, Demo]" if number % 2 else f"\n    - {keyword}\n    - 'Demo'"
+    words = [keyword, *_MORE.get(title, ()), "Demo"]
+    block = "".join(f"\n    - {word!r}" if word == "Demo" else f"\n    - {word}" for word in words)
+    keywords = f"[{', '.join(words)}]" if number % 2 else block
     description = (
         f"|\n    {title}, {note}.\n\n    {grid.capitalize()}.\n"
         if number % 4 == 0
