@@ -18,7 +18,7 @@ from dedl_workbook.dataset import Folder, open_dataset
 from dedl_workbook.errors import InputError, ServiceError
 from dedl_workbook.executors import open_executor
 from dedl_workbook.parallel import map_shards
-from dedl_workbook.rules import Given, run
+from dedl_workbook.rules import Given, manifest, run
 from dedl_workbook.validate import validate
 
 from tests.unit.builders import any_collection, any_dataset, any_item, write
@@ -233,3 +233,22 @@ def test_handing_out_ends_when_threads_are_stopped() -> None:
     with open_executor("threads", fit, many=True, remote=True) as opened:
         with pytest.raises(ValueError, match="ends it"):
             list(map_shards(patient, ([n] for n in range(9)), opened, ahead=4, stop=stop))
+
+
+@pytest.mark.parametrize("parts", [1, 3, 64])
+def test_the_report_does_not_depend_on_the_parts_that_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    root = many(tmp_path)
+    write(root, "data/2024/11/16/item_007/ITEM_007.png", b"x")
+    item = any_item("item_009")
+    item["assets"]["twice"] = any_item("item_008")["assets"]["map"]
+    write(root, "metadata/items/item_009.json", item)
+    whole = report(root)
+
+    monkeypatch.setattr(manifest, "PARTS", parts)
+    monkeypatch.setattr(manifest, "BUFFERED", 100)
+    monkeypatch.setattr(manifest, "BATCH", 7)
+
+    assert report(root) == whole
+    assert {"L08", "I03", "A01", "A04", "A05"} <= {f.rule for f in whole.findings}
