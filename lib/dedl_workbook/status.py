@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -107,7 +107,7 @@ def _standing(file: Path, root: Path) -> Standing:
     )
 
 
-def next_move(lines: Sequence[dict[str, Any]]) -> Move:
+def next_move(lines: Sequence[Mapping[str, Any]]) -> Move:
     """Return what comes next, from the lines of a ledger."""
     told = [line for line in lines if line["event"] in _STANDS]
     if not told:
@@ -125,7 +125,7 @@ def next_move(lines: Sequence[dict[str, Any]]) -> Move:
     return _after_outcome(last, goes_on)
 
 
-def _after_outcome(last: dict[str, Any], goes_on: Move) -> Move:
+def _after_outcome(last: Mapping[str, Any], goes_on: Move) -> Move:
     step, verdict = last["step"], last["verdict"]
     if step == "withdraw":
         return Move.NOTHING if verdict == "passed" else Move.WITHDRAW

@@ -57,6 +57,7 @@ class Seat:
     def fill(self, hint: str, text: str) -> None:
         """Type into the field with this hint."""
         field = self.page.get_by_placeholder(hint)
+        field.wait_for()
         field.press_sequentially(text, delay=5)
 
     def see(self, text: str | re.Pattern[str]) -> None:

@@ -157,3 +157,14 @@ def test_the_next_notebook_is_that_of_the_first_step_that_has_not_passed(root: P
 
     assert step is not None
     assert step.name == "access"
+
+
+def test_in_a_withdrawal_the_next_notebook_is_that_of_the_withdrawal(root: Path) -> None:
+    case = worked_case(root)
+    lines = [*case.ledger(), {"event": "planned", "steps": ["withdraw", "notify"], "changes": 3}]
+    lines.append({"event": "approved"})
+
+    step = papers.next_step(lines)
+
+    assert step is not None
+    assert step.name == "withdraw"

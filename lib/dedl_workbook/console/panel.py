@@ -73,11 +73,11 @@ class Panel:
             acts["run"].box,
             self._notebook,
             acts["rehearse"].box,
+            self._withdrawal,
             self._plan,
             self._steps,
             acts["pack"].box,
             self._papers,
-            self._withdrawal,
         ]
 
     # What is shown

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import lab, views
+from dedl_workbook import lab, status, views
 from dedl_workbook.case import Case
 from dedl_workbook.console import look
 from dedl_workbook.errors import WorkbookError
 from dedl_workbook.progress import amount
+from dedl_workbook.status import Move
 from dedl_workbook.steps import STEPS, WITHDRAW, Step, Verdict
 
 _SHOWN = 40
@@ -100,8 +101,10 @@ def next_notebook(case: Case, lines: Sequence[Mapping[str, Any]], root: Path) ->
 
 
 def next_step(lines: Sequence[Mapping[str, Any]]) -> Step | None:
-    """Return the first step whose last verdict is not passed; None when all are."""
+    """Return the step that comes next: withdraw, or the first that has not passed; None: none."""
     last = {line["step"]: line["verdict"] for line in lines if line["event"] == "outcome"}
+    if status.next_move(lines) is Move.WITHDRAW:
+        return WITHDRAW
     if last.get(WITHDRAW.name) == Verdict.PASSED:
         return None
     return next((s for s in STEPS.values() if last.get(s.name) != Verdict.PASSED), None)
