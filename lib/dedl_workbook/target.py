@@ -86,7 +86,8 @@ class Target(BaseSettings):
     allow_any_approval: bool = False
     """Whether a ticket may say `approve: any`. Never for a real data lake."""
     executor: ExecutorName = "auto"
-    """What validates the items: threads for a bucket, processes for a large folder; or another."""
+    """What validates the items: threads for a bucket, processes for a large folder; or another.
+    The workers of a Dask cluster upload the data as well."""
     step_hours: dict[StepName, Annotated[float, Field(gt=0)]] = {}
     """Hours after which a step that runs headless is ended; default: 72."""
     rules: dict[RuleId, RuleSetting] = {}

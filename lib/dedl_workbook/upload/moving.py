@@ -12,10 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from dedl_workbook import __version__
 from dedl_workbook.errors import ServiceError
+from dedl_workbook.executors import open_executor
 from dedl_workbook.job import Job
 from dedl_workbook.parallel import map_shards
-from dedl_workbook.upload import multipart, transfer
+from dedl_workbook.upload import multipart, remote, transfer
 from dedl_workbook.upload.manifest import Manifest, Row, Todo
 from dedl_workbook.upload.multipart import Multipart, Part
 from dedl_workbook.upload.transfer import PLAIN, SINGLE, Pool, part_size, patiently, starts
@@ -25,6 +27,8 @@ LIGHT = 2**20
 LIGHT_THREADS = 32
 HEAVY_THREADS = 8
 SHARD = 20
+AHEAD = 64
+"""Units that a Dask cluster has at once."""
 MEMORY = 64 * 2**20
 """Bytes of larger files, and of parts, that are held at once (or one part, if it is larger)."""
 COMMIT = 0.5
@@ -119,8 +123,11 @@ def move(
     files, size = (sum(part) for part in zip(*todo, strict=True))
     moving = _Move(job, pool, manifest, resumable, files, size)
     try:
-        _pass(moving, LIGHT_THREADS, _light(moving))
-        _pass(moving, HEAVY_THREADS, _heavy(moving))
+        if "://" in job.target.executor:
+            _move_remotely(moving)
+        else:
+            _pass(moving, LIGHT_THREADS, _light(moving))
+            _pass(moving, HEAVY_THREADS, _heavy(moving))
     finally:
         for begun in moving.open.values():
             if begun.todo.size < RESUMED:
@@ -132,11 +139,54 @@ def move(
 
 def _pass(moving: _Move, threads: int, work: Iterator[_Unit]) -> None:
     executor = ThreadPoolExecutor(threads, thread_name_prefix="upload")
-    run, ahead, stop = partial(_run, moving), threads * 3 // 2, moving.pool.stop
+    run, stop = partial(_run, moving), moving.pool.stop
+    try:
+        _gather(moving, map_shards(run, work, executor, ahead=threads * 3 // 2, stop=stop))
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _move_remotely(moving: _Move) -> None:
+    sample = next(iter(moving.manifest.todo(0, MOST)), None)
+    if sample is None:
+        return
+    target, pool = moving.job.target, moving.pool
+    errand = remote.Errand(target.s3, pool.prefix, pool.dataset, pool.copies)
+    probe = partial(remote.hindrance, errand, sample, __version__)
+    with open_executor(target.executor, probe, many=True, remote=True) as executor:
+        run = partial(_run_remotely, errand)
+        _gather(moving, map_shards(run, _errands(moving), executor, ahead=AHEAD))
+
+
+def _errands(moving: _Move) -> Iterator[tuple[list[Todo], str]]:
+    """Yield what a worker does at once: small files, or a large one with its upload's id."""
+    for shard in _light(moving):
+        yield shard, ""
+    for todo in map(_typed, moving.manifest.todo(LIGHT + 1, MOST)):
+        upload = ""
+        if todo.etag is None and todo.size > SINGLE:
+            begun = patiently(moving.pool, partial(_begin, moving, todo))
+            moving.open[todo.path] = begun
+            upload = begun.upload
+        yield [todo], upload
+
+
+def _run_remotely(errand: remote.Errand, unit: tuple[list[Todo], str]) -> _Result:
+    todos, upload = unit
+    rows = remote.send(errand, todos[0], upload) if upload else remote.put(errand, todos)
+    size = sum(row.size for row in rows)
+    missing = [todo for todo in todos if todo.etag is None]
+    sent, uploaded = sum(todo.size for todo in missing), len(missing)
+    return _Result(
+        rows, Counter(uploaded=uploaded, bytes=sent, compared=len(todos) - uploaded), size
+    )
+
+
+def _gather(moving: _Move, results: Iterator[_Result]) -> None:
     waiting: list[Row] = []
     committed = time.monotonic()
     try:
-        for result in map_shards(run, work, executor, ahead=ahead, stop=stop):
+        for result in results:
             waiting += result.rows
             if time.monotonic() - committed > COMMIT:
                 moving.manifest.remember(waiting)
@@ -144,7 +194,6 @@ def _pass(moving: _Move, threads: int, work: Iterator[_Unit]) -> None:
             _count(moving, result)
     finally:
         moving.manifest.remember(waiting)
-        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _count(moving: _Move, result: _Result) -> None:
@@ -157,7 +206,7 @@ def _count(moving: _Move, result: _Result) -> None:
     moving.job.tell("upload", moving.moved, moving.size, "B", note)
 
 
-def _light(moving: _Move) -> Iterator[_Unit]:
+def _light(moving: _Move) -> Iterator[list[Todo]]:
     shard: list[Todo] = []
     for todo in moving.manifest.todo(0, LIGHT):
         shard.append(_typed(todo))

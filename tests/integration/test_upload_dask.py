@@ -1,0 +1,84 @@
+"""The upload by the workers of a Dask cluster: the same objects, moved by other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dedl_workbook import __version__, upload
+from dedl_workbook.dataset import Folder
+from dedl_workbook.errors import ConflictError
+from dedl_workbook.job import Job
+from dedl_workbook.sandbox import Sandbox
+from dedl_workbook.steps import Verdict
+from dedl_workbook.upload import remote, transfer
+from dedl_workbook.upload.manifest import Todo
+
+from tests.integration.shore import LARGE, PREFIX, SMALL, Shore, a_shore, noise, published, run
+
+FILES = SMALL | {f"data/{n:03}": noise(2000, n) for n in range(60)} | {"data/large": noise(LARGE)}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    import dask
+    from distributed import LocalCluster
+
+    folder = str(tmp_path_factory.mktemp("dask"))
+    settings = {"temporary-directory": folder, "distributed.worker.use-file-locking": False}
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as made,
+    ):
+        yield made.scheduler_address
+
+
+@pytest.fixture
+def shore(data_lake: Sandbox, tmp_path: Path) -> Shore:
+    made = a_shore(data_lake, tmp_path, "http")
+    made.deliver(FILES)
+    return made
+
+
+def clustered(shore: Shore, cluster: str) -> Job:
+    job = shore.job()
+    return replace(job, target=job.target.model_copy(update={"executor": cluster}))
+
+
+def test_workers_move_every_file_and_nothing_passes_through_here(
+    shore: Shore, cluster: str, monkeypatch: pytest.MonkeyPatch
+):
+    job = clustered(shore, cluster)
+    for module, name in ((transfer, "put"), (transfer, "upload_part"), (remote, "put")):
+        monkeypatch.setattr(module, name, None)
+    _, receipt, outcome = run(job)
+    assert outcome.verdict is Verdict.PASSED, outcome
+    assert receipt.done["uploaded"] == len(FILES)
+    assert shore.objects() == published(FILES)
+    assert shore.open_uploads() == []
+    (job.folder / "upload.sqlite").unlink()
+    _, receipt, outcome = run(job)
+    assert (receipt.done["uploaded"], receipt.done["compared"]) == (0, len(FILES))
+    assert outcome.verdict is Verdict.PASSED, outcome
+
+
+def test_what_a_worker_refuses_is_said_as_it_is_here(shore: Shore, cluster: str):
+    shore.put(PREFIX + "data/2024/a.txt", b"?" * len(SMALL["data/2024/a.txt"]))
+    plan = upload.plan(clustered(shore, cluster))
+    with pytest.raises(ConflictError, match=r"data/2024/a\.txt(?s:.)*Withdraw"):
+        upload.apply(plan)
+
+
+def test_a_worker_that_is_not_fit_says_why(shore: Shore):
+    job = shore.job()
+    [listed] = list(job.dataset.files("data/000"))
+    sample = Todo(listed.path, listed.size, listed.version, None, None)
+    errand = remote.Errand(job.target.s3, PREFIX, job.dataset, False)
+    assert remote.hindrance(errand, sample, __version__) == ""
+    assert "has version" in remote.hindrance(errand, sample, "0")
+    elsewhere = replace(errand, dataset=Folder(shore.folder))
+    assert "doesn't see data/000" in remote.hindrance(elsewhere, sample, __version__)
