@@ -146,7 +146,7 @@ def replace(path: Path, data: bytes, found: bytes | None) -> None:
     real = path.resolve()
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name[:100]}.")
+        handle, name = tempfile.mkstemp(dir=real.parent, prefix=_draft(real))
         try:
             _write(handle, real, data)
             _demand(path, found)
@@ -161,6 +161,20 @@ def replace(path: Path, data: bytes, found: bytes | None) -> None:
             where=str(path),
             remedy=_REMEDY,
         ) from error
+
+
+def _draft(real: Path) -> str:
+    """Return what the names of our drafts of a file start with."""
+    return f".{real.name[:100]}.dedl-"
+
+
+def _clear(path: Path) -> None:
+    """Remove the drafts that a killed run left."""
+    real = path.resolve()
+    if real.parent.is_dir():
+        for one in real.parent.iterdir():
+            if one.name.startswith(_draft(real)):
+                one.unlink(missing_ok=True)
 
 
 def _write(handle: int, real: Path, data: bytes) -> None:
@@ -223,6 +237,7 @@ def write_all(hda: Hda, id_: str, files: Files, new: Files) -> list[str]:
     todo = changes(hda, id_, files, new)
     try:
         for path, (old, made) in todo.items():
+            _clear(path)
             put_back(path, made, old)
             written.append(path)
     except (ConflictError, InputError):
