@@ -568,6 +568,18 @@ def test_another_pgstac_is_refused_with_the_line_to_type(
     assert error.value.remedy == remedy
 
 
+def test_a_pgstac_in_which_nothing_can_be_taken_back_is_refused(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.execute("insert into migrations (version, datetime) values ('0.9.11', now() + '1 day')")
+    monkeypatch.setattr(pgstac, "version", lambda _: "0.9.12")
+
+    with pytest.raises(ServiceError, match="only its owner may delete a collection") as error:
+        catalog.plan(lake.job(write_dataset(lake.folder, [an_item(1)])))
+
+    assert "0.9.12" in error.value.remedy
+
+
 @pytest.mark.parametrize(
     ("settings", "what", "remedy"),
     [

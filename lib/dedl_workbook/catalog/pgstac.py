@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SERIES = ("0.9", "0.10")
 """Of PgSTAC, that this works with."""
+_OLDEST = (0, 9, 12)
+"""Before that, nobody but PgSTAC's owner could delete a collection, or drop its partitions."""
 LOCK_PATIENCE = 5.0
 """Seconds to wait for another load: one whose client was killed ends within these."""
 _NO_PGSTAC = r'schema "pgstac"|get_version|pgstac\.migrations|relation "collections"'
@@ -144,6 +146,11 @@ def guard(connection: Connection) -> str:
         raise ServiceError(
             f"the database has PgSTAC {found}, and pypgstac {ours} can't load into that",
             remedy=remedy,
+        )
+    if tuple(map(int, re.findall(r"\d+", found)[:3])) < _OLDEST and found != "unreleased":
+        raise ServiceError(
+            f"the database has PgSTAC {found}, where only its owner may delete a collection",
+            remedy="Ask the database's operators for 0.9.12 or later: pypgstac migrate.",
         )
     return found
 
