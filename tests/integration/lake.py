@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from dedl_workbook import steps
+from dedl_workbook import s3, steps
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.target import Catalog, Pool, StacApi, Target
@@ -103,6 +103,8 @@ class Lake:
     database: str
     folder: Path
     running: ExitStack
+    bucket: str = ""
+    """Default: the sandbox's."""
 
     @cached_property
     def api(self) -> str:
@@ -127,6 +129,7 @@ class Lake:
             if (prefix := f"DEDL_SANDBOX__{kind.upper()}__")
         }
         part["catalog"] |= {"database": self.database} | catalog
+        part["s3"]["bucket"] = self.bucket or part["s3"]["bucket"]
         return Target(
             name="sandbox",
             s3=Pool(**part["s3"]),
@@ -188,6 +191,9 @@ def own_lake(servers: Sandbox, folder: Path) -> Iterator[Lake]:
     servers.create_database(database)
     try:
         with ExitStack() as running:
-            yield Lake(servers, database, folder, running)
+            # An upload uses what earlier ones of its collection stored in the bucket.
+            made = Lake(servers, database, folder, running, database.replace("_", "-"))
+            s3.client(made.target(api=False).s3).create_bucket(Bucket=made.bucket)
+            yield made
     finally:
         servers.drop_database(database)
