@@ -13,6 +13,7 @@ from dedl_workbook.ticket import Ticket
 
 CONSOLE = Path("notebooks", "00-console.ipynb")
 _EXTENSION = "dedl_workbook.saving"
+_CHECKPOINTS = "dedl_workbook.checkpoints.Checkpoints"
 _SETTINGS = Path(__file__).with_name("jupyter")
 
 
@@ -63,6 +64,7 @@ def command(root: Path, *more: str) -> list[str]:
     line = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
     line += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{first}"]
     line += [f"--ServerApp.jpserver_extensions={{'{_EXTENSION}': True}}"]
+    line += [f"--ContentsManager.checkpoints_class={_CHECKPOINTS}"]
     # As root the server wants to be told that this is meant.
     line += ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
     return [*line, *more]

@@ -185,6 +185,18 @@ def test_evidence_can_not_be_overwritten_from_jupyterlab(case: Case, server: Ser
     assert "evidence" in answer.json()["message"]
 
 
+def test_opening_evidence_in_jupyterlab_adds_nothing_to_it(server: Server) -> None:
+    """Its front end makes a checkpoint of every file that it opens."""
+    page = server.root / "archive" / "DEDL-1" / "bag" / "data" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<p>evidence</p>")
+
+    made = server.ask("POST", f"contents/{page.relative_to(server.root)}/checkpoints")
+
+    assert made.status_code == 201, made.text
+    assert [file.name for file in page.parent.rglob("*")] == ["index.html"]
+
+
 def test_jupyterlab_asks_for_a_token_and_listens_here_alone(server: Server) -> None:
     assert server.url.startswith("http://127.0.0.1:")
     assert requests.get(f"{server.url}api/contents", timeout=20).status_code == 403
