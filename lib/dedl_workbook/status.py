@@ -95,6 +95,11 @@ def _standing(file: Path, root: Path) -> Standing:
     last = told[-1]
     if last.get("step") == "notify" and ledger.withdrawn(told):
         last = next(line for line in reversed(told) if line.get("step") == "withdraw")
+    elif last.get("verdict") == "passed":
+        # What went on meanwhile doesn't end the waiting of another step.
+        outcomes = {line["step"]: line for line in told if line["event"] == "outcome"}
+        waiting = [line for line in outcomes.values() if line["verdict"] == "waiting"]
+        last = waiting[0] if waiting and last["step"] != "withdraw" else last
     return Standing(
         *start,
         str(last.get("step", "plan")),

@@ -23,7 +23,7 @@ _MARKS = {
     "planned": "✎",
     "to be approved": "✎",
     "approved": "✎",
-    "waiting": "⏳",
+    "waiting": "◔",
     "failed": "✘",
     "fails": "✘",
     "refused": "✘",

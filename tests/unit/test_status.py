@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dedl_workbook import status
+from dedl_workbook.steps import Outcome, Verdict
 
 from tests.unit.conftest import make_case
 
@@ -50,3 +51,23 @@ def test_an_archive_may_come_from_the_environment(
     monkeypatch.setenv("DEDL_SITE__ARCHIVE", "archive")
 
     assert status.rows(root, ["DEDL-1"])[0][4] == "running, or cut off"
+
+
+def test_a_step_that_waits_is_shown_while_others_go_on(root: Path) -> None:
+    case = make_case(root)
+    _ticket(root, "DEDL-1", "site")
+    waits = Outcome("access", Verdict.WAITING, "asked", waiting_for="the IAM service", since="now")
+    for outcome in (waits, Outcome("upload", Verdict.PASSED, "done")):
+        case.record_outcome(case.new_attempt(outcome.step), outcome, "dataset")
+
+    found = status.standings(root)[0]
+
+    assert (found.step, found.verdict, found.waiting_for) == (
+        "access",
+        "waiting",
+        "the IAM service",
+    )
+    case.record_outcome(
+        case.new_attempt("access"), Outcome("access", Verdict.PASSED, ""), "dataset"
+    )
+    assert status.standings(root)[0].verdict == "passed"
