@@ -18,6 +18,8 @@ from dedl_workbook.steps import STEPS, Verdict
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
 
+from tests import buckets
+
 PROJECT = Path(__file__).parents[1]
 COLLECTION = "EO.DEDL.DAT.DEMO_HEAT"
 
@@ -37,6 +39,12 @@ def no_settings_of_the_person_who_runs_the_tests(monkeypatch: pytest.MonkeyPatch
 def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three scenes; never written to: `Lake.dataset` is a copy of it."""
     return make_sample(tmp_path_factory.mktemp("sample") / COLLECTION, scenes=3)
+
+
+@pytest.fixture(autouse=True)
+def _buckets() -> Iterator[None]:
+    yield
+    buckets.remove_made()
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +172,6 @@ def lake(
         }
         lines = [f"{key}='{value}'" for key, value in settings.items()]
         (root / ".env").write_text("\n".join(lines) + "\n")
-        s3.client(made.target.s3).create_bucket(Bucket=made.bucket)
-        yield made
+        with buckets.own(s3.client(made.target.s3), made.bucket):
+            yield made
     data_lake.drop_database(made.database)

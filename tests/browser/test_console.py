@@ -38,6 +38,7 @@ def fill_form(seat: Seat, ticket: str = "DEDL-1") -> None:
     seat.page.locator("input[type=date]").fill("2026-11-02")
 
 
+@pytest.mark.slow
 def test_a_public_dataset_from_the_form_to_the_publication(seat: Seat, lake: Lake) -> None:
     fill_form(seat)
     seat.shoot("console-form")

@@ -21,6 +21,8 @@ from dedl_workbook.target import Catalog, Pool, StacApi, Target
 from dedl_workbook.ticket import Ticket
 from psycopg.conninfo import make_conninfo
 
+from tests import buckets
+
 COLLECTION = "EO.TEST.DAT.LAKE"
 SPAN = [["2024-01-01T00:00:00Z", None]]
 
@@ -193,7 +195,7 @@ def own_lake(servers: Sandbox, folder: Path) -> Iterator[Lake]:
         with ExitStack() as running:
             # An upload uses what earlier ones of its collection stored in the bucket.
             made = Lake(servers, database, folder, running, database.replace("_", "-"))
-            s3.client(made.target(api=False).s3).create_bucket(Bucket=made.bucket)
+            running.enter_context(buckets.own(s3.client(made.target(api=False).s3), made.bucket))
             yield made
     finally:
         servers.drop_database(database)

@@ -18,6 +18,8 @@ from dedl_workbook.target import S3, Target
 from dedl_workbook.ticket import Ticket
 from dedl_workbook.upload import transfer
 
+from tests import buckets
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -110,7 +112,7 @@ class Shore:
 
 def a_shore(servers: Sandbox, folder: Path, scheme: str) -> Shore:
     shore = Shore(servers, folder, f"test-{uuid.uuid4().hex[:16]}", scheme)
-    shore.client.create_bucket(Bucket=shore.bucket)
+    buckets.made(shore.client, shore.bucket)
     return shore
 
 

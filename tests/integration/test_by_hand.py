@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dedl_workbook.lab import working_copy
 from dedl_workbook.steps import STEPS
 
@@ -11,6 +12,7 @@ from tests import jupyter
 from tests.conftest import Lake
 
 
+@pytest.mark.slow
 def test_the_user_is_told_of_steps_run_by_hand_once_their_notebooks_are_saved(lake: Lake) -> None:
     case = lake.publish("hda")
     with jupyter.lab(lake.root) as server:

@@ -28,6 +28,7 @@ from dedl_workbook.steps import Outcome, Verdict
 from dedl_workbook.target import Pool
 from dedl_workbook.ticket import Ticket
 
+from tests import buckets
 from tests.integration.desk import Desk, Proxy, proxy, running
 from tests.unit.builders import ID, any_dataset
 
@@ -615,7 +616,7 @@ def archive(site: Site, data_lake: sandbox.Sandbox) -> Pool:
         if name != "BUCKET":
             site.monkeypatch.setenv(f"DEDL_SITE__EVIDENCE__S3__{name}", value)
     pool = Pool(**{name.lower(): value for name, value in settings.items()})
-    s3.client(pool).create_bucket(Bucket=pool.bucket)
+    buckets.made(s3.client(pool), pool.bucket)
     return pool
 
 

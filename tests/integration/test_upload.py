@@ -23,6 +23,7 @@ from dedl_workbook.upload import multipart, transfer
 from dedl_workbook.upload.manifest import Todo, location
 from dedl_workbook.upload.survey import pool_of
 
+from tests import buckets
 from tests.integration.shore import (
     ID,
     LARGE,
@@ -55,9 +56,7 @@ def each_shore(servers: Sandbox, tmp_path: Path, request: pytest.FixtureRequest)
 
 @pytest.fixture
 def proposal(shore: Shore) -> str:
-    name = f"proposal-{uuid.uuid4().hex[:16]}"
-    shore.client.create_bucket(Bucket=name)
-    return name
+    return buckets.made(shore.client, f"proposal-{uuid.uuid4().hex[:16]}")
 
 
 def test_every_file_arrives_whole_and_labelled(each_shore: Shore):

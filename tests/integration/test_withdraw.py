@@ -26,6 +26,7 @@ from dedl_workbook.withdraw import catalog as withdraw_catalog
 from dedl_workbook.withdraw import hda as withdraw_hda
 from dedl_workbook.withdraw import pool as withdraw_pool
 
+from tests import buckets
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import (
     COLLECTION,
@@ -123,8 +124,8 @@ class Shore:
 def shore(data_lake: Sandbox, tmp_path: Path) -> Iterator[Shore]:
     with own_lake(data_lake, tmp_path) as lake:
         made = Shore(lake, f"test-{uuid.uuid4().hex[:16]}")
-        made.client.create_bucket(Bucket=made.bucket)
-        yield made
+        with buckets.own(made.client, made.bucket):
+            yield made
 
 
 def items(count: int = 6) -> list[dict[str, Any]]:
