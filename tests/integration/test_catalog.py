@@ -129,7 +129,7 @@ def test_running_again_does_nothing(lake: Lake) -> None:
 
 def test_what_json_and_postgresql_spell_otherwise_is_equal(lake: Lake) -> None:
     spelled = {
-        "datetime": "2024-01-01T00:00:00+02:00",
+        "datetime": "2024-01-01T02:00:00+02:00",
         **{"whole": 2.0, "large": 1e20, "longer": 1e17, "small": 1.5e-7, "minus": -0.0},
         **{
             "null": None,

@@ -151,7 +151,9 @@ def test_a_run_can_be_stopped_and_is_recorded(lake: Lake, console: Console) -> N
     work.wait(PATIENCE)
 
     assert "interrupted" in console.panel.note.value
-    assert json.loads(ledger.read_text().splitlines()[-1])["verdict"] == "failed"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    outcomes = [line["verdict"] for line in lines if line["event"] == "outcome"]
+    assert outcomes == ["failed"]
 
 
 @pytest.mark.slow

@@ -244,7 +244,7 @@ def test_a_server_that_died_fails_the_attempt_and_a_second_run_finishes(
     [
         (["run", "NONE-1"], "there is no such ticket file"),
         (["run", "parameters/tickets/NONE.yaml"], "there is no such ticket file"),
-        (["evidence", "verify", "nowhere"], "is no bag"),
+        (["evidence", "verify", "nowhere"], "is neither a folder nor a zip"),
         (["run", "DEDL-1", "--step", "uplod"], "Did you mean 'upload'?"),
         (["approve", "DEDL-1", "0" * 64], "no plan of this case"),
     ],

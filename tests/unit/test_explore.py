@@ -323,4 +323,4 @@ def test_the_picture_never_stands_in_the_way_of_a_verdict(tmp_path: Path) -> Non
     dataset = open_dataset(str(folder))
     shutil.rmtree(folder)
 
-    assert "can't be shown" in repr(explore.where_and_when(dataset))
+    assert "No map" in repr(explore.where_and_when(dataset))
