@@ -41,6 +41,7 @@ from tests.integration.lake import (
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+SLOW = pytest.mark.slow
 STEPS: dict[str, Any] = {"upload": upload, "catalog": catalog, "hda": hda}
 LARGE = transfer.SINGLE + 4321
 
@@ -245,7 +246,7 @@ def test_what_a_killed_load_left_that_nobody_sees_is_taken_back(
     ("where", "name"),
     [(withdraw_catalog, "undo"), (withdraw_pool, "undo"), (withdraw_pool, "_delete")],
 )
-@pytest.mark.parametrize("mode", ["new", "replace"])
+@pytest.mark.parametrize("mode", [pytest.param("new", marks=SLOW), "replace"])
 def test_a_withdrawal_that_was_cut_off_is_finished(
     shore: Shore, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, mode: str
 ) -> None:
@@ -301,6 +302,7 @@ def test_a_replacement_is_taken_back_to_the_publication_before(shore: Shore) -> 
     assert catalog.check(catalog.plan(first)).verdict is Verdict.PASSED
 
 
+@pytest.mark.slow
 def test_a_second_try_of_the_same_ticket_does_not_hide_what_was_before_it(shore: Shore) -> None:
     publish(shore.job(items(), ticket="A-0"), "upload", "catalog")
     before = shore.objects(), shore.served()
@@ -314,6 +316,7 @@ def test_a_second_try_of_the_same_ticket_does_not_hide_what_was_before_it(shore:
     assert (shore.objects(), shore.served()) == before
 
 
+@pytest.mark.slow
 def test_what_was_withdrawn_can_be_published_again_and_withdrawn_again(shore: Shore) -> None:
     job = shore.job(items())
     before = shore.all()
@@ -377,6 +380,7 @@ def test_on_top_is_seen_in_the_catalogue_even_if_all_memory_is_lost(shore: Shore
         withdraw.plan(job)
 
 
+@pytest.mark.slow
 def test_nothing_is_to_do_once_another_ticket_published_after_a_withdrawal(shore: Shore) -> None:
     job = shore.job(items())
     publish(job, "upload", "catalog")
@@ -393,6 +397,7 @@ def test_nothing_is_to_do_once_another_ticket_published_after_a_withdrawal(shore
     assert shore.all() == stands
 
 
+@pytest.mark.slow
 def test_an_upload_alone_is_taken_back_below_a_publication_of_another_ticket(
     shore: Shore,
 ) -> None:
@@ -424,7 +429,9 @@ def _break(folder: Path) -> None:
     (folder / "before" / "catalog.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [_lose, _cut, _alter, _break])
+@pytest.mark.parametrize(
+    "damage", [_lose, *(pytest.param(it, marks=SLOW) for it in (_cut, _alter, _break))]
+)
 def test_changes_nothing_when_the_state_before_is_lost(
     shore: Shore, damage: Callable[[Path], None]
 ) -> None:
@@ -666,7 +673,7 @@ def test_a_restricted_publication_goes_from_hda_catalogue_and_pool(lake: HdaLake
     assert withdraw.plan(job).actions == ()
 
 
-@pytest.mark.parametrize("title", ["Other", "Levels"])
+@pytest.mark.parametrize("title", ["Other", pytest.param("Levels", marks=SLOW)])
 def test_a_replacement_in_hda_is_taken_back_to_the_entry_before(lake: HdaLake, title: str) -> None:
     id_ = an_id()
     publish(hda_job(lake, id_, ticket="HDA-0"), "upload", "catalog", "hda")
