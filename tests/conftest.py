@@ -56,6 +56,23 @@ def data_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sand
     sandbox.down(folder, wipe=True)
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Dask scheduler on this machine, with two workers of their own."""
+    import dask
+    from distributed import LocalCluster
+
+    folder = str(tmp_path_factory.mktemp("dask"))
+    settings = {"temporary-directory": folder, "distributed.worker.use-file-locking": False}
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as made,
+    ):
+        yield made.scheduler_address
+
+
 @dataclass(frozen=True)
 class Lake:
     """A workbook's folder whose target has its own database, bucket and archive."""

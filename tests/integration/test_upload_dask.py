@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,22 +18,6 @@ from dedl_workbook.upload.manifest import Todo
 from tests.integration.shore import LARGE, PREFIX, SMALL, Shore, a_shore, noise, published, run
 
 FILES = SMALL | {f"data/{n:03}": noise(2000, n) for n in range(60)} | {"data/large": noise(LARGE)}
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import dask
-    from distributed import LocalCluster
-
-    folder = str(tmp_path_factory.mktemp("dask"))
-    settings = {"temporary-directory": folder, "distributed.worker.use-file-locking": False}
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-        ) as made,
-    ):
-        yield made.scheduler_address
 
 
 @pytest.fixture

@@ -27,23 +27,6 @@ from tests.unit.rules.examples import report
 NAMES = ("one", "threads", "processes", "dask")
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Dask scheduler on this machine, with two workers of their own."""
-    import dask
-    from distributed import LocalCluster
-
-    folder = str(tmp_path_factory.mktemp("dask"))
-    settings = {"temporary-directory": folder, "distributed.worker.use-file-locking": False}
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-        ) as made,
-    ):
-        yield made.scheduler_address
-
-
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     """What an operator would write."""
