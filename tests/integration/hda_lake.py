@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox, databases, state
 from dedl_workbook.sandbox import hda as sandbox_hda
@@ -48,7 +49,8 @@ class HdaLake:
         return self.config / "providers" / "dedl_usergenerated.yml"
 
     def document(self, id_: str) -> Path:
-        return self.config / "collections" / f"{id_}.json"
+        """Return the full collection that the entry names."""
+        return Path(yaml.safe_load(self.collections.read_bytes())[id_]["stacCollection"])
 
     def hda(self, **changes: Any) -> Hda:
         """Return the target's part; arguments replace its settings."""

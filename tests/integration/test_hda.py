@@ -141,10 +141,11 @@ def test_an_unapplied_plan_does_not_pass(lake: HdaLake) -> None:
 def test_an_edit_by_hand_since_the_plan_stays_and_nothing_is_written(
     lake: HdaLake, which: str
 ) -> None:
-    id_ = an_id()
-    plan = hda.plan(lake.job(id_))
+    id_, quick = an_id(), {"check": ["true"], "reload": []}
+    hda.apply(hda.plan(lake.job(id_, hda=quick)))
+    plan = hda.plan(lake.job(id_, mode="replace", title="Another", hda=quick))
     edited = lake.document(id_) if which == "document" else getattr(lake, which)
-    edited.write_bytes((edited.read_bytes() if edited.exists() else b"") + b"# by hand\n")
+    edited.write_bytes(edited.read_bytes() + b"# by hand\n")
     before = _files(lake)
 
     with pytest.raises(ConflictError, match="changed by somebody else"):
@@ -303,7 +304,8 @@ def test_a_check_of_the_sites_own_sees_the_changed_files(lake: HdaLake, tmp_path
 
     hda.apply(hda.plan(lake.job(id_, hda={"check": command})))
 
-    for name in ("collections.yml", "providers/dedl_usergenerated.yml", f"collections/{id_}.json"):
+    document = f"collections/{lake.document(id_).name}"
+    for name in ("collections.yml", "providers/dedl_usergenerated.yml", document):
         assert (seen / name).read_bytes() == (lake.config / name).read_bytes()
 
 

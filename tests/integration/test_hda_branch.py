@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from dedl_workbook import hda
 from dedl_workbook.errors import ConflictError, InputError
 from dedl_workbook.job import Job
@@ -57,6 +58,11 @@ class Site:
             place.write_bytes((self.root / file).read_bytes())
         self.lake.reload()
 
+    def document(self, id_: str) -> str:
+        """Return the name of the full collection that the entry on the branch names."""
+        entries = yaml.safe_load(self.git("show", f"{BRANCH}:deploy/hda/collections.yml"))
+        return f"collections/{Path(entries[id_]['stacCollection']).name}"
+
     def changed(self, since: str, until: str) -> set[str]:
         return set(self.git("diff", "--name-only", since, until).splitlines())
 
@@ -93,7 +99,7 @@ def test_a_change_waits_on_its_branch_until_hda_serves_it_and_is_taken_back_like
     assert site.git("rev-parse", "HEAD") == before
     told = site.git("log", "--format=%an: %s, %(trailers:separator=)", f"main..{BRANCH}")
     assert told == f"Olga Operator: Publish {id_}, Promotion-Ticket: HDA-1"
-    names = ("collections.yml", "providers/dedl_usergenerated.yml", f"collections/{id_}.json")
+    names = ("collections.yml", "providers/dedl_usergenerated.yml", site.document(id_))
     assert site.changed("main", BRANCH) == {f"deploy/hda/{name}" for name in names}
     assert hda.plan(job).actions == ()
 
@@ -147,7 +153,7 @@ def test_a_merged_branch_is_used_again_and_what_came_meanwhile_stays(site: Site)
     hda.apply(hda.plan(site.job(other, hda={"check": ["true"]})))
 
     assert "deploy/hda/readme.txt" not in site.changed("main", BRANCH)
-    assert f"deploy/hda/collections/{other}.json" in site.changed("main", BRANCH)
+    assert f"deploy/hda/{site.document(other)}" in site.changed("main", BRANCH)
 
 
 def _edit(site: Site) -> None:

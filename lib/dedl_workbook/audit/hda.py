@@ -27,7 +27,7 @@ def look(job: Job, known: Record | None) -> Iterator[Check]:
         yield Check("configuration", True, "the target has no HDA")
         return
     files = store.read(job, part)
-    found = hda.found_in(part, id_, files, *hda.parsed(part, files))
+    found = hda.found_in(part, id_, files)
     goal = known.goal("hda") if known else {}
     for key in ("entry", "product", *(("document",) if goal or files.document else ())):
         if not goal or found[key] is None:
@@ -36,6 +36,8 @@ def look(job: Job, known: Record | None) -> Iterator[Check]:
         else:
             same = found[key] == goal[key]
             yield Check(f"configuration: {key}", same, "as written" if same else "otherwise now")
+    if left := [path.name for path in store.superseded(job, part, files)]:
+        yield Check("configuration: other documents", False, f"no entry names {', '.join(left)}")
     yield from _served(job, part, files)
 
 
@@ -67,8 +69,7 @@ def _served(job: Job, part: Hda, files: Files) -> Iterator[Check]:
 
 
 def _scopes(part: Hda, files: Files, id_: str) -> list[str]:
-    collections, _ = hda.parsed(part, files)
-    entry: Any = collections.values.get(id_)
+    entry: Any = files.collections.values.get(id_)
     return dialect.roles(entry.get(part.scopes_key)) if isinstance(entry, dict) else []
 
 

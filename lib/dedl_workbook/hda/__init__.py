@@ -21,13 +21,14 @@ from dedl_workbook.hda import files as hda_files
 from dedl_workbook.hda import served as hda_served
 from dedl_workbook.hda import store as hda_store
 from dedl_workbook.hda import trial as hda_trial
-from dedl_workbook.hda.config import Config
-from dedl_workbook.hda.files import Files
+from dedl_workbook.hda.files import Changes, Files
 from dedl_workbook.job import Job, state_before
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt, Verdict, judged, now
 from dedl_workbook.target import Hda
 
 STEP = "hda"
+RELOAD = Action("reload", "HDA")
+"""Of a plan after which HDA reads its files again."""
 _NO_HDA = "The target has no HDA: nothing is to be done there."
 
 
@@ -59,29 +60,15 @@ def plan(job: Job) -> Plan:
         return Plan(STEP, job, {}, {}, (), {"note": _NO_HDA})
     id_ = job.ticket.collection
     files, meant = hda_store.read(job, hda), _meant(job, hda)
-    collections, provider = parsed(hda, files)
-    found, goal = found_in(hda, id_, files, collections, provider), meant.goal()
+    found, goal = found_in(hda, id_, files), meant.goal()
     before = state_before(job.before.get(STEP), found, goal)
     _refuse_foreign(job, hda, before, goal)
     hda_store.demand_writable(job, hda)
-    after = _changed(hda, id_, collections, provider, meant)
     detail = {
-        "difference": [
-            shown
-            for old, new in zip((collections, provider), after, strict=True)
-            if (shown := hda_config.difference(Path(old.where).name, old.text, new.text))
-        ],
-        "files": files.digests(hda, id_),
+        "difference": differences(files, _changed(hda, files, meant)),
+        "files": files.digests(hda),
     }
-    return Plan(STEP, job, goal, before, _actions(job, hda, found, meant), detail)
-
-
-def parsed(hda: Hda, files: Files) -> tuple[Config, Config]:
-    """Return the collections file and the provider's, read as what they say."""
-    return (
-        hda_config.parse(files.collections, str(hda_files.collections(hda))),
-        hda_dialect.of(hda).provider(files.provider, str(hda_files.provider(hda))),
-    )
+    return Plan(STEP, job, goal, before, _actions(job, hda, files, meant), detail)
 
 
 def _meant(job: Job, hda: Hda) -> _Meant:
@@ -95,21 +82,20 @@ def _meant(job: Job, hda: Hda) -> _Meant:
             where="metadata/collection.json",
             remedy="Validate the dataset first.",
         )
-    seen = (hda.served_folder or hda.folder) / hda.documents_folder / f"{id_}.json"
+    name = hda_files.document_name(id_, documents.pretty(document).encode())
     dialect = hda_dialect.of(hda)
-    entry = dialect.entry(document) | {"stacCollection": str(seen)}
+    entry = dialect.entry(document)
+    entry |= {hda_files.POINTER: str(hda_files.served_documents(hda) / name)}
     if job.ticket.roles:
         entry[hda.scopes_key] = hda_dialect.scopes(hda, job.ticket.roles)
     return _Meant(entry, {dialect.product: id_}, document)
 
 
-def found_in(
-    hda: Hda, id_: str, files: Files, collections: Config, provider: Config
-) -> dict[str, Any]:
+def found_in(hda: Hda, id_: str, files: Files) -> dict[str, Any]:
     """Return the digests of entry, product and document as they are; None: there is none."""
     parts = {
-        "entry": collections.values.get(id_),
-        "product": hda_config.products(provider, hda.provider).get(id_),
+        "entry": files.collections.values.get(id_),
+        "product": hda_config.products(files.provider, hda.provider).get(id_),
     }
     found: dict[str, Any] = {
         key: None if value is None else documents.digest(value) for key, value in parts.items()
@@ -138,33 +124,64 @@ def _refuse_foreign(job: Job, hda: Hda, before: Mapping[str, Any], goal: Mapping
         )
 
 
-def _changed(
-    hda: Hda, id_: str, collections: Config, provider: Config, meant: _Meant
-) -> tuple[Config, Config]:
-    """Return both files as they are to be; what is right already isn't touched."""
-    known = hda_config.products(provider, hda.provider).get(id_)
-    if documents.digest(collections.values.get(id_)) != documents.digest(meant.entry):
+def _changed(hda: Hda, files: Files, meant: _Meant) -> Files:
+    """Return the files as they are to be; what is right already isn't touched."""
+    id_, found, goal = meant.document["id"], {}, meant.goal()
+    found = found_in(hda, id_, files)
+    collections, provider = files.collections, files.provider
+    if found["entry"] != goal["entry"]:
         collections = hda_config.with_entry(collections, id_, meant.entry)
-    if documents.digest(known) != documents.digest(meant.product):
+    if found["product"] != goal["product"]:
         provider = hda_config.with_product(provider, hda.provider, id_, meant.product)
-    return collections, provider
+    same = found["document"] == goal["document"]
+    document = files.document if same else documents.pretty(meant.document).encode()
+    return hda_files.held(hda, id_, collections, provider, lambda _: document)
 
 
-def _actions(job: Job, hda: Hda, found: Mapping[str, Any], meant: _Meant) -> tuple[Action, ...]:
-    goal, id_ = meant.goal(), job.ticket.collection
+def differences(old: Files, new: Files) -> list[str]:
+    """Return a unified diff of each file of the configuration that is to change."""
+    both = ((old.collections, new.collections), (old.provider, new.provider))
+    shown = (hda_config.difference(Path(a.where).name, a.text, b.text) for a, b in both)
+    return [one for one in shown if one]
+
+
+def _actions(job: Job, hda: Hda, files: Files, meant: _Meant) -> tuple[Action, ...]:
+    id_ = job.ticket.collection
+    actions = changing(hda, id_, found_in(hda, id_, files), meant.goal())
+    gone = removing(hda, hda_store.superseded(job, hda, files))
+    if not actions and not (hda.reload or gone):
+        return ()
+    if not actions and _is_served(job, hda, meant):
+        return tuple(gone)
+    # Without a reload of ours HDA may need them yet.
+    return (*actions, RELOAD, *gone) if hda.reload else tuple(actions)
+
+
+def changing(
+    hda: Hda, id_: str, found: Mapping[str, Any], goal: Mapping[str, Any], verb: str = ""
+) -> list[Action]:
+    """Return what has to be done to entry, product and document; `verb` says it of all changes."""
     named = {
         "entry": f"entry {id_} in {hda.collections_file}",
         "product": f"product {id_} of {hda.provider}",
-        "document": f"collection {id_} as {hda.documents_folder}/{id_}.json",
+        "document": f"collection {id_} in {hda.documents_folder}",
     }
-    actions = [
-        Action("add" if found[key] is None else "change", subject)
+    return [
+        Action(
+            "delete" if goal[key] is None else verb or ("add" if found[key] is None else "change"),
+            subject,
+        )
         for key, subject in named.items()
         if found[key] != goal[key]
     ]
-    if hda.reload and (actions or not _is_served(job, hda, meant)):
-        actions.append(Action("reload", "HDA"))
-    return tuple(actions)
+
+
+def removing(hda: Hda, superseded: list[Path]) -> list[Action]:
+    """Return the removal of documents that nothing names any more."""
+    return [
+        Action("delete", f"{hda.documents_folder}/{path.name}, which no entry names")
+        for path in superseded
+    ]
 
 
 def _root(job: Job, hda: Hda) -> str:
@@ -201,41 +218,46 @@ def apply(plan: Plan) -> Receipt:
         )
     with hda_files.locked(hda):
         changed = _change(plan, hda, meant)
-    readable = hda.internal_url or not job.ticket.roles
-    if hda.reload and readable:
-        with hda_served.reading() as client:
-            root = _root(job, hda)
-            hda_served.await_served(client, root, meant.document, hda.served_timeout)
-    done = {"changed": changed, "reloaded": bool(hda.reload)}
+        if hda.reload and (hda.internal_url or not job.ticket.roles):
+            with hda_served.reading() as client:
+                root = _root(job, hda)
+                hda_served.await_served(client, root, meant.document, hda.served_timeout)
+        if hda.reload or not changed:
+            remove_superseded(job, hda)
+    done = {"changed": list(changed), "reloaded": RELOAD in plan.actions}
     return Receipt(STEP, done, time.monotonic() - start)
 
 
-def _change(plan: Plan, hda: Hda, meant: _Meant) -> list[str]:
+def _change(plan: Plan, hda: Hda, meant: _Meant) -> Changes:
     job, id_ = plan.job, plan.job.ticket.collection
     files = hda_store.read(job, hda)
-    _demand_found(hda, id_, plan, files)
-    collections, provider = parsed(hda, files)
-    made = _changed(hda, id_, collections, provider, meant)
-    same = _document_digest(files.document) == plan.goal["document"]
-    document = files.document if same else documents.pretty(meant.document).encode()
-    new = Files(made[0].text.encode(), made[1].text.encode(), document)
+    _demand_found(hda, plan, files)
+    if all(action.verb == "delete" for action in plan.actions):
+        return {}
+    new = _changed(hda, files, meant)
     hda_trial.load(hda, id_, meant.entry, new)
-    _save_before(plan, hda, files, collections, provider)
+    _save_before(plan, hda, files)
     changed = hda_store.write(job, hda, files, new, "Publish")
     documents.write_atomic(job.folder / "hda-written.json", documents.pretty({"since": now()}))
     if hda.reload:
-        reload_or_put_back(hda, id_, files, new)
+        reload_or_put_back(hda, changed)
     return changed
 
 
-def _demand_found(hda: Hda, id_: str, plan: Plan, files: Files) -> None:
-    planned, found = plan.detail["files"], files.digests(hda, id_)
-    for name in found:
-        if found[name] != planned[name]:
+def _demand_found(hda: Hda, plan: Plan, files: Files) -> None:
+    planned, found = plan.detail["files"], files.digests(hda)
+    for name in found | planned:
+        if found.get(name) != planned.get(name):
             raise hda_files.changed_meanwhile(hda.folder / name)
 
 
 # --- Before, reload
+
+
+def remove_superseded(job: Job, hda: Hda) -> None:
+    """Remove documents that nothing names any more, once HDA doesn't need them either."""
+    for path in hda_store.superseded(job, hda, hda_store.read(job, hda)):
+        path.unlink(missing_ok=True)
 
 
 def kept_before(job: Job) -> dict[str, Any] | None:
@@ -245,7 +267,7 @@ def kept_before(job: Job) -> dict[str, Any] | None:
     return saved
 
 
-def _save_before(plan: Plan, hda: Hda, files: Files, collections: Config, provider: Config) -> None:
+def _save_before(plan: Plan, hda: Hda, files: Files) -> None:
     """Keep what is there before the first change, unless a cut-off run did so already.
 
     What this very ticket published before is nothing to go back to either.
@@ -258,8 +280,8 @@ def _save_before(plan: Plan, hda: Hda, files: Files, collections: Config, provid
     ):
         saved = {
             "state": state,
-            "entry": hda_config.entry_text(collections, id_),
-            "product": hda_config.products(provider, hda.provider).get(id_),
+            "entry": hda_config.entry_text(files.collections, id_),
+            "product": hda_config.products(files.provider, hda.provider).get(id_),
             "document": None if files.document is None else files.document.decode(),
         }
     kept = [one for number, one in enumerate(made) if one not in made[:number]]
@@ -282,7 +304,7 @@ def _reload(hda: Hda) -> str:
     return "" if back else f"HDA did not come back in {hda.served_timeout:g} s"
 
 
-def reload_or_put_back(hda: Hda, id_: str, files: Files, new: Files) -> None:
+def reload_or_put_back(hda: Hda, written: Changes) -> None:
     """Let HDA read its files again; where that fails, put the files back and let it read those.
 
     Raises:
@@ -293,8 +315,7 @@ def reload_or_put_back(hda: Hda, id_: str, files: Files, new: Files) -> None:
         return
     stands = "the files were put back"
     try:
-        for path, (old, made) in hda_files.changes(hda, id_, files, new).items():
-            hda_files.put_back(path, old, made)
+        hda_files.put_back(hda, written)
     except (ConflictError, InputError) as error:
         stands = f"the files could not be put back ({error.what})"
     again = _reload(hda)
@@ -313,7 +334,7 @@ def check(plan: Plan) -> Outcome:
         return Outcome(STEP, Verdict.PASSED, _NO_HDA)
     id_, meant = job.ticket.collection, _meant(job, hda)
     files = hda_store.read(job, hda)
-    found = found_in(hda, id_, files, *parsed(hda, files))
+    found = found_in(hda, id_, files)
     same = meant.goal() == dict(plan.goal)
     checks = [Check("the collection is the planned one", same, id_)]
     for key, goal in plan.goal.items():

@@ -15,9 +15,8 @@ from typing import Any
 
 from dedl_workbook.errors import ConflictError, InputError, ServiceError
 from dedl_workbook.hda import config as hda_config
-from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.hda import files as hda_files
-from dedl_workbook.hda.files import Files
+from dedl_workbook.hda.files import Changes, Files
 from dedl_workbook.target import Hda
 
 _SECONDS = 60
@@ -100,8 +99,9 @@ def _demand_ready(hda: Hda, id_: str, branch: str) -> str:
             where=str(hda.folder),
             remedy="Check out the branch that is deployed, then plan again.",
         )
-    names = list(_names(hda, id_).values())
-    dirty = _git(hda, "status", "--porcelain", "--untracked-files=all", "--", *names).decode()
+    ours = f":(glob){hda.documents_folder}/{id_}.{'?' * hda_files.DIGITS}.json"
+    places = (hda.collections_file, hda.provider_file, ours)
+    dirty = _git(hda, "status", "--porcelain", "--untracked-files=all", "--", *places).decode()
     if dirty:
         raise InputError(
             f"has changes that aren't committed: {', '.join(x[3:] for x in dirty.splitlines())}",
@@ -111,43 +111,38 @@ def _demand_ready(hda: Hda, id_: str, branch: str) -> str:
     return head.decode().strip()
 
 
-def _names(hda: Hda, id_: str) -> dict[str, str]:
-    """Return the files of a collection as they are called in HDA's folder, by their meaning."""
-    return {
-        "collections": hda.collections_file,
-        "provider": hda.provider_file,
-        "document": f"{hda.documents_folder}/{id_}.json",
-    }
-
-
 def read_at(hda: Hda, id_: str, commit: str) -> Files:
-    """Return the three files as they are in a commit.
+    """Return the configuration of a collection as it is in a commit.
 
     Raises:
-        InputError: one isn't there, but for the document.
+        InputError: a file isn't there, but for the document, or says nothing.
     """
-    found: dict[str, Any] = {}
-    for part, file in _names(hda, id_).items():
-        listed = _git(hda, "ls-tree", commit, "--", file)
-        if not listed and part != "document":
+    found = []
+    for name in (hda.collections_file, hda.provider_file):
+        data = _blob(hda, commit, name)
+        if data is None:
             raise InputError(
-                f"{file} isn't in commit {commit[:10]}",
+                f"{name} isn't in commit {commit[:10]}",
                 where=str(hda.folder),
                 remedy="Commit HDA's configuration, or set its files' names in the target.",
             )
-        found[part] = _git(hda, "cat-file", "blob", f"{commit}:./{file}") if listed else None
-    return Files(**found)
+        found.append(data)
+    both = hda_files.parsed(hda, found[0], found[1], "")
+    return hda_files.held(hda, id_, *both, lambda name: _blob(hda, commit, name))
+
+
+def _blob(hda: Hda, commit: str, name: str) -> bytes | None:
+    listed = _git(hda, "ls-tree", commit, "--", name)
+    return _git(hda, "cat-file", "blob", f"{commit}:./{name}") if listed else None
 
 
 def _parts(hda: Hda, id_: str, files: Files) -> tuple[Any, ...]:
-    collections = hda_config.parse(files.collections, hda.collections_file)
-    provider = hda_dialect.of(hda).provider(files.provider, hda.provider_file)
-    product = hda_config.products(provider, hda.provider).get(id_)
-    return collections.values.get(id_), product, files.document
+    product = hda_config.products(files.provider, hda.provider).get(id_)
+    return files.collections.values.get(id_), product, files.document
 
 
-def write(hda: Hda, id_: str, ticket: str, files: Files, new: Files, verb: str) -> list[str]:
-    """Commit what differs to the ticket's branch, all or nothing; return the names.
+def write(hda: Hda, id_: str, ticket: str, files: Files, new: Files, verb: str) -> Changes:
+    """Commit what differs to the ticket's branch, all or nothing, and return it.
 
     Raises:
         ConflictError: the files aren't any more what was found, or the branch moved meanwhile.
@@ -157,16 +152,15 @@ def write(hda: Hda, id_: str, ticket: str, files: Files, new: Files, verb: str) 
     at = line(hda, id_, branch)
     if read_at(hda, id_, at.base) != files:
         raise hda_files.changed_meanwhile(hda.folder)
-    names = _names(hda, id_)
-    changed = {n: getattr(new, p) for p, n in names.items() if getattr(new, p) != getattr(files, p)}
-    if not changed:
-        return []
-    tree = _tree(hda, at.base, changed)
+    changes = hda_files.changes(hda, id_, files, new)
+    if not changes:
+        return {}
+    tree = _tree(hda, at.base, {file: made for file, (_, made) in changes.items()})
     message = f"{verb} {id_}\n\n{_TRAILER}: {ticket}\n"
     before = [word for parent in at.parents for word in ("-p", parent)]
     commit = _git(hda, "commit-tree", tree, *before, "-F", "-", data=message.encode())
     _move(hda, branch, commit.decode().strip(), at.tip)
-    return list(changed)
+    return changes
 
 
 def _tree(hda: Hda, base: str, changed: dict[str, bytes | None]) -> str:

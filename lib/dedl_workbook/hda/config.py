@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -60,7 +60,7 @@ class Config:
     where: str
     """The file, for messages."""
     values: dict[str, Any]
-    root: yaml.MappingNode | None
+    root: yaml.MappingNode | None = field(compare=False)
     """None: an empty file."""
     providers: bool = False
     """Whether each document of it is a provider, as eodag 3 has them; then its name is the key."""

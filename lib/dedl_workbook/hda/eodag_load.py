@@ -1,7 +1,8 @@
 """Loads a changed HDA configuration with eodag, and says what eodag made of one entry.
 
 It runs as a program of its own, by the interpreter that HDA's server runs by, where the workbook
-isn't installed. On stdin: {"id", "document"}; on stdout: what it found, as JSON.
+isn't installed. On stdin: {"id", "document"}, the latter a path or nothing; on stdout: what it
+found, as JSON.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def main() -> int:
     dag = eodag.EODataAccessGateway()
     older = not hasattr(dag, "list_collections")
     entry = (_entry_of_eodag3 if older else _entry)(dag, told["id"])
-    data = Path(told["document"]).read_bytes()
-    problem = (_problem_of_eodag3 if older else _problem)(json.loads(data)) if data else ""
+    document = told["document"] and json.loads(Path(told["document"]).read_bytes())
+    problem = (_problem_of_eodag3 if older else _problem)(document) if document else ""
     sys.stdout.write(json.dumps({"entry": entry, "document": problem}, default=str))
     return 0
 

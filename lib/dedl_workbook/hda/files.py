@@ -5,35 +5,53 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dedl_workbook.errors import ConflictError, InputError
+from dedl_workbook.hda import config as hda_config
+from dedl_workbook.hda import dialect as hda_dialect
+from dedl_workbook.hda.config import Config
 from dedl_workbook.target import Hda
 
+POINTER = "stacCollection"
+"""In an entry: where its full collection is."""
+DIGITS = 12
+"""Of a document's SHA-256, in its name."""
 _REMEDY = "Let the operator's account write there (or set hda.folder in the target), and run again."
 
 
 @dataclass(frozen=True)
 class Files:
-    """The three files of one collection: as they were found, or are to be."""
+    """The configuration of one collection: as it was found, or is to be."""
 
-    collections: bytes
-    provider: bytes
+    collections: Config
+    provider: Config
     document: bytes | None
-    """The full collection; None: there is none."""
+    """The full collection that the entry names; None: there is none, or it isn't kept here."""
+    name: str | None
+    """Of that document, in HDA's folder."""
 
-    def digests(self, hda: Hda, id_: str) -> dict[str, str | None]:
-        """Return the SHA-256 of each by its name."""
-        return {
-            hda.collections_file: digest(self.collections),
-            hda.provider_file: digest(self.provider),
-            f"{hda.documents_folder}/{id_}.json": digest(self.document),
+    def contents(self, hda: Hda) -> dict[str, bytes]:
+        """Return the bytes of each file by its name, in the order in which they can be written.
+
+        The document is there under its own name before the entry names it, so whoever reads at any
+        moment has the one version or the other.
+        """
+        document = {} if self.name is None or self.document is None else {self.name: self.document}
+        return document | {
+            hda.provider_file: self.provider.text.encode(),
+            hda.collections_file: self.collections.text.encode(),
         }
+
+    def digests(self, hda: Hda) -> dict[str, str]:
+        """Return the SHA-256 of each by its name."""
+        return {name: digest(data) for name, data in self.contents(hda).items()}
 
 
 def collections(hda: Hda) -> Path:
@@ -46,9 +64,57 @@ def provider(hda: Hda) -> Path:
     return hda.folder / hda.provider_file
 
 
-def document(hda: Hda, id_: str) -> Path:
-    """Return the path of a collection's full document."""
-    return hda.folder / hda.documents_folder / f"{id_}.json"
+def documents(hda: Hda) -> Path:
+    """Return the folder of the full collections."""
+    return hda.folder / hda.documents_folder
+
+
+def document_name(id_: str, data: bytes) -> str:
+    """Return how a collection's document is called: each content has a name of its own."""
+    return f"{id_}.{digest(data)[:DIGITS]}.json"
+
+
+def _is_ours(id_: str, name: str) -> bool:
+    """Tell whether a file's name is that of a document of ours, or of a draft of one."""
+    form = rf"{re.escape(id_)}\.[0-9a-f]{{{DIGITS}}}\.json"
+    return re.fullmatch(rf"{form}|\.{form}\.dedl-.*", name) is not None
+
+
+def _named(hda: Hda, entry: Any) -> str | None:
+    """Return the name, in HDA's folder, of the document that an entry names; None: none of it."""
+    told = entry.get(POINTER) if isinstance(entry, dict) else None
+    seen = served_documents(hda)
+    path = Path(told) if isinstance(told, str) else None
+    return f"{hda.documents_folder}/{path.name}" if path and path.parent == seen else None
+
+
+def served_documents(hda: Hda) -> Path:
+    """Return the folder of the full collections as HDA's server sees it."""
+    return (hda.served_folder or hda.folder) / hda.documents_folder
+
+
+def held(
+    hda: Hda,
+    id_: str,
+    collections: Config,
+    provider: Config,
+    document: Callable[[str], bytes | None],
+) -> Files:
+    """Return the configuration of a collection; its document is the one that its entry names."""
+    name = _named(hda, collections.values.get(id_))
+    return Files(collections, provider, document(name) if name else None, name)
+
+
+def parsed(hda: Hda, collections: bytes, provider: bytes, folder: str) -> tuple[Config, Config]:
+    """Return the collections file and the provider's, read as what they say.
+
+    Raises:
+        InputError: one of them isn't what it should be.
+    """
+    return (
+        hda_config.parse(collections, f"{folder}{hda.collections_file}"),
+        hda_dialect.of(hda).provider(provider, f"{folder}{hda.provider_file}"),
+    )
 
 
 def read(path: Path) -> bytes:
@@ -68,12 +134,13 @@ def read(path: Path) -> bytes:
 
 
 def read_all(hda: Hda, id_: str) -> Files:
-    """Return the three files as they are.
+    """Return a collection's configuration as it is.
 
     Raises:
-        InputError: one isn't there (but for the document), or can't be read.
+        InputError: a file isn't there (but for the document), can't be read, or says nothing.
     """
-    return Files(read(collections(hda)), read(provider(hda)), read_if_any(document(hda, id_)))
+    found = parsed(hda, read(collections(hda)), read(provider(hda)), f"{hda.folder}/")
+    return held(hda, id_, *found, lambda name: read_if_any(hda.folder / name))
 
 
 def read_if_any(path: Path) -> bytes | None:
@@ -88,9 +155,9 @@ def read_if_any(path: Path) -> bytes | None:
         ) from error
 
 
-def digest(data: bytes | None) -> str | None:
-    """Return the SHA-256 of a file's bytes; None for none."""
-    return None if data is None else hashlib.sha256(data).hexdigest()
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def demand_writable(*paths: Path) -> None:
@@ -165,7 +232,7 @@ def replace(path: Path, data: bytes, found: bytes | None) -> None:
 
 def _draft(real: Path) -> str:
     """Return what the names of our drafts of a file start with."""
-    return f".{real.name[:100]}.dedl-"
+    return f".{real.name[:200]}.dedl-"
 
 
 def _clear(path: Path) -> None:
@@ -191,12 +258,6 @@ def _write(handle: int, real: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def remove(path: Path, found: bytes) -> None:
-    """Remove a file, if it still is what was found."""
-    _demand(path, found)
-    path.unlink()
-
-
 def _demand(path: Path, found: bytes | None) -> None:
     if read_if_any(path) != found:
         raise changed_meanwhile(path)
@@ -211,45 +272,69 @@ def changed_meanwhile(path: Path) -> ConflictError:
     )
 
 
-def changes(hda: Hda, id_: str, files: Files, new: Files) -> dict[Path, tuple[Any, Any]]:
-    """Return what differs, before and after, in the order in which it can be written.
+Changes = dict[str, tuple[bytes | None, bytes | None]]
+"""By name what is to differ, before and after; None: there is no such file."""
 
-    The collections file makes it count: it comes last, or first where the document goes.
+
+def changes(hda: Hda, id_: str, found: Files, new: Files) -> Changes:
+    """Return what differs, in the order in which it can be written.
+
+    A document of others stays where it is.
     """
-    every = {
-        document(hda, id_): (files.document, new.document),
-        provider(hda): (files.provider, new.provider),
-        collections(hda): (files.collections, new.collections),
+    old, made = found.contents(hda), new.contents(hda)
+    told: Changes = {
+        name: (old.get(name), data) for name, data in made.items() if old.get(name) != data
     }
-    if new.document is None:
-        every = dict(reversed(every.items()))
-    return {path: (old, made) for path, (old, made) in every.items() if old != made}
+    gone = [name for name in old if name not in made and _is_ours(id_, Path(name).name)]
+    return told | {name: (old[name], None) for name in gone}
 
 
-def write_all(hda: Hda, id_: str, files: Files, new: Files) -> list[str]:
-    """Write what differs, all or nothing; return the names.
+def write_all(hda: Hda, id_: str, found: Files, new: Files) -> Changes:
+    """Write what differs, all or nothing, and return it; no document is removed yet.
 
     Raises:
         ConflictError: a file was changed meanwhile.
         InputError: a file can't be written.
     """
-    written: list[Path] = []
-    todo = changes(hda, id_, files, new)
+    written: Changes = {}
     try:
-        for path, (old, made) in todo.items():
-            _clear(path)
-            put_back(path, made, old)
-            written.append(path)
+        for name, (old, made) in changes(hda, id_, found, new).items():
+            path = hda.folder / name
+            # A document may be there already, of a run that was cut off.
+            old = read_if_any(path) if old is None else old
+            if made is not None and made != old:
+                _clear(path)
+                replace(path, made, old)
+                written[name] = (old, made)
     except (ConflictError, InputError):
-        for path in written:
-            put_back(path, *todo[path])
+        put_back(hda, written)
         raise
-    return [str(path.relative_to(hda.folder)) for path in written]
+    return written
 
 
-def put_back(path: Path, old: bytes | None, new: bytes | None) -> None:
-    """Make a file again what it was, if it still is what we made of it."""
-    if old is not None:
-        replace(path, old, new)
-    elif new is not None:
-        remove(path, new)
+def put_back(hda: Hda, written: Changes) -> None:
+    """Make files again what they were, if they still are what we made of them; last comes first.
+
+    Raises:
+        ConflictError: one was changed meanwhile; it stays as it is.
+        InputError: one can't be written.
+    """
+    for name, (old, made) in reversed(written.items()):
+        path = hda.folder / name
+        if old is not None:
+            replace(path, old, made)
+        elif made is not None:
+            _demand(path, made)
+            path.unlink()
+
+
+def superseded(hda: Hda, id_: str, collections: Config) -> list[Path]:
+    """Return documents of ours, and drafts of killed runs, that the collections file doesn't name.
+
+    HDA may have read that file when it still named them: they are removed once it serves the rest.
+    """
+    folder = documents(hda)
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        path for path in there if _is_ours(id_, path.name) and path.name not in collections.text
+    ]

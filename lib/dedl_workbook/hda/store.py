@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dedl_workbook.hda import branch as hda_branch
 from dedl_workbook.hda import files as hda_files
-from dedl_workbook.hda.files import Files
+from dedl_workbook.hda.files import Changes, Files
 from dedl_workbook.job import Job
 from dedl_workbook.target import Hda
 
 
 def read(job: Job, hda: Hda) -> Files:
-    """Return the three files of the job's collection as they are.
+    """Return the configuration of the job's collection as it is.
 
     Raises:
-        InputError: one isn't there (but for the document), or can't be read.
+        InputError: a file isn't there (but for the document), can't be read, or says nothing.
     """
     id_ = job.ticket.collection
     if not hda.git:
@@ -29,10 +31,8 @@ def demand_writable(job: Job, hda: Hda) -> None:
         InputError: naming the folder.
     """
     if not hda.git:
-        id_ = job.ticket.collection
-        hda_files.demand_writable(
-            hda_files.collections(hda), hda_files.provider(hda), hda_files.document(hda, id_)
-        )
+        document = hda_files.documents(hda) / job.ticket.collection
+        hda_files.demand_writable(hda_files.collections(hda), hda_files.provider(hda), document)
 
 
 def apart(job: Job, hda: Hda) -> str:
@@ -41,8 +41,10 @@ def apart(job: Job, hda: Hda) -> str:
     return branch if hda.git and hda_branch.line(hda, job.ticket.collection, branch).apart else ""
 
 
-def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> list[str]:
-    """Write what differs, all or nothing; return the names.
+def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> Changes:
+    """Write what differs, all or nothing, and return it.
+
+    In a folder a document that isn't needed any more stays until it is removed as superseded.
 
     Args:
         job: whose collection it is.
@@ -59,6 +61,13 @@ def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> list[str]:
     if not hda.git:
         return hda_files.write_all(hda, id_, files, new)
     return hda_branch.write(hda, id_, ticket, files, new, verb)
+
+
+def superseded(job: Job, hda: Hda, files: Files) -> list[Path]:
+    """Return documents of the job's collection that nothing names any more."""
+    if hda.git:
+        return []
+    return hda_files.superseded(hda, job.ticket.collection, files.collections)
 
 
 def rollout(job: Job, hda: Hda) -> str:

@@ -59,34 +59,31 @@ def _trial(hda: Hda, id_: str, new: Files) -> dict[str, Any] | None:
     """Return what eodag made of it, or None where a check of the site's own was content."""
     with tempfile.TemporaryDirectory(prefix="hda-check-") as name:
         folder = Path(name)
-        _draft(hda, id_, new, folder)
+        _draft(hda, new, folder)
         if hda.check:
             done = run([*hda.check, str(folder)], hda.reload_timeout, "hda.check")
             if done.returncode:
                 raise _refused(hda, f"the check ended with {done.returncode}: {last_line(done)}")
             return None
-        return _loaded(hda, id_, folder)
+        document = "" if new.document is None else str(folder / str(new.name))
+        return _loaded(hda, {"id": id_, "document": document}, folder)
 
 
-def _draft(hda: Hda, id_: str, new: Files, folder: Path) -> None:
+def _draft(hda: Hda, new: Files, folder: Path) -> None:
     providers = folder / hda.providers_folder
     providers.mkdir(parents=True, exist_ok=True)
     for file in (hda.folder / hda.providers_folder).glob("*.yml"):
         (providers / file.name).write_bytes(hda_files.read(file))
-    for path, data in (
-        (folder / hda.collections_file, new.collections),
-        (folder / hda.provider_file, new.provider),
-        (folder / hda.documents_folder / f"{id_}.json", new.document or b""),
-    ):
+    for name, data in new.contents(hda).items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     (folder / "ext.json").write_text("{}")
     (folder / "eodag.yml").write_text("{}")
 
 
-def _loaded(hda: Hda, id_: str, folder: Path) -> dict[str, Any]:
+def _loaded(hda: Hda, told: dict[str, str], folder: Path) -> dict[str, Any]:
     program = Path(__file__).with_name("eodag_load.py")
-    told = {"id": id_, "document": str(folder / hda.documents_folder / f"{id_}.json")}
     environment = {
         "EODAG_CFG_DIR": str(folder),
         "EODAG_CFG_FILE": str(folder / "eodag.yml"),

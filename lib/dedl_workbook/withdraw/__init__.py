@@ -204,6 +204,7 @@ def check(plan: Plan) -> Outcome:
         ready = all(check.passed for check in checks)
         if ready and part and not part.reload and not all(check.passed for check in served):
             return _waiting(job, checks + served)
+        served += withdraw_hda.cleared(job)
     checks += served
     if "catalog" in goal:
         checks += withdraw_catalog.checks(job, goal["catalog"])

@@ -71,22 +71,13 @@ def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
         return Standing({}, None)
     id_ = job.ticket.collection
     files = hda_store.read(job, part)
-    collections, provider = hda.parsed(part, files)
-    found, saved = hda.found_in(part, id_, files, collections, provider), _saved(job)
+    found, saved = hda.found_in(part, id_, files), _saved(job)
     if saved is None:
         _demand_not_ours(job, files, written)
         return Standing(found, None)
     altered = _altered(job, part, found, saved, ours)
-    new = _as_before(part, id_, files, saved)
-    difference = tuple(
-        shown
-        for name, old, made in (
-            (part.collections_file, collections.text, new.collections),
-            (part.provider_file, provider.text, new.provider),
-        )
-        if (shown := hda_config.difference(Path(name).name, old, made.decode()))
-    )
-    return Standing(found, saved, _actions(job, part, found, saved), difference, altered)
+    difference = tuple(hda.differences(files, _as_before(part, id_, files, saved)))
+    return Standing(found, saved, _actions(job, part, files, saved), difference, altered)
 
 
 def _altered(job: Job, part: Hda, found: State, saved: Mapping[str, Any], ours: bool) -> bool:
@@ -135,8 +126,8 @@ def _demand_not_ours(job: Job, files: Files, written: Collection[str]) -> None:
 
 def _as_before(part: Hda, id_: str, files: Files, saved: Mapping[str, Any]) -> Files:
     """Return the files with this collection as it was; all else in them stays as it is now."""
-    collections, provider = hda.parsed(part, files)
-    state, found = saved["state"], hda.found_in(part, id_, files, collections, provider)
+    collections, provider = files.collections, files.provider
+    state, found = saved["state"], hda.found_in(part, id_, files)
     if found["entry"] != state["entry"]:
         collections = _with_entry(collections, id_, saved["entry"])
     if found["product"] != state["product"]:
@@ -144,7 +135,7 @@ def _as_before(part: Hda, id_: str, files: Files, saved: Mapping[str, Any]) -> F
     document = files.document
     if found["document"] != state["document"]:
         document = None if saved["document"] is None else saved["document"].encode()
-    return Files(collections.text.encode(), provider.text.encode(), document)
+    return hda_files.held(part, id_, collections, provider, lambda _: document)
 
 
 def _with_entry(config: Config, id_: str, text: str | None) -> Config:
@@ -159,21 +150,13 @@ def _with_product(config: Config, provider: str, id_: str, product: Any) -> Conf
     return hda_config.with_product(config, provider, id_, product)
 
 
-def _actions(job: Job, part: Hda, found: State, saved: Mapping[str, Any]) -> tuple[Action, ...]:
-    id_, state = job.ticket.collection, saved["state"]
-    named = {
-        "entry": f"entry {id_} in {part.collections_file}",
-        "product": f"product {id_} of {part.provider}",
-        "document": f"collection {id_} as {part.documents_folder}/{id_}.json",
-    }
-    actions = [
-        Action("delete" if state[key] is None else "put back", subject)
-        for key, subject in named.items()
-        if found[key] != state[key]
-    ]
+def _actions(job: Job, part: Hda, files: Files, saved: Mapping[str, Any]) -> tuple[Action, ...]:
+    id_ = job.ticket.collection
+    found = hda.found_in(part, id_, files)
+    actions = hda.changing(part, id_, found, saved["state"], "put back")
     if part.reload and (actions or not served_as_before(job, saved)):
-        actions.append(Action("reload", "HDA"))
-    return tuple(actions)
+        actions.append(hda.RELOAD)
+    return (*actions, *hda.removing(part, hda_store.superseded(job, part, files)))
 
 
 def undo(job: Job, standing: Standing) -> dict[str, Any]:
@@ -187,20 +170,24 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
     part, saved, id_ = job.target.hda, standing.saved, job.ticket.collection
     if part is None or saved is None or not standing.actions:
         return {}
+    reload = hda.RELOAD in standing.actions
     start = time.monotonic()
     with hda_files.locked(part):
         files = hda_store.read(job, part)
-        if hda.found_in(part, id_, files, *hda.parsed(part, files)) != standing.found:
+        if hda.found_in(part, id_, files) != standing.found:
             raise hda_files.changed_meanwhile(hda_files.collections(part))
         new = _as_before(part, id_, files, saved)
-        hda_trial.load_restored(part, id_, new, entry=saved["entry"] is not None)
+        if new != files:
+            hda_trial.load_restored(part, id_, new, entry=saved["entry"] is not None)
         changed = hda_store.write(job, part, files, new, "Withdraw")
         if changed:
             documents.write_atomic(_marker(job), documents.pretty({"since": now()}))
-        if part.reload:
-            hda.reload_or_put_back(part, id_, files, new)
+        if reload:
+            hda.reload_or_put_back(part, changed)
             _await(job, part, saved)
-    done = {"changed": changed, "reloaded": bool(part.reload)}
+        if served_as_before(job, saved):
+            hda.remove_superseded(job, part)
+    done = {"changed": list(changed), "reloaded": reload}
     return done | {"seconds": round(time.monotonic() - start, 3)}
 
 
@@ -235,8 +222,7 @@ def configured(job: Job, goal: State) -> list[Check]:
     part = job.target.hda
     if part is None:
         return []
-    files = hda_store.read(job, part)
-    found = hda.found_in(part, job.ticket.collection, files, *hda.parsed(part, files))
+    found = hda.found_in(part, job.ticket.collection, hda_store.read(job, part))
     checks = []
     for key, meant in goal.items():
         name = f"gone, HDA's configuration: {key}" if meant is None else f"as before, HDA: {key}"
@@ -245,6 +231,17 @@ def configured(job: Job, goal: State) -> list[Check]:
         said = "missing" if found[key] is None and not same else said
         checks.append(Check(name, same, said))
     return checks
+
+
+def cleared(job: Job) -> list[Check]:
+    """Look for documents that were left."""
+    part = job.target.hda
+    if part is None:
+        return []
+    left = [path.name for path in hda_store.superseded(job, part, hda_store.read(job, part))]
+    return [
+        Check("gone, HDA's configuration: what no entry names", not left, ", ".join(left) or "none")
+    ]
 
 
 def served(job: Job, goal: State) -> list[Check]:
