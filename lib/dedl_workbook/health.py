@@ -127,29 +127,15 @@ def _bucket(settings: S3, name: str | None) -> None:
 
 
 def _database(target: Target) -> str:
-    import psycopg
-
     from dedl_workbook.catalog import pgstac
 
     catalog = target.catalog
-    try:
-        with psycopg.connect(
-            host=catalog.host,
-            port=catalog.port,
-            dbname=catalog.database,
-            user=catalog.user,
-            password=catalog.password.get_secret_value(),
-            sslmode=catalog.sslmode,
-            connect_timeout=int(PATIENCE),
-            autocommit=True,
-        ) as connection:
-            connection.execute("set statement_timeout = '5s'")
-            version = pgstac.guard(connection)
-            member = connection.execute(
-                "select pg_has_role(current_user, 'pgstac_ingest', 'member')"
-            ).fetchone()
-    except psycopg.Error as error:
-        raise pgstac.explained(error, pgstac.address(catalog)) from error
+    with pgstac.reached(catalog, "check", PATIENCE) as connection:
+        connection.execute("set statement_timeout = '5s'")
+        version = pgstac.guard(connection)
+        member = connection.execute(
+            "select pg_has_role(current_user, 'pgstac_ingest', 'member')"
+        ).fetchone()
     if not (member and member[0]):
         raise ServiceError(
             f"the user {catalog.user} may not load",

@@ -7,7 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -62,21 +62,30 @@ def address(catalog: Catalog) -> str:
     return f"database {catalog.database} at {catalog.host}:{catalog.port}"
 
 
+def connected(job: Job) -> AbstractContextManager[Connection]:
+    """Connect to the target's database for a ticket; see `reached`."""
+    return reached(job.target.catalog, job.ticket.ticket)
+
+
 @contextmanager
-def connected(job: Job) -> Iterator[Connection]:
-    """Connect to the target's database; what goes wrong inside is raised as our error.
+def reached(catalog: Catalog, purpose: str, patience: float = 10) -> Iterator[Connection]:
+    """Connect to a database; what goes wrong inside is raised as our error.
 
     The server ends what it does for us soon after we are gone, and the name that others see
-    there says which ticket and who.
+    there says for what (such as a ticket) it is, and who.
+
+    Args:
+        catalog: the target's part.
+        purpose: of the connection.
+        patience: seconds until it must stand.
 
     Raises:
         ServiceError: anything that the database refuses or fails at, with its remedy.
     """
     import psycopg
 
-    catalog = job.target.catalog
     who = f"{getpass.getuser()}@{socket.gethostname().partition('.')[0]}"
-    name = f"dedl {job.ticket.ticket} {who}".encode("ascii", "replace").decode()
+    name = f"dedl {purpose} {who}".encode("ascii", "replace").decode()
     try:
         with psycopg.connect(
             host=catalog.host,
@@ -86,7 +95,7 @@ def connected(job: Job) -> Iterator[Connection]:
             password=catalog.password.get_secret_value(),
             sslmode=catalog.sslmode,
             application_name=name[:63],
-            connect_timeout=10,
+            connect_timeout=int(patience),
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,

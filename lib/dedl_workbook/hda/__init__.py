@@ -18,6 +18,7 @@ from dedl_workbook.errors import ChangedError, ConflictError, InputError, Servic
 from dedl_workbook.hda import config as hda_config
 from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.hda import files as hda_files
+from dedl_workbook.hda import programs
 from dedl_workbook.hda import served as hda_served
 from dedl_workbook.hda import store as hda_store
 from dedl_workbook.hda import trial as hda_trial
@@ -292,13 +293,11 @@ def _save_before(plan: Plan, hda: Hda, files: Files) -> None:
 def _reload(hda: Hda) -> str:
     """Let HDA read its files again; return why that failed, or nothing."""
     try:
-        done = hda_trial.run(hda.reload, hda.reload_timeout, "hda.reload")
+        done = programs.run(hda.reload, hda.reload_timeout, "hda.reload")
     except ServiceError as error:
         return error.what
     if done.returncode:
-        return (
-            f"the command of hda.reload ended with {done.returncode}: {hda_trial.last_line(done)}"
-        )
+        return f"the command of hda.reload ended with {done.returncode}: {programs.last_line(done)}"
     with hda_served.reading() as client:
         back = hda_served.await_back(client, hda.internal_url or hda.url, hda.served_timeout)
     return "" if back else f"HDA did not come back in {hda.served_timeout:g} s"

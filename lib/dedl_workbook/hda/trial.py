@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook.errors import InputError, ServiceError
+from dedl_workbook.errors import InputError
 from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.hda import files as hda_files
+from dedl_workbook.hda import programs
 from dedl_workbook.hda import served as hda_served
 from dedl_workbook.hda.files import Files
 from dedl_workbook.target import Hda
@@ -61,9 +59,11 @@ def _trial(hda: Hda, id_: str, new: Files) -> dict[str, Any] | None:
         folder = Path(name)
         _draft(hda, new, folder)
         if hda.check:
-            done = run([*hda.check, str(folder)], hda.reload_timeout, "hda.check")
+            done = programs.run([*hda.check, str(folder)], hda.reload_timeout, "hda.check")
             if done.returncode:
-                raise _refused(hda, f"the check ended with {done.returncode}: {last_line(done)}")
+                raise _refused(
+                    hda, f"the check ended with {done.returncode}: {programs.last_line(done)}"
+                )
             return None
         document = "" if new.document is None else str(folder / str(new.name))
         return _loaded(hda, {"id": id_, "document": document}, folder)
@@ -83,25 +83,22 @@ def _draft(hda: Hda, new: Files, folder: Path) -> None:
 
 
 def _loaded(hda: Hda, told: dict[str, str], folder: Path) -> dict[str, Any]:
-    program = Path(__file__).with_name("eodag_load.py")
     environment = {
         "EODAG_CFG_DIR": str(folder),
         "EODAG_CFG_FILE": str(folder / "eodag.yml"),
         "HOME": str(folder),
         **hda_dialect.of(hda).environment(hda, folder),
     }
-    command = [str(hda.python or sys.executable), "-I", str(program)]
-    done = run(command, hda.reload_timeout, "hda.python", json.dumps(told), environment)
-    if done.returncode == 3:
-        raise InputError(
-            "has no eodag, with which a change is loaded before it is let in",
-            where=command[0],
-            remedy="Set hda.python in the target to the interpreter of HDA's server, or hda.check.",
-        )
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        raise _refused(hda, f"eodag can't load it: {last_line(done)}") from None
+    found, said = programs.ask(
+        hda.python or Path(sys.executable),
+        Path(__file__).with_name("eodag_load.py"),
+        told,
+        patience=hda.reload_timeout,
+        setting="hda.python",
+        environment=environment,
+    )
+    if found is None:
+        raise _refused(hda, f"eodag can't load it: {said}")
     return found
 
 
@@ -116,44 +113,3 @@ def _refused(hda: Hda, what: str) -> InputError:
         where=str(hda_files.collections(hda)),
         remedy="Nothing was changed. Mend the collection (or the file), then plan again.",
     )
-
-
-def run(
-    command: list[str],
-    patience: float,
-    setting: str,
-    told: str = "",
-    environment: Mapping[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run a command of the target's without a shell, and without our settings and secrets.
-
-    Raises:
-        ServiceError: it can't be run, or doesn't end in `patience` seconds; names the setting.
-    """
-    kept = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
-    try:
-        return subprocess.run(
-            command,
-            input=told,
-            env=kept | {"LANG": "C.UTF-8"} | dict(environment or {}),
-            capture_output=True,
-            text=True,
-            timeout=patience,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ServiceError(
-            f"the command of {setting} did not end in {patience:g} s", where=command[0]
-        ) from error
-    except OSError as error:
-        raise ServiceError(
-            f"the command of {setting} can't be run: {error.strerror}",
-            where=command[0],
-            remedy=f"Mend {setting} in the target, then run again.",
-        ) from error
-
-
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the last line that a command said."""
-    lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
-    return lines[-1][:300]

@@ -7,14 +7,12 @@ name (here each item has a folder of its own).
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook.errors import InputError
-from dedl_workbook.hda import trial
+from dedl_workbook.hda import programs
 from dedl_workbook.steps import Check
 from dedl_workbook.target import Hda
 
@@ -46,21 +44,17 @@ def check(
     with tempfile.TemporaryDirectory(prefix="eodag-") as folder:
         told: dict[str, Any] = {"url": hda.url.rstrip("/"), "collection": collection}
         told |= {"token": token, "items": list(delivered), "folder": folder}
-        program = Path(__file__).with_name("eodag_client.py")
-        command = [str(hda.client), "-I", str(program)]
-        done = trial.run(command, PATIENCE, "hda.client", json.dumps(told), {"HOME": folder})
-    if done.returncode == 3:
-        raise InputError(
-            "has no eodag, with which users find the collection",
-            where=command[0],
-            remedy="Install eodag there, or take hda.client out of the target.",
+        found, said = programs.ask(
+            hda.client,
+            Path(__file__).with_name("eodag_client.py"),
+            told,
+            patience=PATIENCE,
+            setting="hda.client",
+            environment={"HOME": folder},
         )
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        why = trial.last_line(done)
-        why = why.replace(token, "***") if token else why
-        return [Check("eodag: search", False, why)], {"tried": why}
+    if found is None:
+        said = said.replace(token, "***") if token else said
+        return [Check("eodag: search", False, said)], {"tried": said}
     return list(_judged(found, delivered, total)), found
 
 
