@@ -15,15 +15,17 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from dedl_workbook import hda
+from dedl_workbook import catalog, hda, s3, upload
 from dedl_workbook.errors import InputError
 from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox, environments
 from dedl_workbook.steps import Verdict
+from dedl_workbook.verify import hda as verify_hda
 from dedl_workbook.withdraw import hda as withdraw_hda
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id
+from tests.integration.lake import a_collection, an_item, write_dataset
 
 ENVIRONMENT = "eodag3"
 PRODUCT_TYPES = """# Product types of HDA.
@@ -56,10 +58,16 @@ PROVIDERS = """# Providers of HDA; each is a document.
     sort:
       sort_by_default:
         - !!python/tuple [startTimeFromAscendingNode, ASC]
+      sort_param_mapping: {startTimeFromAscendingNode: properties.datetime}
   # One line a dataset.
   products:
   download: !plugin
     type: AwsDownload
+    s3_endpoint: http://127.0.0.1:9
+    ssl_verify: false
+  download_auth: !plugin
+    type: AwsAuth
+    matching_url: s3://
     s3_endpoint: http://127.0.0.1:9
 ---
 !provider
@@ -122,13 +130,21 @@ class Site:
         command = [str(environments.python_of(ENVIRONMENT)), "-P", "-m", "uvicorn"]
         command += ["eodag.rest.server:app", "--port", str(self.port)]
         with (self.folder / "server.log").open("wb") as log:
-            environment = {"PATH": os.environ["PATH"], **told}
+            environment = {"PATH": os.environ["PATH"], **self._keys(), **told}
             self.server = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
         deadline = time.monotonic() + 60
         while not self._up():
             assert self.server.poll() is None, (self.folder / "server.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+    def _keys(self) -> dict[str, str]:
+        pool = self.job(an_id()).target.s3
+        return {
+            "AWS_CONFIG_FILE": str(self.lake.config / "aws_config"),
+            "AWS_ACCESS_KEY_ID": pool.access_key.get_secret_value(),
+            "AWS_SECRET_ACCESS_KEY": pool.secret_key.get_secret_value(),
+        }
 
     def _up(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -186,6 +202,38 @@ def test_eodag_3_serves_a_collection_as_published_and_its_withdrawal_leaves_no_t
     assert served["dedl:short_description"] == "Levels"
     assert site.product_types.read_text() == PRODUCT_TYPES
     assert site.providers.read_text() == PROVIDERS
+
+
+def test_verify_finds_and_downloads_what_an_hda_of_eodag_3_offers(site: Site) -> None:
+    ends, id_ = site.lake.sandbox.endpoints, an_id()
+    first, rest = PROVIDERS.split("---\n!provider\n  name: dedl_operational")
+    first = first.replace("_endpoint: http://127.0.0.1:9/", f"_endpoint: {ends['stac_api']}/")
+    first = first.replace("_endpoint: http://127.0.0.1:9\n", f"_endpoint: {ends['s3']}\n")
+    site.providers.write_text(f"{first}---\n!provider\n  name: dedl_operational{rest}")
+    items = [an_item(number, collection=id_) for number in range(3)]
+    more = items[0]["assets"]["data"]["href"].replace(".txt", ".json")
+    items[0]["assets"]["more"] = {"href": more, "type": "application/json"}
+    dataset = write_dataset(site.folder / id_, items, a_collection(id=id_))
+    job = site.job(id_, ticket="V-3", dataset=dataset, hda={"check": ["true"]})
+    job.folder.mkdir()
+    upload.apply(upload.plan(job))
+    catalog.apply(catalog.plan(job))
+    hda.apply(hda.plan(job))
+    site.restart()
+
+    passed = verify_hda.check(job, lambda *_: None)
+    client, pool = s3.client(job.target.s3), job.target.s3
+    listed = client.list_objects_v2(Bucket=pool.bucket, Prefix=job.prefix)["Contents"]
+    key = next(one["Key"] for one in listed if "LAKE_000001" in one["Key"])
+    client.put_object(Bucket=pool.bucket, Key=key, Body=b"other")
+    failed = verify_hda.check(job, lambda *_: None)
+
+    assert passed.verdict is Verdict.PASSED, passed.summary
+    found = {check.name: check.found for check in passed.checks}
+    assert found["HDA: download: text/plain"].startswith("3 downloaded")
+    assert {"HDA: download: application/json", "HDA: download: whole item"} < found.keys()
+    wrong = {check.name for check in failed.checks if not check.passed}
+    assert "HDA: download: text/plain" in wrong
 
 
 def test_an_entry_is_written_as_eodag_3_has_them_and_scopes_in_the_shape_of_the_target(

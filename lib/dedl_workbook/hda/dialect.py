@@ -33,6 +33,12 @@ class Dialect:
     """Fields of an entry that the software must make the same of."""
     environment: Callable[[Hda, Path], dict[str, str]]
     """The variables by which the software finds its files in a folder."""
+    offers: str
+    """What the path of each download starts with."""
+    download: str
+    """The path of a file of an item, with what goes into it in braces."""
+    whole: str
+    """The path of an item as a whole."""
 
 
 def of(hda: Hda) -> Dialect:
@@ -104,6 +110,9 @@ _DIALECTS = {
         hda_config.parse,
         ("title", "description", "keywords", "license", "extent", "providers"),
         _eodag4_environment,
+        "/data/",
+        "/data/{provider}/{collection}/{item}/{asset}",
+        "/data/{provider}/{collection}/{item}/downloadLink",
     ),
     "eodag3": Dialect(
         _eodag3_entry,
@@ -111,5 +120,8 @@ _DIALECTS = {
         hda_config.parse_providers,
         ("title", "abstract", "keywords", "license", "missionStartDate", "missionEndDate"),
         _eodag3_environment,
+        "/collections/",
+        "/collections/{collection}/items/{item}/download/{asset}?provider={provider}",
+        "/collections/{collection}/items/{item}/download?provider={provider}",
     ),
 }

@@ -7,7 +7,6 @@ counts here but the digests that the upload made of the delivered bytes.
 from __future__ import annotations
 
 import hashlib
-import logging
 import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from dedl_workbook.parallel import map_shards
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.verify.searches import search_checks, searches
 from dedl_workbook.verify.seen import Asset, Seen, note
+from dedl_workbook.verify.user import quiet
 
 if TYPE_CHECKING:
     import httpx
@@ -162,20 +162,6 @@ def url_of(job: Job) -> Callable[[str], str]:
         return client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
 
     return url
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the HTTP client from logging URLs that grant access."""
-    loggers = [logging.getLogger(name) for name in ("httpx", "httpcore")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _downloads(job: Job, assets: list[Asset], digests: upload.Digests) -> Iterator[dict[str, Any]]:

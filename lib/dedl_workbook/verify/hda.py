@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,7 +17,7 @@ from urllib.parse import quote
 from dedl_workbook import comparison, publication, upload, verify
 from dedl_workbook.comparison import Comparison
 from dedl_workbook.dataset import bounded
-from dedl_workbook.errors import ServiceError
+from dedl_workbook.hda import dialect as hda_dialect
 from dedl_workbook.hda import served as hda_served
 from dedl_workbook.job import Job
 from dedl_workbook.parallel import map_shards
@@ -28,9 +26,12 @@ from dedl_workbook.target import Hda
 from dedl_workbook.verify import eodag
 from dedl_workbook.verify.searches import search_checks, searches
 from dedl_workbook.verify.seen import Asset, Seen, note
+from dedl_workbook.verify.user import Asker, asking
 
 if TYPE_CHECKING:
     import httpx
+
+    _Way = tuple[str, httpx.Response]
 
 ANONYMOUS, OUTSIDER, BEFORE, MEMBER = (
     "anonymous", "without the role", "token from before the role", "with the role",
@@ -43,93 +44,6 @@ PAGE = 100
 _LISTED = 100
 _PAGES_TOO_MANY = 1_000_000
 _WHOLE = "downloadLink"
-_REMEDY = "Check that HDA is up and at this address, then run again."
-
-
-@dataclass
-class _Hda:
-    """HDA as one user sees it: the token goes to HDA's own addresses and nowhere else."""
-
-    url: str
-    client: httpx.Client
-    outside: httpx.Client
-    """Without a token, for where HDA sends us."""
-    token: str | None = None
-
-    def get(self, path: str, **query: Any) -> httpx.Response:
-        return self._ask("GET", path, params=query or None)
-
-    def post(self, path: str, body: Any) -> httpx.Response:
-        return self._ask("POST", path, json=body)
-
-    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        import httpx
-
-        url = path if "://" in path else self.url + path
-        if not url.startswith(self.url + "/"):
-            raise ServiceError("HDA's answer leads elsewhere", where=url.split("?")[0])
-        try:
-            return self.client.request(method, url, **arguments)
-        except httpx.HTTPError as error:
-            name = type(error).__name__
-            raise ServiceError(f"HDA fails: {name}", where=self.url, remedy=_REMEDY) from None
-
-    def json(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
-        """Return the JSON object that HDA must answer with."""
-        answer = self.post(path, body) if method == "POST" else self.get(path, **query)
-        try:
-            told = answer.json() if answer.status_code == 200 else None
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            said = f"HDA answers {answer.status_code} to {method} {path.split('?')[0]}"
-            raise ServiceError(said, where=self.url, remedy=_REMEDY)
-        return told
-
-    def search(self, *, collections: list[str], limit: int, **query: Any) -> _Search:
-        """Search as pystac-client does."""
-        return _Search(self, {"collections": collections, "limit": limit} | query)
-
-
-@dataclass
-class _Search:
-    hda: _Hda
-    body: dict[str, Any]
-
-    def pages_as_dicts(self) -> Iterator[dict[str, Any]]:
-        """Yield the pages, following the whole `next` body: its token alone finds nothing."""
-        method, path, body = "POST", "/search", self.body
-        seen: set[str] = set()
-        while True:
-            page = self.hda.json(method, path, body)
-            yield page
-            following = [link for link in page.get("links", []) if link.get("rel") == "next"]
-            if not following or not page.get("features"):
-                return
-            link = following[0]
-            method, path = link.get("method", "GET"), link["href"]
-            body = {**(body if link.get("merge") else {}), **(link.get("body") or {})}
-            if (asked := json.dumps([path, body], sort_keys=True)) in seen:
-                raise ServiceError("paging leads to a page that was there already", where=path)
-            seen.add(asked)
-
-
-@contextmanager
-def _user(hda: Hda, token: str | None) -> Iterator[_Hda]:
-    import httpx
-
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    # No connection is kept: HDA closes them without a word after an error of its own.
-    kept = {
-        "timeout": httpx.Timeout(60, connect=10),
-        "limits": httpx.Limits(max_keepalive_connections=0),
-    }
-    with (
-        verify.quiet(),
-        httpx.Client(headers=headers, **kept) as client,  # type: ignore[arg-type]
-        httpx.Client(**kept) as outside,  # type: ignore[arg-type]
-    ):
-        yield _Hda(hda.url.rstrip("/"), client, outside, token)
 
 
 def tokens_of_target(job: Job, case: str) -> str | None:
@@ -159,7 +73,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
         return judged("verify", [Check(f"HDA, {MEMBER}", False, "no token is to be had")], "")
     most = job.ticket.downloads
     seen = Seen(most, every=len(upload.digests(job)) <= most)
-    with _user(hda, reader) as user:
+    with asking(hda, reader) as user:
         checks, tried = _open(job, hda, user, seen)
     first = str(seen.items[0]["id"]) if seen.items else ""
     asset = next((a.name for some in seen.assets.values() for a in some if a.item == first), "")
@@ -178,7 +92,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
 # --- Those who may
 
 
-def _open(job: Job, hda: Hda, user: _Hda, seen: Seen) -> tuple[list[Check], dict[str, Any]]:
+def _open(job: Job, hda: Hda, user: Asker, seen: Seen) -> tuple[list[Check], dict[str, Any]]:
     digests = upload.digests(job)
     with comparison.comparing(job.folder) as sides:
         for done in sides.publish(publication.items(job)):
@@ -200,7 +114,7 @@ def _open(job: Job, hda: Hda, user: _Hda, seen: Seen) -> tuple[list[Check], dict
     }
 
 
-def _listed(user: _Hda) -> Iterator[str]:
+def _listed(user: Asker) -> Iterator[str]:
     path: str | None = f"/collections?limit={_LISTED}"
     for _ in range(_PAGES_TOO_MANY):
         if path is None:
@@ -211,7 +125,7 @@ def _listed(user: _Hda) -> Iterator[str]:
         path = links[0] if links and page.get("collections") else None
 
 
-def _collection_checks(job: Job, user: _Hda) -> list[Check]:
+def _collection_checks(job: Job, user: Asker) -> list[Check]:
     id_ = job.ticket.collection
     ids = list(_listed(user))
     where = f"one of {len(ids)}" if id_ in ids else f"not among {len(ids)}"
@@ -223,7 +137,7 @@ def _collection_checks(job: Job, user: _Hda) -> list[Check]:
     return checks + hda_served.compared(answer.json(), publication.collection(job))
 
 
-def _paging_checks(job: Job, user: _Hda, sides: Comparison, seen: Seen) -> list[Check]:
+def _paging_checks(job: Job, user: Asker, sides: Comparison, seen: Seen) -> list[Check]:
     search = user.search(collections=[job.ticket.collection], limit=PAGE)
     rows = (row for page in search.pages_as_dicts() for row in _noted(seen, page))
     for done in sides.hold(rows):
@@ -255,7 +169,7 @@ def _noted(seen: Seen, page: Mapping[str, Any]) -> Iterator[tuple[str, str, byte
 
 
 def _downloads(
-    job: Job, user: _Hda, sides: Comparison, seen: Seen, digests: upload.Digests
+    job: Job, user: Asker, sides: Comparison, seen: Seen, digests: upload.Digests
 ) -> Iterator[dict[str, Any]]:
     assets = [asset for some in seen.assets.values() for asset in some]
     delivered = {item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}}
@@ -284,10 +198,10 @@ def _delivered(
 
 
 def _download(
-    user: _Hda, delivered: Mapping[str, Mapping[tuple[int, str], str]], asset: Asset
+    user: Asker, delivered: Mapping[str, Mapping[tuple[int, str], str]], asset: Asset
 ) -> dict[str, Any]:
     row = {"item": asset.item, "asset": asset.name, "type": asset.type, "file": ""}
-    if not asset.href.startswith(user.url + "/data/"):
+    if not asset.href.startswith(user.url + user.offers):
         return row | {"bytes": 0, "sha256": "", "fault": "isn't offered through HDA"}
     size, sha256, fault = _fetched(user, asset.href)
     file = delivered.get(asset.item, {}).get((size, sha256), "")
@@ -297,7 +211,7 @@ def _download(
 
 
 def _whole(
-    user: _Hda, item: Mapping[str, Any], delivered: Mapping[tuple[int, str], str]
+    user: Asker, item: Mapping[str, Any], delivered: Mapping[tuple[int, str], str]
 ) -> dict[str, Any]:
     """Download an item as a whole: the file, or an archive of several."""
     link = item.get(_WHOLE) or {}
@@ -312,7 +226,7 @@ def _whole(
     return row | {"bytes": size, "sha256": sha256, "fault": fault}
 
 
-def _fetched(user: _Hda, href: str) -> tuple[int, str, str]:
+def _fetched(user: Asker, href: str) -> tuple[int, str, str]:
     """Return size, SHA-256 and fault of a download; the token stays with HDA."""
     if not href.startswith(user.url + "/"):
         return 0, "", "leads elsewhere than to HDA"
@@ -335,9 +249,8 @@ def _download_checks(rows: list[dict[str, Any]], seen: Seen) -> list[Check]:
 # --- Those who may not
 
 
-def _ways(job: Job, user: _Hda, item: str, asset: str) -> Iterator[tuple[str, httpx.Response]]:
+def _ways(hda: Hda, user: Asker, id_: str, item: str, asset: str) -> Iterator[_Way]:
     """Try every way to read a collection that one must not read."""
-    id_ = job.ticket.collection
     place, equal = f"/collections/{quote(id_, safe='')}", {"collection": {"eq": id_}}
     cql = {"op": "=", "args": [{"property": "collection"}, id_]}
     yield "the collection", user.get(place)
@@ -351,10 +264,11 @@ def _ways(job: Job, user: _Hda, item: str, asset: str) -> Iterator[tuple[str, ht
     yield "search by query, POST", user.post("/search", {"query": equal})
     yield "search by CQL2 text", user.get("/search", filter=f"collection='{id_}'")
     yield "search by CQL2, POST", user.post("/search", {"filter": cql, "filter-lang": "cql2-json"})
-    backend = job.target.hda.provider if job.target.hda else ""
-    for name in (asset, _WHOLE):
-        path = "/".join(quote(part, safe="") for part in (backend, id_, item, name))
-        yield f"data, {name}", user.get(f"/data/{path}")
+    named = {"provider": hda.provider, "collection": id_, "item": item, "asset": asset}
+    parts = {key: quote(part, safe="") for key, part in named.items()}
+    dialect = hda_dialect.of(hda)
+    yield f"data, {asset}", user.get(dialect.download.format(**parts))
+    yield f"data, {_WHOLE}", user.get(dialect.whole.format(**parts))
 
 
 def _tells(answer: httpx.Response, job: Job, item: str) -> str:
@@ -381,8 +295,11 @@ def _closed(job: Job, hda: Hda, case: str, tokens: Tokens, item: str, asset: str
     if token is None and case != ANONYMOUS:
         wanted = "not possible: the target names no user without the role (iam.outsider)"
         return [Check(f"HDA, {case}", False, wanted)]
-    with _user(hda, token) as user:
-        told = {way: _tells(answer, job, item) for way, answer in _ways(job, user, item, asset)}
+    with asking(hda, token) as user:
+        told = {
+            way: _tells(answer, job, item)
+            for way, answer in _ways(hda, user, job.ticket.collection, item, asset)
+        }
         listed = hda.lists_restricted or job.ticket.collection not in _listed(user)
     told["the list"] = "" if listed else "is in the list"
     leaks = [f"{way} {what}" for way, what in told.items() if what]
@@ -391,8 +308,12 @@ def _closed(job: Job, hda: Hda, case: str, tokens: Tokens, item: str, asset: str
 
 
 def _closed_downloads(job: Job, hda: Hda, item: str, asset: str) -> list[Check]:
-    with _user(hda, None) as user:
-        ways = [pair for pair in _ways(job, user, item, asset) if pair[0].startswith("data")]
+    with asking(hda, None) as user:
+        ways = [
+            pair
+            for pair in _ways(hda, user, job.ticket.collection, item, asset)
+            if pair[0].startswith("data")
+        ]
         leaks = [f"{way} {what}" for way, a in ways if (what := _tells(a, job, item))]
     found = "; ".join(leaks) or f"{len(ways)} ways tried, all closed"
     return [Check(f"HDA, {ANONYMOUS}: no downloads", not leaks, found)]
