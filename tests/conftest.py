@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from dedl_workbook.steps import STEPS, Verdict
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
 
-from tests import buckets
+from tests import buckets, databases
 
 PROJECT = Path(__file__).parents[1]
 COLLECTION = "EO.DEDL.DAT.DEMO_HEAT"
@@ -27,6 +28,11 @@ COLLECTION = "EO.DEDL.DAT.DEMO_HEAT"
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_ = "write the browser tests' screenshots into docs/images"
     parser.addoption("--screenshots", action="store_true", help=help_)
+
+
+def pytest_configure() -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would what the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +59,7 @@ def data_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sand
     folder = tmp_path_factory.mktemp("sandbox")
     with sandbox.up(folder, attached=True) as running:
         yield running
+        databases.close(running)
     sandbox.down(folder, wipe=True)
 
 
@@ -163,19 +170,17 @@ def lake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Lake]:
     """A data lake of its own for one test, with a small dataset delivered into it."""
-    name = f"lake-{uuid.uuid4().hex[:12]}"
     root = tmp_path / "workbook"
-    made = Lake(root, data_lake, name.replace("-", "_"), name)
     (root / "parameters" / "tickets").mkdir(parents=True)
     (root / "parameters" / "targets").mkdir()
     (root / "notebooks").symlink_to(PROJECT / "notebooks")
-    shutil.copytree(small_sample, made.dataset)
     values = {"s3": {}, "catalog": {}, "stac_api": {}, "archive": "archive"}
     values["allow_any_approval"] = True
     (root / "parameters" / "targets" / "lake.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
-    data_lake.create_database(made.database)
-    with data_lake.stac_api(made.database) as url:
+    with databases.lent(data_lake) as own:
+        made = Lake(root, data_lake, own.name, f"lake-{uuid.uuid4().hex[:12]}")
+        shutil.copytree(small_sample, made.dataset)
         settings = {
             key.replace("SANDBOX", "LAKE"): value
             for key, value in data_lake.connections.items()
@@ -185,10 +190,9 @@ def lake(
         settings |= {
             "DEDL_LAKE__S3__BUCKET": made.bucket,
             "DEDL_LAKE__CATALOG__DATABASE": made.database,
-            "DEDL_LAKE__STAC_API__URL": url,
+            "DEDL_LAKE__STAC_API__URL": own.api,
         }
         lines = [f"{key}='{value}'" for key, value in settings.items()]
         (root / ".env").write_text("\n".join(lines) + "\n")
         with buckets.own(s3.client(made.target.s3), made.bucket):
             yield made
-    data_lake.drop_database(made.database)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +21,19 @@ def client(
 ) -> S3Client:
     """Return a client for an endpoint; without settings, for what boto3 finds by itself.
 
-    With `patience`, a server that is silent for so many seconds counts as down at once.
+    Threads may share it, and who asks again for the same gets the same: to make one takes as long
+    as many requests. With `patience`, a server that is silent for so many seconds counts as down
+    at once.
 
     Checksums are sent only where the protocol demands them: newer defaults of boto3 break or
     damage uploads over https on stores that don't know them (boto3 issue 4435).
     """
+    # What boto3 finds may be something else the next time.
+    make = _make if settings is None else _kept
+    return make(settings, connections, patience)
+
+
+def _make(settings: S3 | None, connections: int, patience: float | None) -> S3Client:
     import boto3
     from botocore.config import Config
 
@@ -50,6 +60,11 @@ def client(
         verify=str(settings.ca_bundle) if settings.ca_bundle else None,
         config=config,
     )
+
+
+_kept = functools.lru_cache(maxsize=16)(_make)
+# Two processes must not talk through one connection.
+os.register_at_fork(after_in_child=_kept.cache_clear)
 
 
 _REGION = "The store is in another region: set the target's s3.region to the one that it names."

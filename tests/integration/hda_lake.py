@@ -15,9 +15,10 @@ import yaml
 from dedl_workbook.job import Job
 from dedl_workbook.sandbox import Sandbox, databases, state
 from dedl_workbook.sandbox import hda as sandbox_hda
-from dedl_workbook.target import Hda, Pool
+from dedl_workbook.target import Hda
 from dedl_workbook.ticket import Ticket
 
+from tests.databases import Database
 from tests.integration.lake import Lake, a_collection, write_dataset
 
 ROLE = "DEDL_UGD_LAKE"
@@ -87,12 +88,11 @@ class HdaLake:
             "access": "restricted" if roles else "public",
             "roles": roles or [],
         }
-        lake = Lake(self.sandbox, databases.DATABASE, self.folder, None)  # type: ignore[arg-type]
+        bucket = self.sandbox.connections["DEDL_SANDBOX__S3__BUCKET"]
+        lake = Lake(Database(self.sandbox, databases.DATABASE), self.folder, bucket)
         target = lake.target(api=False)
         api = target.stac_api.model_copy(update={"url": self.sandbox.endpoints["stac_api"]})
         target = target.model_copy(update={"hda": self.hda(**hda or {}), "stac_api": api})
-        pool = Pool(**target.s3.model_dump())
-        target = target.model_copy(update={"s3": pool})
         return Job(Ticket.of(asked, "a test"), target, self.folder / ticket, self.folder)
 
     def served(self, id_: str, **headers: str) -> httpx.Response:

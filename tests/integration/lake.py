@@ -7,9 +7,8 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from dedl_workbook.target import Catalog, Pool, StacApi, Target
 from dedl_workbook.ticket import Ticket
 from psycopg.conninfo import make_conninfo
 
-from tests import buckets
+from tests import buckets, databases
+from tests.databases import Database
 
 COLLECTION = "EO.TEST.DAT.LAKE"
 SPAN = [["2024-01-01T00:00:00Z", None]]
@@ -101,17 +101,22 @@ def write_dataset(
 class Lake:
     """A sandbox with a database of its own, the STAC API on it, and a folder to work in."""
 
-    sandbox: Sandbox
-    database: str
+    own: Database
     folder: Path
-    running: ExitStack
-    bucket: str = ""
-    """Default: the sandbox's."""
+    bucket: str
 
-    @cached_property
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.own.servers
+
+    @property
+    def database(self) -> str:
+        return self.own.name
+
+    @property
     def api(self) -> str:
         """The URL of the STAC API on this database."""
-        return self.running.enter_context(self.sandbox.stac_api(self.database))
+        return self.own.api
 
     @property
     def admin_dsn(self) -> str:
@@ -131,7 +136,7 @@ class Lake:
             if (prefix := f"DEDL_SANDBOX__{kind.upper()}__")
         }
         part["catalog"] |= {"database": self.database} | catalog
-        part["s3"]["bucket"] = self.bucket or part["s3"]["bucket"]
+        part["s3"]["bucket"] = self.bucket
         return Target(
             name="sandbox",
             s3=Pool(**part["s3"]),
@@ -188,14 +193,9 @@ class Lake:
 
 @contextmanager
 def own_lake(servers: Sandbox, folder: Path) -> Iterator[Lake]:
-    """Make a database of its own for one test; the STAC API on it starts when it is asked for."""
-    database = f"test_{uuid.uuid4().hex[:12]}"
-    servers.create_database(database)
-    try:
-        with ExitStack() as running:
-            # An upload uses what earlier ones of its collection stored in the bucket.
-            made = Lake(servers, database, folder, running, database.replace("_", "-"))
-            running.enter_context(buckets.own(s3.client(made.target(api=False).s3), made.bucket))
+    """Lend a database and a bucket of its own to one test."""
+    with databases.lent(servers) as own:
+        # An upload uses what earlier ones of its collection stored in the bucket.
+        made = Lake(own, folder, f"test-{uuid.uuid4().hex[:16]}")
+        with buckets.own(s3.client(made.target(api=False).s3), made.bucket):
             yield made
-    finally:
-        servers.drop_database(database)

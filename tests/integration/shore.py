@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +120,18 @@ def a_shore(servers: Sandbox, folder: Path, scheme: str) -> Shore:
 
 def published(files: dict[str, bytes]) -> dict[str, bytes]:
     return {PREFIX + path: data for path, data in files.items()}
+
+
+@contextmanager
+def listening(client: S3Client, handlers: dict[str, Callable[..., Any]]) -> Iterator[None]:
+    """Have events of a client handled meanwhile; other tests share it."""
+    for event, handler in handlers.items():
+        client.meta.events.register(event, handler)
+    try:
+        yield
+    finally:
+        for event, handler in handlers.items():
+            client.meta.events.unregister(event, handler)
 
 
 def noise(size: int, seed: int = 0) -> bytes:

@@ -32,6 +32,7 @@ from tests.integration.shore import (
     Shore,
     a_shore,
     failed,
+    listening,
     noise,
     offer,
     published,
@@ -163,11 +164,12 @@ def test_an_object_that_appears_meanwhile_is_a_conflict_and_stays(shore: Shore):
     with pytest.raises(ConflictError, match="data/large"):
         send_parts(pool, large)
     # Ceph ignores If-None-Match on completion.
-    pool.client.meta.events.register(
-        "before-parameter-build.s3.CompleteMultipartUpload",
-        lambda params, **_: params.pop("IfNoneMatch", None),
-    )
-    with pytest.raises(ConflictError, match="data/large"):
+    event = "before-parameter-build.s3.CompleteMultipartUpload"
+    ignored = {event: lambda params, **_: params.pop("IfNoneMatch", None)}
+    with (
+        listening(pool.client, ignored),
+        pytest.raises(ConflictError, match="data/large"),
+    ):
         send_parts(pool, large)
     assert set(shore.objects().values()) == {b"their"}
 

@@ -17,7 +17,7 @@ from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.target import S3
 from dedl_workbook.validate import validate
 
-from tests.integration.shore import Shore, a_shore
+from tests.integration.shore import Shore, a_shore, listening
 from tests.unit.builders import ID, any_asset, any_dataset, any_item, png, tiff
 from tests.unit.test_validate import any_target
 
@@ -68,11 +68,13 @@ def test_a_dataset_gets_the_same_findings_in_a_bucket_as_in_a_folder(
 class Traffic:
     """What was asked of a bucket's server, and how many bytes of objects it sent."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self) -> None:
         self.calls: Counter[tuple[str, str]] = Counter()
         self.received: Counter[str] = Counter()
-        client.meta.events.register("before-parameter-build.s3", self._asked)
-        client.meta.events.register("after-call.s3.GetObject", self._sent)
+        self.handlers = {
+            "before-parameter-build.s3": self._asked,
+            "after-call.s3.GetObject": self._sent,
+        }
 
     def _asked(self, params: dict[str, Any], model: Any, context: Any, **_: Any) -> None:
         context["dedl_key"] = params.get("Key", "").removeprefix(PREFIX)
@@ -100,9 +102,10 @@ def test_no_more_is_read_of_objects_than_rules_need(shore: Shore, tmp_path: Path
     root = any_dataset(tmp_path / "local", any_item("heat_0", assets=assets), files=files)
     dataset = open_dataset(deliver(shore, root), settings=settings(shore))
     assert isinstance(dataset, Bucket)
-    traffic = Traffic(dataset.client)
+    traffic = Traffic()
 
-    report = validate(dataset, second_opinion="none", executor="auto")
+    with listening(dataset.client, traffic.handlers):
+        report = validate(dataset, second_opinion="none", executor="auto")
 
     assert report.findings == ()
     assert report.size == sum(map(len, files.values()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,7 +25,6 @@ from dedl_workbook.withdraw import catalog as withdraw_catalog
 from dedl_workbook.withdraw import hda as withdraw_hda
 from dedl_workbook.withdraw import pool as withdraw_pool
 
-from tests import buckets
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import (
     COLLECTION,
@@ -76,7 +74,10 @@ class Shore:
     """A database and a bucket of one's own, without HDA."""
 
     lake: Lake
-    bucket: str
+
+    @property
+    def bucket(self) -> str:
+        return self.lake.bucket
 
     @property
     def client(self) -> S3Client:
@@ -86,9 +87,7 @@ class Shore:
         """Return the job of a ticket that publishes these items."""
         collection = asked.pop("document", None)
         dataset = write_dataset(self.lake.folder / f"of-{ticket}", items, collection)
-        job = self.lake.job(dataset, ticket=ticket, api=True, **asked)
-        pool = job.target.s3.model_copy(update={"bucket": self.bucket})
-        return replace(job, target=job.target.model_copy(update={"s3": pool}))
+        return self.lake.job(dataset, ticket=ticket, api=True, **asked)
 
     def objects(self) -> dict[str, bytes]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
@@ -124,9 +123,7 @@ class Shore:
 @pytest.fixture
 def shore(data_lake: Sandbox, tmp_path: Path) -> Iterator[Shore]:
     with own_lake(data_lake, tmp_path) as lake:
-        made = Shore(lake, f"test-{uuid.uuid4().hex[:16]}")
-        with buckets.own(made.client, made.bucket):
-            yield made
+        yield Shore(lake)
 
 
 def items(count: int = 6) -> list[dict[str, Any]]:
