@@ -36,9 +36,9 @@ class File(NamedTuple):
 
     path: str
     size: int
-    """Bytes."""
+    """Bytes; -1 where it wasn't looked at (see `Dataset.entries`)."""
     version: str
-    """The time of the last change in ns for a local file, the ETag for an object."""
+    """The time of the last change in ns for a local file, the ETag for an object; '' likewise."""
     kind: Literal["file", "symlink", "other", "unreadable"] = "file"
 
 
@@ -55,6 +55,9 @@ class Dataset(Protocol):
 
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`; links unfollowed."""
+
+    def entries(self) -> Iterator[File]:
+        """Yield every file as `files` does, but look at no local data file for its size."""
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
@@ -155,14 +158,25 @@ class Folder:
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
         below = prefix[: prefix.rfind("/") + 1]
-        for path, status in folders.walk(self._base, below):
-            if path.startswith(prefix):
-                yield _file(path, status) if status else File(path, 0, "", "unreadable")
+        for path, seen in folders.walk(self._base, below):
+            if path.startswith(prefix) and (found := self._looked_at(path, seen)):
+                yield found
+
+    def entries(self) -> Iterator[File]:
+        """Yield every file as `files` does; regular data files without size and version."""
+        for path, seen in folders.walk(self._base, ""):
+            if seen == "file" and path.startswith(DATA):
+                yield File(path, -1, "")
+            elif found := self._looked_at(path, seen):
+                yield found
+
+    def _looked_at(self, path: str, seen: folders.Seen) -> File | None:
+        return File(path, 0, "", "unreadable") if seen == "closed" else self.stat(path)
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
         try:
-            status = (self.root / path).lstat()
+            status = os.lstat(f"{self._base}{path}")
         except (OSError, ValueError):
             return None
         return None if stat.S_ISDIR(status.st_mode) else _file(path, status)
@@ -273,6 +287,10 @@ class Bucket:
                         yield File(path, found["Size"], found["ETag"].strip('"'))
         except s3.errors() as error:
             raise s3.explained(error, f"{self.location} can't be listed") from error
+
+    def entries(self) -> Iterator[File]:
+        """Yield every object: the listing has its size and its ETag."""
+        return self.files()
 
     def stat(self, path: str) -> File | None:
         """Return an object as it is now, or None."""

@@ -265,7 +265,7 @@ def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
         return _PLAIN_ENDINGS.get(ending, "")
     promised = content.format_of(kind)
     try:
-        agrees = promised is not None and not content.judge(dataset, path, promised)
+        agrees = promised is not None and not content.judge(dataset, path, promised)[0]
     except OSError:
         return ""
     return kind if agrees else ""
@@ -293,10 +293,16 @@ class Mended:
 
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files, the mended metadata in their place; what was no file stays."""
-        for file in self.delivered.files(prefix):
-            if file.path.startswith(METADATA) and file.kind == "file":
-                file = self.mended.stat(file.path) or file
-            yield file
+        return map(self._mended, self.delivered.files(prefix))
+
+    def entries(self) -> Iterator[File]:
+        """Yield the files, as `files` does."""
+        return map(self._mended, self.delivered.entries())
+
+    def _mended(self, file: File) -> File:
+        if file.path.startswith(METADATA) and file.kind == "file":
+            return self.mended.stat(file.path) or file
+        return file
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""

@@ -30,7 +30,7 @@ from dedl_workbook.rules.delivered import (
 )
 from dedl_workbook.rules.extent import extent_of
 from dedl_workbook.rules.layout import is_plain, room_for_path
-from dedl_workbook.rules.manifest import Manifest, Packer
+from dedl_workbook.rules.manifest import UNREAD, Manifest, Packer
 from dedl_workbook.rules.rulebook import Listing
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.target import Target
@@ -85,14 +85,16 @@ def validate(
         _gather(gathered, _before_items(given, listing, manifest))
         look = partial(run.look_at, given.for_shards(), second_opinion == "all")
         count, sample = _items(look, given, manifest, listing, executor, gathered, tell)
+        size = 0
         for part in manifest.parts():
+            size += part.measure(dataset)
             _gather(gathered, run.judge("across", "", given, part))
     notes = [*_notes(ticket, target), *told]
     if second_opinion != "none":
         chosen = sample if second_opinion == "sample" else []
         notes += _ask_sample(given, chosen, gathered)
     findings = ordered(_settled(gathered.findings(), ticket, target))
-    return Report(dataset.location, findings, count, listing.files, listing.size, tuple(notes))
+    return Report(dataset.location, findings, count, listing.files, size, tuple(notes))
 
 
 def check(job: Job) -> Outcome:
@@ -182,7 +184,7 @@ def _with_vocabulary(given: Given, target: Target | None) -> tuple[Given, list[s
 def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> Listing:
     listing, rows, room = Listing(), Packer(), room_for_path(given)
     with run.no_cycles():
-        for file in given.dataset.files():
+        for file in given.dataset.entries():
             rows.add("file", (file.path, file.size, file.kind))
             if listing.note(file):
                 manifest.todo.add(file)
@@ -208,7 +210,7 @@ def _before_items(given: Given, listing: Listing, manifest: Manifest) -> Iterato
         rows = Packer()
         for asset in given.assets:
             if asset.path is not None:
-                rows.add("href", (asset.path, COLLECTION, asset.key, -1))
+                rows.add("href", (asset.path, COLLECTION, asset.key, -1, UNREAD))
         manifest.add(rows.packed())
 
 

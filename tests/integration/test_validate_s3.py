@@ -126,8 +126,8 @@ class Changing(Bucket):
 
     happens: Any
 
-    def files(self, prefix: str = "") -> Iterator[File]:
-        yield from super().files(prefix)
+    def entries(self) -> Iterator[File]:
+        yield from super().entries()
         type(self).happens(self)
 
 

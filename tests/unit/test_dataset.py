@@ -73,3 +73,27 @@ def test_a_folder_of_more_names_than_are_held_in_memory_is_listed_in_order(
 
     assert [file.path for file in open_dataset(str(tmp_path)).files()] == whole
     assert whole == sorted(names, key=os.fsencode)
+
+
+def test_entries_are_the_files_without_what_a_look_at_each_data_file_would_tell(
+    tmp_path: Path,
+) -> None:
+    for name in ("data/a/x", "data/b", "metadata/items/i.json", "z"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "data/a/link").symlink_to("x")
+    (tmp_path / "data/a/folder").symlink_to("..")
+    os.mkfifo(tmp_path / "data/pipe")
+    dataset = open_dataset(str(tmp_path))
+
+    entries = {entry.path: entry for entry in dataset.entries()}
+
+    files = {file.path: file for file in dataset.files()}
+    assert list(entries) == list(files)
+    assert {path: entry.kind for path, entry in entries.items()} == {
+        path: file.kind for path, file in files.items()
+    }
+    assert {path for path, entry in entries.items() if entry != files[path]} == {
+        "data/a/x",
+        "data/b",
+    }

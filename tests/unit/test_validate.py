@@ -194,8 +194,8 @@ def test_a_bucket_can_go_to_another_process() -> None:
 class Changing(Folder):
     """A folder of which a file vanishes, or grows, between listing and reading."""
 
-    def files(self, prefix: str = "") -> Any:
-        yield from super().files(prefix)
+    def entries(self) -> Any:
+        yield from super().entries()
         if (self.root / "vanish").exists():
             (self.root / ITEM).unlink()
         else:

@@ -9,7 +9,7 @@ from dedl_workbook.dataset import COLLECTION, DATA
 from dedl_workbook.findings import Severity
 from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.delivered import Asset, Item
-from dedl_workbook.rules.manifest import Part, folded
+from dedl_workbook.rules.manifest import GONE, Part, folded
 from dedl_workbook.rules.placeholders import placeholder
 from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointer, rule
 
@@ -60,15 +60,20 @@ def _no_path(asset: Asset) -> Iterator[Found]:
 @part_of("A01", "across")
 def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
     """Compare hrefs with the files, and name the one that differs in case only."""
-    missing = [href for href in part.hrefs if not part.has_file(href[0])]
-    for path, file, key in part.gone:
-        if part.has_file(path):
-            where = pointer("assets", key, "href")
-            text = f"the file '{path[:200]}' vanished while the dataset was looked at"
-            yield Found(text, "Validate again when nobody changes it.", where, file)
+    missing, gone = [], []
+    for href in part.hrefs:
+        row = part.files.get(href[0])
+        if row is None or row[2] != "file":
+            missing.append(href)
+        elif href[4] == GONE or row[1] == GONE:
+            gone.append(href)
+    for path, file, key, *_ in gone:
+        where = pointer("assets", key, "href")
+        text = f"the file '{path[:200]}' vanished while the dataset was looked at"
+        yield Found(text, "Validate again when nobody changes it.", where, file)
     there = sorted(part.files, reverse=True) if missing else ()
     names = {folded(path): path for path in there if path.startswith(DATA)}
-    for path, file, key, _ in missing:
+    for path, file, key, _, _ in missing:
         like = names.get(folded(path))
         fix = f"There is '{like}': write it exactly so." if like else "Deliver it, or correct it."
         where = pointer("assets", key, "href")
@@ -98,11 +103,11 @@ def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Found]:
     """
     firsts: dict[str, str] = {}
     shared: set[str] = set()
-    for path, file, _, _ in part.hrefs:
+    for path, file, *_ in part.hrefs:
         if file != COLLECTION and (first := firsts.setdefault(path, file)) != file:
             shared.add(path)
             firsts[path] = min(first, file)
-    for path, file, key, _ in part.hrefs if shared else ():
+    for path, file, key, *_ in part.hrefs if shared else ():
         if path in shared and file not in (COLLECTION, firsts[path]):
             text = f"'{path}' is also an asset of '{firsts[path]}'"
             yield Found(text, "Correct one of them.", pointer("assets", key, "href"), file)
@@ -183,12 +188,16 @@ def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
 
 @part_of("A02", "across")
 def sizes_agree(part: Part, given: Given) -> Iterator[Found]:
-    """Compare file:size with the listing."""
-    for path, file, key, promised in part.hrefs:
-        if promised < 0 or path not in part.files or part.files[path][1] == promised:
+    """Compare file:size with the file."""
+    for path, file, key, promised, _ in part.hrefs:
+        if promised < 0 or path not in part.files:
+            continue
+        size = part.files[path][1]
+        if size in (promised, GONE):
+            # A01 has what is gone.
             continue
         yield Found(
-            f"the file has {part.files[path][1]} bytes, file:size says {promised}",
+            f"the file has {size} bytes, file:size says {promised}",
             "Deliver the whole file, or correct file:size.",
             pointer("assets", key, "file:size"),
             file,
@@ -199,7 +208,7 @@ def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -
     """Say that a file can't be read, unless there is none, which is said across all files."""
     found = given.dataset.stat(path)
     if found is None:
-        item.gone.add(path)
+        item.seen[path] = GONE
     elif found.kind == "file":
         yield Found(
             f"the file can't be read: {error.strerror or error}",
@@ -219,7 +228,7 @@ def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Found]:
         if path is None or (promised := content.format_of(value.get("type"))) is None:
             continue
         try:
-            wrong = content.judge(given.dataset, path, promised)
+            wrong, item.seen[path] = content.judge(given.dataset, path, promised)
         except OSError as error:
             yield from _unreadable(item, given, key, path, error)
             continue

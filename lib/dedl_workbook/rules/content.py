@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
+from operator import add
 from typing import NamedTuple
 
 from dedl_workbook.dataset import Dataset
@@ -21,7 +23,7 @@ TAIL = 65_557
 class Source:
     """A data file that is read in ranges."""
 
-    __slots__ = ("_dataset", "_head", "_path", "size")
+    __slots__ = ("_dataset", "_path", "head", "size")
 
     def __init__(self, dataset: Dataset, path: str) -> None:
         """Read the file's head.
@@ -30,13 +32,13 @@ class Source:
             OSError: it is gone or can't be read.
         """
         self._dataset, self._path = dataset, path
-        self._head, self.size = dataset.head(path, HEAD)
+        self.head, self.size = dataset.head(path, HEAD)
 
     def at(self, start: int, length: int) -> bytes:
         """Return a range of bytes, less at the file's end."""
         end = start + length
-        if end <= len(self._head) or len(self._head) == self.size:
-            return self._head[start:end]
+        if end <= len(self.head) or len(self.head) == self.size:
+            return self.head[start:end]
         return self._dataset.read(self._path, start, min(length, max(0, self.size - start)))
 
 
@@ -50,25 +52,50 @@ def _demand(found: bytes, length: int) -> bytes:
     return found
 
 
+class _Tiff(NamedTuple):
+    """How a TIFF file of one byte order, classic or big, is laid out."""
+
+    start: int
+    """Where the place of the first directory stands."""
+    place: struct.Struct
+    """A place in the file."""
+    entries: struct.Struct
+    """The number of a directory's entries."""
+    entry: struct.Struct
+    """An entry: its tag, its type, the count of its values; they or their place follow."""
+    order: str
+
+
+def _laid_out(order: str, big: bool) -> _Tiff:
+    start, forms = (8, ("Q", "Q", "HHQ8x")) if big else (4, ("I", "H", "HHI4x"))
+    place, entries, entry = (struct.Struct(order + form) for form in forms)
+    return _Tiff(start, place, entries, entry, order)
+
+
+_TIFFS = {
+    b"II*\0": _laid_out("<", False),
+    b"MM\0*": _laid_out(">", False),
+    b"II+\0": _laid_out("<", True),
+    b"MM\0+": _laid_out(">", True),
+}
+
+
 def _tiff(source: Source) -> None:
-    head = source.at(0, 16)
-    order = "<" if head[0] == ord("I") else ">"
-    big = 43 in head[2:4]
-    pointer_at, code, width = (8, "Q", 8) if big else (4, "I", 4)
-    count_code, count_size, entry = ("Q", 8, 20) if big else ("H", 2, 12)
-    next_ifd = struct.unpack_from(order + code, _demand(head, pointer_at + width), pointer_at)[0]
+    tiff = _TIFFS[source.head[:4]]
+    width, before = tiff.place.size, tiff.entries.size
+    (directory,) = tiff.place.unpack_from(source.head, tiff.start)
     seen: set[int] = set()
-    while next_ifd and next_ifd not in seen and len(seen) < 100:
-        seen.add(next_ifd)
-        raw = _demand(source.at(next_ifd, count_size), count_size)
-        length = struct.unpack(order + count_code, raw)[0] * entry
-        if next_ifd + count_size + length + width > source.size:
+    while directory and directory not in seen and len(seen) < 100:
+        seen.add(directory)
+        (count,) = tiff.entries.unpack(source.at(directory, before))
+        length = count * tiff.entry.size
+        if directory + before + length + width > source.size:
             raise Truncated
-        table = source.at(next_ifd + count_size, min(length + width, 2**20))
-        _tiff_directory(source, table[:length], order, big)
+        table = source.at(directory + before, min(length + width, 2**20))
+        _tiff_directory(source, table[:length], tiff)
         if len(table) < length + width:
             return
-        next_ifd = struct.unpack_from(order + code, table, length)[0]
+        (directory,) = tiff.place.unpack_from(table, length)
 
 
 _TIFF_CODES = {3: ("H", 2), 4: ("I", 4), 13: ("I", 4), 16: ("Q", 8), 18: ("Q", 8)}
@@ -79,32 +106,32 @@ _WIDE = frozenset({5, 10, 12, 16, 17, 18})
 _PLACES = frozenset({273, 279, 324, 325})
 
 
-def _tiff_directory(source: Source, table: bytes, order: str, big: bool) -> None:
-    entry, inline, layout = (20, 8, "HHQ8x") if big else (12, 4, "HHI4x")
+def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
+    entry, inline = tiff.entry.size, tiff.place.size
     arrays: dict[int, tuple[int, ...]] = {}
     whole = table[: len(table) // entry * entry]
-    ends = range(entry - inline, len(whole), entry)
-    for at, (tag, kind, count) in zip(ends, struct.iter_unpack(order + layout, whole), strict=True):
+    at = -inline
+    for tag, kind, count in tiff.entry.iter_unpack(whole):
+        at += entry
         if count == 1 and kind not in _WIDE and tag not in _PLACES:
             continue
         code, size = _TIFF_CODES.get(kind) or ("", _TIFF_SIZES.get(kind, 1))
         total = count * size
         if total > inline:
-            offset = struct.unpack_from(order + ("Q" if big else "I"), table, at)[0]
+            (offset,) = tiff.place.unpack_from(table, at)
             if offset + total > source.size:
                 raise Truncated
             if code and tag in _PLACES:
                 # Of a giant's tiles the last ones tell whether it is whole.
                 few = min(count, 2**18)
                 raw = _demand(source.at(offset + (count - few) * size, few * size), few * size)
-                arrays[tag] = struct.unpack(f"{order}{few}{code}", raw)
+                arrays[tag] = struct.unpack(f"{tiff.order}{few}{code}", raw)
         elif code and tag in _PLACES:
-            arrays[tag] = struct.unpack_from(f"{order}{count}{code}", table, at)
+            arrays[tag] = struct.unpack_from(f"{tiff.order}{count}{code}", table, at)
     for offsets, counts in _OFFSETS.items():
-        if offsets in arrays and counts in arrays:
-            pairs = zip(arrays[offsets], arrays[counts], strict=False)
-            if any(offset + count > source.size for offset, count in pairs):
-                raise Truncated
+        ends = map(add, arrays.get(offsets, ()), arrays.get(counts, ()))
+        if max(ends, default=0) > source.size:
+            raise Truncated
 
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -212,23 +239,26 @@ class Format(NamedTuple):
     """A format: how it is told, and how its end is looked for."""
 
     name: str
-    starts: Callable[[Source], bool]
+    magics: tuple[bytes, ...]
+    """Its files start with one of these."""
     demand_end: Callable[[Source], None]
+    deeper: Callable[[Source], bool] | None = None
+    """Tells whether what makes it the format comes later than at the start."""
+
+    def holds(self, source: Source) -> bool:
+        """Tell whether a file is of this format."""
+        return source.head.startswith(self.magics) or (
+            self.deeper is not None and self.deeper(source)
+        )
 
 
-def _starting(*magics: bytes) -> Callable[[Source], bool]:
-    return lambda source: source.at(0, 8).startswith(magics)
-
-
-TIFF = Format("TIFF", _starting(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff)
-PNG = Format("PNG", _starting(b"\x89PNG\r\n\x1a\n"), _png)
-JPEG = Format("JPEG", _starting(b"\xff\xd8\xff"), _jpeg)
-HDF5 = Format("HDF5", _is_hdf5, _hdf5)
-NETCDF = Format(
-    "NetCDF", lambda s: s.at(0, 4) in (b"CDF\1", b"CDF\2", b"CDF\5") or _is_hdf5(s), _netcdf
-)
-GRIB = Format("GRIB", lambda source: b"GRIB" in source.at(0, 1024), _grib)
-ZIP = Format("ZIP", _starting(b"PK\3\4", b"PK\5\6", b"PK\7\x08"), _zip)
+TIFF = Format("TIFF", tuple(_TIFFS), _tiff)
+PNG = Format("PNG", (b"\x89PNG\r\n\x1a\n",), _png)
+JPEG = Format("JPEG", (b"\xff\xd8\xff",), _jpeg)
+HDF5 = Format("HDF5", (_HDF5,), _hdf5, _is_hdf5)
+NETCDF = Format("NetCDF", (b"CDF\1", b"CDF\2", b"CDF\5", _HDF5), _netcdf, _is_hdf5)
+GRIB = Format("GRIB", (b"GRIB",), _grib, lambda source: b"GRIB" in source.at(0, 1024))
+ZIP = Format("ZIP", (b"PK\3\4", b"PK\5\6", b"PK\7\x08"), _zip)
 
 BY_TYPE = {
     **dict.fromkeys(
@@ -251,30 +281,34 @@ BY_TYPE = {
 
 def format_of(media_type: object) -> Format | None:
     """Return the format that a media type promises, if it is one that can be looked into."""
-    if not isinstance(media_type, str):
-        return None
-    return BY_TYPE.get(media_type) or BY_TYPE.get(media_type.partition(";")[0].strip().lower())
+    return _format_of(media_type) if isinstance(media_type, str) else None
 
 
-def judge(dataset: Dataset, path: str, promised: Format) -> str:
-    """Return what is wrong with a data file's content, or ''.
+@lru_cache(maxsize=1024)
+def _format_of(media_type: str) -> Format | None:
+    return BY_TYPE.get(media_type.partition(";")[0].strip().lower())
+
+
+def judge(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
+    """Return what is wrong with a data file's content, or '', and how many bytes it has.
 
     Raises:
         OSError: it is gone or can't be read.
     """
     source = Source(dataset, path)
-    if source.size == 0:
+    size = source.size
+    if size == 0:
         # L09 has it.
-        return ""
-    if not promised.starts(source):
+        return "", size
+    if not promised.holds(source):
         others = (other for other in (TIFF, PNG, JPEG, HDF5, ZIP) if other is not promised)
-        found = next((other.name for other in others if other.starts(source)), "something else")
-        return f"is called {promised.name}, but holds {found}"
+        found = next((other.name for other in others if other.holds(source)), "something else")
+        return f"is called {promised.name}, but holds {found}", size
     try:
         promised.demand_end(source)
     except (Truncated, struct.error):
         now = dataset.stat(path)
-        if now is not None and now.size != source.size:
+        if now is not None and now.size != size:
             raise OSError("it was changed while it was read") from None
-        return f"is a truncated {promised.name} file"
-    return ""
+        return f"is a truncated {promised.name} file", size
+    return "", size

@@ -56,8 +56,8 @@ class Item:
 
     span: tuple[dt.datetime, dt.datetime] | None
     """The first and the last instant, if they can be read."""
-    gone: set[str] = field(default_factory=set)
-    """Paths of data files that rules wanted to read and did not find."""
+    seen: dict[str, int] = field(default_factory=dict)
+    """Bytes of the data files that rules read, by path, or `manifest.GONE`."""
 
     @classmethod
     def of(cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset) -> Item:

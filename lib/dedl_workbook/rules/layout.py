@@ -174,14 +174,16 @@ def names_have_no_twins(part: Part, given: Given) -> Iterator[Found]:
             )
 
 
-@rule("L09", "file")
-def data_files_are_not_empty(file: File, given: Given) -> Iterator[Found]:
+@rule("L09", "across")
+def data_files_are_not_empty(part: Part, given: Given) -> Iterator[Found]:
     """No data file is empty.
 
     An empty file is an interrupted copy, and HDA's zip leaves it out in silence.
     """
-    if file.size == 0 and file.kind == "file" and file.path.startswith(DATA):
-        yield Found("is empty", "Deliver it again, or take it out of data and items.")
+    for path, size, kind in part.files.values():
+        if size == 0 and kind == "file" and path.startswith(DATA):
+            fix = "Deliver it again, or take it out of data and items."
+            yield Found("is empty", fix, file=path)
 
 
 def is_plain(file: File, room: int) -> bool:
@@ -194,7 +196,7 @@ def is_plain(file: File, room: int) -> bool:
     path = file.path
     return (
         file.kind == "file"
-        and (file.size > 0 if path.startswith(DATA) else is_item(file))
+        and (path.startswith(DATA) or is_item(file))
         and path.isascii()
         and path.isprintable()
         and "\\" not in path

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from dedl_workbook.dataset import File
+from dedl_workbook.dataset import DATA, Dataset, File
 
 PARTS = 64
 """With two million items of two data files each, a part holds some 150,000 rows: 50 MB."""
@@ -26,14 +26,15 @@ BATCH = 1000
 BUFFERED = 4 * 2**20
 """Bytes of rows that wait in memory to be written together."""
 
-Table = Literal["file", "href", "gone", "claim"]
+Table = Literal["file", "href", "claim"]
 FileRow = tuple[str, int, str]
-"""A file of the dataset: its path, its size in bytes, its kind."""
-HrefRow = tuple[str, str, str, int]
+"""A file of the dataset: its path, its size in bytes (or `UNREAD`, or `GONE`), its kind."""
+HrefRow = tuple[str, str, str, int, int]
 """An href that names a file in data/: that file's path, the file that it stands in, the asset's
-key, and the bytes that file:size promises, or -1."""
-GoneRow = tuple[str, str, str]
-"""An href whose file was not there when it was to be read: path, file and key as in `HrefRow`."""
+key, the bytes that file:size promises (or -1), the bytes that the file had when it was read (or
+`UNREAD`, or `GONE`)."""
+UNREAD, GONE = -1, -2
+"""In place of a size: the file wasn't looked at, or was not there any more."""
 ClaimRow = tuple[str, str, str]
 """An item whose id isn't its file's name: the path that its file had, were it called after the id;
 the item's file; the id. The row that stands with its real path has '' for both."""
@@ -58,16 +59,18 @@ def _unpacked(data: bytes | memoryview) -> list[Any]:
     return rows
 
 
+def _parts() -> list[list[Any]]:
+    return [[] for _ in range(PARTS)]
+
+
 class Packer:
     """Sorts rows into parts and packs them."""
 
     def __init__(self) -> None:
-        self._rows: dict[Table, list[list[Any]]] = {}
+        self._rows: dict[Table, list[list[Any]]] = defaultdict(_parts)
 
-    def add(self, table: Table, row: FileRow | HrefRow | GoneRow | ClaimRow) -> None:
+    def add(self, table: Table, row: FileRow | HrefRow | ClaimRow) -> None:
         """Take a row in: into the part of its path, which is the same one in each process."""
-        if table not in self._rows:
-            self._rows[table] = [[] for _ in range(PARTS)]
         path = row[0]
         # As in `folded`, without the call.
         low = path.lower() if path.isascii() else folded(path)
@@ -92,12 +95,25 @@ class Part:
     files: dict[str, FileRow] = field(default_factory=dict)
     """By path."""
     hrefs: list[HrefRow] = field(default_factory=list)
-    gone: list[GoneRow] = field(default_factory=list)
     claims: list[ClaimRow] = field(default_factory=list)
 
-    def has_file(self, path: str) -> bool:
-        """Tell whether there is a regular file of that path, which must be one of this part."""
-        return path in self.files and self.files[path][2] == "file"
+    def measure(self, dataset: Dataset) -> int:
+        """Look at the files that weren't looked at yet; return the bytes of all data files.
+
+        Most were read for an item, which took down their sizes.
+        """
+        seen = {href[0]: href[4] for href in self.hrefs if href[4] >= 0}
+        total = 0
+        for path, (_, size, kind) in self.files.items():
+            if size < 0:
+                size = seen.get(path, UNREAD)
+                if size < 0:
+                    found = dataset.stat(path)
+                    size = found.size if found else GONE
+                self.files[path] = path, size, kind
+            if path.startswith(DATA):
+                total += max(size, 0)
+        return total
 
 
 class Spool:
@@ -151,10 +167,9 @@ class Manifest:
         for number in range(PARTS):
             files = {row[0]: row for row in self._read("file", number)}
             hrefs = list(self._read("href", number))
-            gone = list(self._read("gone", number))
             claims = list(self._read("claim", number))
             if files or hrefs or claims:
-                yield Part(files, hrefs, gone, claims)
+                yield Part(files, hrefs, claims)
 
     def _path(self, table: Table, number: int) -> Path:
         return self._folder / f"{table}-{number}"

@@ -55,8 +55,6 @@ class Listing:
     """What the dataset's listing showed."""
 
     files: int = 0
-    size: int = 0
-    """Bytes of data files."""
     items: int = 0
     """Item files that are to be read."""
     below_items: int = 0
@@ -71,7 +69,6 @@ class Listing:
         self.files += 1
         if file.path.startswith(DATA):
             self.below_data += 1
-            self.size += file.size
             return False
         if file.path.startswith(ITEMS):
             self.below_items += 1

@@ -12,7 +12,7 @@ from dedl_workbook.dataset import COLLECTION, ITEMS, File
 from dedl_workbook.findings import Finding, Gatherer, Severity
 from dedl_workbook.rules import RULES
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
-from dedl_workbook.rules.manifest import Packer, Rows
+from dedl_workbook.rules.manifest import UNREAD, Packer, Rows
 from dedl_workbook.rules.rulebook import Document, Found, Given, Scope
 from dedl_workbook.rules.stac import disagreement
 
@@ -123,9 +123,8 @@ def _note(item: Item, rows: Packer) -> None:
     for key, value, _, path in item.assets:
         if path is not None:
             size = value.get("file:size", -1)
-            rows.add("href", (path, item.path, key, size if type(size) is int else -1))
-            if path in item.gone:
-                rows.add("gone", (path, item.path, key))
+            promised = size if type(size) is int else -1
+            rows.add("href", (path, item.path, key, promised, item.seen.get(path, UNREAD)))
 
 
 def second_opinion(rule: str, path: str, document: Document) -> Finding | None:
