@@ -111,6 +111,25 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
 
 
+def _of_ticket(
+    group: Any,
+    name: str,
+    run: Callable[[Any], int],
+    what: str,
+    example: str,
+    *,
+    digest: bool = False,
+) -> argparse.ArgumentParser:
+    """Add a command on one ticket, and on one plan of it if `digest`."""
+    parser = _command(group, name, run, what, example)
+    parser.add_argument("ticket", metavar="TICKET")
+    if digest:
+        help_ = "all of it, or its first 12 characters"
+        parser.add_argument("digest", metavar="DIGEST", help=help_)
+    _json(parser)
+    return parser
+
+
 def _group(group: Any, name: str, what: str, example: str) -> Any:
     parser: argparse.ArgumentParser = group.add_parser(
         name,
@@ -191,36 +210,30 @@ def _add_tickets(group: Any) -> None:
         action="store_true",
         help="publish into the sandbox, with a copy of HDA's configuration; not into the target",
     )
-    parser = _command(
+    _of_ticket(
         group,
         "approve",
         commands.approve,
         "approve a ticket's case plan by its digest",
         "dedl-workbook approve DEDL-1 3f9a52c01b7e",
+        digest=True,
     )
-    parser.add_argument("ticket", metavar="TICKET")
-    parser.add_argument("digest", metavar="DIGEST", help="all of it, or its first 12 characters")
-    _json(parser)
-    parser = _command(
+    _of_ticket(
         group,
         "unlock",
         commands.unlock,
         "take away the lock of a run that died on another host",
         "dedl-workbook unlock DEDL-1",
     )
-    parser.add_argument("ticket", metavar="TICKET")
-    _json(parser)
-    parser = _command(
+    parser = _of_ticket(
         group,
         "refuse",
         commands.refuse,
         "refuse a ticket's case plan, with a reason that the evidence keeps",
         "dedl-workbook refuse DEDL-1 3f9a52c01b7e --reason 'the wrong collection id'",
+        digest=True,
     )
-    parser.add_argument("ticket", metavar="TICKET")
-    parser.add_argument("digest", metavar="DIGEST", help="all of it, or its first 12 characters")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
-    _json(parser)
     parser = _command(
         group, "status", commands.status, "show where tickets stand", "dedl-workbook status"
     )
@@ -229,15 +242,13 @@ def _add_tickets(group: Any) -> None:
 
 
 def _add_withdraw(group: Any) -> None:
-    parser = _command(
+    _of_ticket(
         group,
         "withdraw",
         commands.withdraw,
         "take a ticket's publication back, once that very plan is approved",
         "dedl-workbook withdraw DEDL-1",
     )
-    parser.add_argument("ticket", metavar="TICKET")
-    _json(parser)
 
 
 def _add_audit(group: Any) -> None:
@@ -261,15 +272,13 @@ def _add_evidence(group: Any) -> None:
         "pack a ticket's evidence; verify and compare packs",
         "dedl-workbook evidence pack DEDL-1",
     )
-    pack = _command(
+    _of_ticket(
         below,
         "pack",
         commands.pack,
         "pack a ticket's evidence",
         "dedl-workbook evidence pack DEDL-1",
     )
-    pack.add_argument("ticket", metavar="TICKET")
-    _json(pack)
     check = _command(
         below,
         "verify",

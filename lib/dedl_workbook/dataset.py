@@ -158,17 +158,23 @@ class Folder:
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
         below = prefix[: prefix.rfind("/") + 1]
-        for path, seen in folders.walk(self._base, below):
+        for path, seen in self._walked(below):
             if path.startswith(prefix) and (found := self._looked_at(path, seen)):
                 yield found
 
     def entries(self) -> Iterator[File]:
         """Yield every file as `files` does; regular data files without size and version."""
-        for path, seen in folders.walk(self._base, ""):
+        for path, seen in self._walked(""):
             if seen == "file" and path.startswith(DATA):
                 yield File(path, -1, "")
             elif found := self._looked_at(path, seen):
                 yield found
+
+    def _walked(self, below: str) -> Iterator[tuple[str, folders.Seen]]:
+        """Walk the dataset; it is an error (InputError) if that is gone by the end."""
+        yield from folders.walk(self._base, below)
+        if not self.root.is_dir():
+            raise InputError("the dataset's folder is gone", where=self.location)
 
     def _looked_at(self, path: str, seen: folders.Seen) -> File | None:
         return File(path, 0, "", "unreadable") if seen == "closed" else self.stat(path)

@@ -134,15 +134,15 @@ def footprints(geometries: Iterable[Any], what: str = "items") -> Picture:
     text += f"; {without:,} more without a geometry that can be drawn" if without else ""
     if not drawn:
         return framed(f"No map: no {what} with a geometry that can be drawn.", "", 0, 0)
-    bounds = _bounds(drawn)
-    text = f"Map: {text}; {_extent(*bounds)}."
-    view = _view(*bounds)
+    extent = bounds(drawn)
+    text = f"Map: {text}; {_extent(*extent)}."
+    view = _view(*extent)
     width, height = view.size
     body = _grid(view) + _coasts(view) + "".join(_drawn(drawn, view))
     frame = f'<rect width="{width:.0f}" height="{height:.0f}" fill="none" stroke="currentColor"/>'
     svg = _nested(body + frame, 0, 0, width, height) + _labels(view)
     if view.east - view.west < 120:
-        svg += _locator(bounds, width + 64)
+        svg += _locator(extent, width + 64)
     return framed(text, svg, _WIDTH + _INSET + 76, max(height, 110) + 24)
 
 
@@ -153,8 +153,12 @@ def _different(footprints: int, drawn: int) -> str:
     return f"{footprints:,} different footprints{some}"
 
 
-def _bounds(shapes: Sequence[Shape]) -> tuple[float, float, float, float]:
-    """Return west, south, east, north; east is beyond 180 where that makes the map smaller."""
+def bounds(shapes: Sequence[Shape]) -> tuple[float, float, float, float]:
+    """Return west, south, east, north in degrees; east is beyond 180 where the map is smaller so.
+
+    Args:
+        shapes: one at least.
+    """
     spans = []
     lats = []
     for found in shapes:
@@ -202,7 +206,8 @@ def _view(west: float, south: float, east: float, north: float) -> _View:
 
 
 @cache
-def _land() -> tuple[tuple[Position, ...], ...]:
+def land() -> tuple[tuple[Position, ...], ...]:
+    """Return the rings of Natural Earth's land, holes among them."""
     text = files("dedl_workbook").joinpath("land.json").read_text("utf-8")
     return tuple(
         tuple((ring[n] / 100, ring[n + 1] / 100) for n in range(0, len(ring), 2))
@@ -212,7 +217,7 @@ def _land() -> tuple[tuple[Position, ...], ...]:
 
 def _coasts(view: _View) -> str:
     paths = []
-    for ring in _land():
+    for ring in land():
         lons = [lon for lon, _ in ring]
         for shift in (-360, 0, 360):
             if max(lons) + shift >= view.west and min(lons) + shift <= view.east:
@@ -324,9 +329,9 @@ def _extent(west: float, south: float, east: float, north: float) -> str:
     return f"{lons[0]} to {lons[1]}, {lats[0]} to {lats[1]}"
 
 
-def _locator(bounds: tuple[float, float, float, float], left: float) -> str:
+def _locator(extent: tuple[float, float, float, float], left: float) -> str:
     """Draw where on Earth the map is."""
-    west, south, east, north = bounds
+    west, south, east, north = extent
     world = _View(-180, -90, 180, 90, _INSET / 360, 1)
     box = "".join(
         world.path(

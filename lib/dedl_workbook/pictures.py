@@ -82,7 +82,9 @@ def bars(text: str, heights: Sequence[int], labels: Sequence[str]) -> Picture:
         parts.append(f'<rect {place} {size} fill="{BLUE}">{said}</rect>')
     every = math.ceil((max(map(len, labels)) * 7 + 12) / wide)
     for n in range(0, len(labels), every):
-        parts.append(label(_LEFT + (n + 0.43) * wide, _HEIGHT + 27, labels[n], "middle"))
+        # The last one ends where the picture does.
+        x = min(_LEFT + (n + 0.43) * wide, _WIDTH + 24 - len(labels[n]) * 3.3)
+        parts.append(label(x, _HEIGHT + 27, labels[n], "middle"))
     line = f'x1="{_LEFT}" x2="{_WIDTH}" y1="{_HEIGHT + 10}" y2="{_HEIGHT + 10}"'
     parts.append(f'<line {line} stroke="currentColor"/>')
     return framed(text, "".join(parts), _WIDTH + 24, _HEIGHT + 34)

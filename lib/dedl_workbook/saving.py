@@ -20,6 +20,8 @@ from dedl_workbook.redact import Redactor
 from dedl_workbook.target import SECRET_KEYS, Target, variables
 from dedl_workbook.ticket import Ticket
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": "dedl_workbook.saving"}]
@@ -48,11 +50,20 @@ def scrub(model: dict[str, Any], path: str, contents_manager: Any) -> None:
     if model.get("type") != "notebook" or not model.get("content"):
         return
     try:
-        model["content"] = _redactor().value(model["content"])
+        model["content"] = _without_widgets(_redactor().value(model["content"]))
     except Exception as error:
         # Anything else would be logged only, and the notebook saved with its secrets.
         why = f"Not saved, since its secrets could not be taken out: {error}"
         raise HTTPError(500, reason=" ".join(why.split()), log_message=why) from error
+
+
+def _without_widgets(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Leave the text of each widget alone: a file can't show widgets, and JupyterLab complains."""
+    for cell in notebook.get("cells", ()):
+        for output in cell.get("outputs", ()):
+            if "text/plain" in output.get("data", {}):
+                output["data"].pop(WIDGET, None)
+    return notebook
 
 
 def _is_evidence(file: Path) -> bool:

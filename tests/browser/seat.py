@@ -32,15 +32,34 @@ class Seat:
         what.click()
         self.clicks += 1
 
-    def run_console(self) -> None:
-        """Run all cells of the notebook that JupyterLab opened."""
+    def run_all(self) -> None:
+        """Run all cells of the notebook in front."""
         menu = self.page.get_by_role("menuitem", name="Run", exact=True)
-        self.page.locator(".jp-NotebookPanel .jp-Notebook").first.wait_for()
+        self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook").wait_for()
         self.page.evaluate(_READY)
         self.click(menu)
         self.click(self.page.get_by_role("menuitem", name="Run All Cells", exact=True))
+
+    def run_console(self) -> None:
+        """Run all cells of the console's notebook, which JupyterLab opened."""
+        self.run_all()
         self.page.get_by_role("tab", name="New ticket").wait_for()
         self.page.get_by_text("No choice was made.").wait_for()
+
+    def open(self, path: Path) -> None:
+        """Open a notebook, as the file browser does."""
+        self._command("docmanager:open", path=str(path))
+        self.page.wait_for_function(
+            "name => window.jupyterapp.shell.currentWidget?.title.label === name", arg=path.name
+        )
+
+    def save(self) -> None:
+        """Save the notebook in front."""
+        self._command("docmanager:save")
+
+    def _command(self, name: str, **given: str) -> None:
+        run = "async ([name, given]) => { await window.jupyterapp.commands.execute(name, given) }"
+        self.page.evaluate(run, [name, given])
 
     def tab(self, name: str) -> None:
         """Open a tab of the console."""

@@ -38,6 +38,7 @@ def test_papermill_explores_a_bucket_and_leaves_no_case(lake: Lake) -> None:
     assert "2 sampled items, one footprint" in text
     assert "2 of 2 thumbnails" in text
     assert "EPSG:4326" in text
+    assert "widget-view" not in text
     assert not lake.archive.exists()
     assert lake.objects() == before
 

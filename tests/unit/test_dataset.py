@@ -1,6 +1,7 @@
 """Datasets: what can be opened, and how a person is told that something can't."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 from dedl_workbook import folders, s3
 from dedl_workbook.dataset import open_dataset
 from dedl_workbook.errors import InputError
+
+from tests.unit.builders import any_dataset
 
 
 @pytest.mark.parametrize(
@@ -97,3 +100,15 @@ def test_entries_are_the_files_without_what_a_look_at_each_data_file_would_tell(
         "data/a/x",
         "data/b",
     }
+
+
+def test_a_dataset_that_vanishes_is_an_error_and_no_empty_one(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    dataset = open_dataset(str(root))
+    listing = dataset.files()
+    next(listing)
+    shutil.rmtree(root)
+
+    for left in (listing, dataset.files(), dataset.entries(), dataset.files("metadata/items/")):
+        with pytest.raises(InputError, match="the dataset's folder is gone"):
+            list(left)

@@ -1,6 +1,7 @@
 """A look at a dataset: what it shows, of odd and broken ones too, and that it changes nothing."""
 
 import builtins
+import errno
 import io
 import json
 import os
@@ -8,9 +9,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
-from dedl_workbook import explore
+from dedl_workbook import explore, folders
 from dedl_workbook.dataset import fingerprint, open_dataset
 from dedl_workbook.errors import InputError
 from dedl_workbook.explore import images
@@ -318,9 +320,18 @@ def test_the_picture_of_a_steps_notebook_shows_where_and_when(tmp_path: Path) ->
     assert shown._repr_html_().count('role="img"') == 2
 
 
-def test_the_picture_never_stands_in_the_way_of_a_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [None, OSError(errno.ESTALE, "Stale file handle")])
+def test_the_picture_never_stands_in_the_way_of_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+) -> None:
     folder = many(tmp_path, 3)
     dataset = open_dataset(str(folder))
-    shutil.rmtree(folder)
+    if error is None:
+        shutil.rmtree(folder)
+    else:
+        monkeypatch.setattr(folders, "walk", mock.Mock(side_effect=error))
 
-    assert "No map" in repr(explore.where_and_when(dataset))
+    shown = repr(explore.where_and_when(dataset))
+
+    assert shown.startswith("Where and when can't be shown: ")
+    assert ("Stale file handle" if error else "the dataset's folder is gone") in shown

@@ -7,7 +7,8 @@ where they are absent; all else is shown.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from dedl_workbook.attempt import show_errors_plainly
 from dedl_workbook.dataset import Dataset, File, bounded, open_dataset
 from dedl_workbook.documents import printable
 from dedl_workbook.errors import InputError, WorkbookError
-from dedl_workbook.explore import images, opened, tables
+from dedl_workbook.explore import images, live, opened, tables
 from dedl_workbook.explore.seen import Glance, Seen, ending, item_files, see
 from dedl_workbook.explore.tables import INSTALL
 from dedl_workbook.pictures import Picture
@@ -128,9 +129,23 @@ def _what(seen: Seen) -> str:
     return "items" if len(seen.sample) + len(seen.unread) == seen.items else "sampled items"
 
 
-def footprints(seen: Seen) -> Picture:
+@dataclass(frozen=True)
+class Mapped(View):
+    """What is kept, and below it a map to move about in while somebody looks on."""
+
+    sample: Sequence[Glance]
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display({"text/html": self.markup, "text/plain": self.text}, raw=True)
+        live.show(self.sample)
+
+
+def footprints(seen: Seen) -> Mapped:
     """Show where the sampled items are."""
-    return maps.footprints((glance.shape for glance in seen.sample), _what(seen))
+    picture = maps.footprints((glance.shape for glance in seen.sample), _what(seen))
+    return Mapped(picture.svg, picture.text, seen.sample)
 
 
 def timeline(seen: Seen) -> Picture:
@@ -147,10 +162,10 @@ def where_and_when(dataset: Dataset) -> View:
         seen = look(dataset, sample=_GLANCED)
     except (WorkbookError, OSError) as error:
         return _line(f"Where and when can't be shown: {error}")
-    drawn = (footprints(seen), timeline(seen))
+    where, when = footprints(seen), timeline(seen)
     head = f"Of {sampled(seen)}:"
-    markup = f"<p>{html.escape(head)}</p>" + "".join(picture.svg for picture in drawn)
-    return View(markup, "\n".join([head, *(picture.text for picture in drawn)]))
+    markup = f"<p>{html.escape(head)}</p>{where.markup}{when.svg}"
+    return Mapped(markup, "\n".join([head, where.text, when.text]), seen.sample)
 
 
 def formats(seen: Seen) -> View:
