@@ -1,4 +1,8 @@
-"""A proxy before an S3 server, through which the network and the store misbehave on request."""
+"""A proxy before an S3 server, through which the network and the store misbehave on request.
+
+It tells requests apart, and misbehaves on their connections: resets are TCP's own, and what stalls
+or is slow are the bytes of a body.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 RESET = "reset"
-"""The connection is reset while the request is being sent; the store sees nothing of it."""
+"""Both connections are reset in the middle of the request's body."""
 LOST = "lost"
 """The store does what was asked, and its answer is lost with the connection."""
 STALL = "stall"
-"""Nobody answers until `Faulty.released` is set."""
+"""Nothing moves any more, in the middle of the body, until `Faulty.released` is set."""
 SLOW = "slow"
-"""The answer comes in small pieces."""
+"""Request and answer move in small pieces, with pauses."""
 TRUNCATED = "truncated"
 """The answer ends in the middle of its body."""
+
+PIECES, PAUSE = 20, 0.01
+"""Of what is slow: how many, and the seconds between two."""
 
 Fate = str | tuple[int, str] | None
 """What becomes of a request: one of the above, a status with S3's code, or None: nothing odd."""
@@ -55,6 +62,12 @@ class Faulty:
         return sum(asked == method for asked, _ in self.requests)
 
 
+def _reset(connection: socket.socket) -> None:
+    """Close a connection by RST: without lingering, TCP doesn't say goodbye."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 @contextmanager
 def faulty(endpoint: str) -> Iterator[Faulty]:
     upstream = urlsplit(endpoint)
@@ -68,23 +81,24 @@ def faulty(endpoint: str) -> Iterator[Faulty]:
             pass
 
         def _reset(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             # Both files hold the socket open otherwise.
             self.rfile.close()
-            self.connection.close()
+            self.wfile.close()
+            _reset(self.connection)
 
         def _answer(self) -> None:
             made.requests.append((self.command, self.path))
             fate = made.when(self.command, self.path)
             length = int(self.headers.get("Content-Length", 0))
             if fate == RESET:
-                self.rfile.read(length // 2)
+                self._ask(self.rfile.read(length // 2), cut=True)
                 return self._reset()
-            body = self.rfile.read(length)
-            if fate == STALL:
+            if fate == STALL and length:
+                self.rfile.read(length // 2)
                 made.released.wait()
                 return self._reset()
+            body = b"".join(self._pieces(length, fate))
             if isinstance(fate, tuple):
                 status, code = fate
                 text = f"<Error><Code>{code}</Code><Message>as the test wants</Message></Error>"
@@ -94,7 +108,17 @@ def faulty(endpoint: str) -> Iterator[Faulty]:
                 return self._reset()
             return self._send(status, headers, content, fate)
 
-        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        def _pieces(self, length: int, fate: Fate) -> Iterator[bytes]:
+            size = max(1, -(-length // PIECES)) if fate == SLOW else max(1, length)
+            for start in range(0, length, size):
+                yield self.rfile.read(min(size, length - start))
+                if fate == SLOW:
+                    made.released.wait(PAUSE)
+
+        def _ask(
+            self, body: bytes, *, cut: bool = False
+        ) -> tuple[int, list[tuple[str, str]], bytes]:
+            """Ask the store; cut off, the body that was announced never comes in full."""
             connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port)
             try:
                 connection.putrequest(
@@ -104,6 +128,9 @@ def faulty(endpoint: str) -> Iterator[Faulty]:
                     if name.lower() != "expect":
                         connection.putheader(name, value)
                 connection.endheaders(body)
+                if cut:
+                    _reset(connection.sock)
+                    return 0, [], b""
                 answer = connection.getresponse()
                 self.length = answer.getheader("Content-Length", "0")
                 return answer.status, answer.getheaders(), answer.read()
@@ -120,17 +147,18 @@ def faulty(endpoint: str) -> Iterator[Faulty]:
             length = self.length if self.command == "HEAD" and headers else str(len(content))
             self.send_header("Content-Length", length)
             self.end_headers()
-            if fate == TRUNCATED:
+            if fate in (TRUNCATED, STALL):
                 self.wfile.write(content[: len(content) // 2])
                 self.wfile.flush()
+                if fate == STALL:
+                    made.released.wait()
                 return self._reset()
-            pieces = 20 if fate == SLOW else 1
-            step = max(1, -(-len(content) // pieces))
+            step = max(1, -(-len(content) // (PIECES if fate == SLOW else 1)))
             for start in range(0, len(content), step):
                 self.wfile.write(content[start : start + step])
                 self.wfile.flush()
                 if fate == SLOW:
-                    made.released.wait(0.01)
+                    made.released.wait(PAUSE)
             return None
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815

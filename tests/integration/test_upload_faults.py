@@ -67,6 +67,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         (LOST, "PUT", "/data/"),
         also(STALL, "PUT", "/data/"),
         also(SLOW, "GET", ""),
+        (SLOW, "PUT", "/data/"),
+        also(STALL, "GET", ""),
         (TRUNCATED, "GET", ""),
         also((500, "InternalError"), "PUT", "/data/"),
         ((503, "SlowDown"), "PUT", "/data/"),
