@@ -35,10 +35,15 @@ def remove_made() -> None:
         _remove(*_MADE.pop())
 
 
+def empty(client: Any, name: str) -> None:
+    """Remove all objects of a bucket."""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+        if keys := [{"Key": found["Key"]} for found in page.get("Contents", [])]:
+            client.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
+
+
 def _remove(client: Any, name: str) -> None:
     # Some tests end the server, or take rights away.
     with suppress(BotoCoreError, ClientError):
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
-            if keys := [{"Key": found["Key"]} for found in page.get("Contents", [])]:
-                client.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
+        empty(client, name)
         client.delete_bucket(Bucket=name)

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.steps import Verdict
 from dedl_workbook.upload import moving, multipart, transfer, writer
 
+from tests import buckets
 from tests.integration.faulty import LOST, RESET, SLOW, STALL, TRUNCATED, Fate, Faulty, faulty
 from tests.integration.shore import LARGE, PREFIX, Shore, a_shore, noise, published, run
 
@@ -199,28 +201,48 @@ def begin(job: Job, resumed: int = moving.RESUMED) -> tuple[Any, Connection]:
     return process, ours
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(also(n) for n in range(2, 50))])
+FEW = {f"data/{n:03}": noise(3000, n) for n in range(15)}
+FEW["data/large"] = noise(transfer.SINGLE + 12345)
+
+
+@pytest.fixture(scope="module")
+def bucket(data_lake: Sandbox) -> Iterator[str]:
+    """A bucket for many short tests: to make one, and to remove it, takes longer than they do."""
+    there = Shore(data_lake, Path(), f"test-{uuid.uuid4().hex[:16]}", "http")
+    with buckets.own(there.client, there.bucket) as name:
+        yield name
+
+
+@pytest.fixture
+def quay(data_lake: Sandbox, bucket: str, tmp_path: Path) -> Iterator[Shore]:
+    made = Shore(data_lake, tmp_path, bucket, "http")
+    made.deliver(FEW)
+    yield made
+    buckets.empty(made.client, bucket)
+
+
+@pytest.mark.parametrize("seed", [*range(5), *(also(n) for n in range(5, 50))])
 def test_an_upload_that_was_killed_at_any_point_is_finished_by_the_next_run(
-    shore: Shore, seed: int, monkeypatch: pytest.MonkeyPatch
+    quay: Shore, seed: int, monkeypatch: pytest.MonkeyPatch
 ):
-    chance = random.Random(seed)
+    shore, chance = quay, random.Random(seed)
     job, resumed = shore.job(), chance.choice([0, moving.RESUMED])
     first = upload.plan(job)
     process, pipe = begin(job, resumed)
     if chance.random() < 0.9:
         pipe.poll(60)
-    process.join(chance.uniform(0, 0.4))
+    process.join(chance.uniform(0, 0.3))
     process.kill()
     process.join()
     there = shore.objects()
     ours = {key: data for key, data in there.items() if "/.probe-" not in key}
-    assert ours.items() <= published(FILES).items()
+    assert ours.items() <= published(FEW).items()
     monkeypatch.setattr(moving, "RESUMED", resumed)
     plan, receipt, outcome = run(shore.job())
     assert plan.digest == first.digest
-    assert receipt.done["uploaded"] <= len(FILES) - len(ours)
+    assert receipt.done["uploaded"] <= len(FEW) - len(ours)
     assert outcome.verdict is Verdict.PASSED, outcome
-    assert shore.objects() == published(FILES)
+    assert shore.objects() == published(FEW)
     assert shore.open_uploads() == []
 
 
