@@ -346,6 +346,8 @@ def test_an_item_that_pgstac_refuses_is_named_and_nothing_is_loaded(
         catalog.apply(catalog.plan(job))
 
     assert error.value.where == "metadata/items/LAKE_000005.json"
+    assert error.value.remedy
+    assert "\n" not in error.value.what
     assert lake.execute("select count(*) from collections") == [(0,)]
     assert lake.ids() == []
 
@@ -478,6 +480,8 @@ def test_a_disk_full_while_a_partition_is_made_is_not_swallowed(lake: Lake) -> N
         catalog.apply(catalog.plan(job))
 
     assert "disk is full" in error.value.remedy
+    assert lake.execute("select count(*) from collections") == [(0,)]
+    assert lake.tables() == []
 
 
 def test_a_statement_time_out_leaves_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,6 +499,8 @@ def test_a_statement_time_out_leaves_nothing(lake: Lake, monkeypatch: pytest.Mon
         catalog.apply(plan)
 
     assert "more time" in error.value.remedy
+    assert "\n" not in error.value.what
+    assert lake.execute("select count(*) from collections") == [(0,)]
     assert lake.ids() == []
 
 

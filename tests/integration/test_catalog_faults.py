@@ -112,6 +112,7 @@ def test_a_collection_that_somebody_deletes_meanwhile_is_told(
             catalog.apply(plan)
 
     assert "\n" not in error.value.what
+    assert error.value.remedy
     assert lake.execute("select count(*) from collections") == [(0,)]
     assert lake.tables() == []
 
@@ -121,8 +122,10 @@ def test_a_collection_deleted_since_the_plan_is_not_made_again(lake: Lake) -> No
     plan = catalog.plan(a_job(lake, 3, ticket="LAKE-2", mode="replace"))
     lake.execute("select delete_collection(%s)", COLLECTION)
 
-    with pytest.raises(ConflictError, match="changed in the catalogue since"):
+    with pytest.raises(ConflictError, match="changed in the catalogue since") as error:
         catalog.apply(plan)
+
+    assert error.value.remedy
 
     assert lake.execute("select count(*) from collections") == [(0,)]
 

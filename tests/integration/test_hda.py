@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -20,6 +21,7 @@ import yaml
 from dedl_workbook import documents, hda
 from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
 from dedl_workbook.hda import config as hda_config
+from dedl_workbook.hda import files as hda_files
 from dedl_workbook.sandbox import Sandbox
 from dedl_workbook.sandbox.hda_entries import collections_text
 from dedl_workbook.steps import Outcome, Verdict
@@ -148,9 +150,11 @@ def test_an_edit_by_hand_since_the_plan_stays_and_nothing_is_written(
     edited.write_bytes(edited.read_bytes() + b"# by hand\n")
     before = _files(lake)
 
-    with pytest.raises(ConflictError, match="changed by somebody else"):
+    with pytest.raises(ConflictError, match="changed by somebody else") as error:
         hda.apply(plan)
 
+    assert error.value.where == str(edited)
+    assert error.value.remedy.startswith("That change stays. Plan again")
     assert _files(lake) == before
 
 
@@ -170,6 +174,27 @@ def test_an_edit_at_the_last_moment_stays_and_what_was_written_is_put_back(
         hda.apply(plan)
 
     assert _files(lake) == before | {lake.collections: before[lake.collections] + b"# by hand\n"}
+
+
+@pytest.mark.parametrize("name", ["json", "dedl_usergenerated.yml", "collections.yml"])
+def test_a_disk_that_is_full_at_any_file_leaves_all_as_it_was(
+    lake: HdaLake, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    plan = hda.plan(lake.job(an_id(), hda={"check": ["true"], "reload": []}))
+    before, whole = _files(lake), hda_files._write
+
+    def write(handle: int, real: Path, data: bytes) -> None:
+        if real.name.endswith(name):
+            os.close(handle)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole(handle, real, data)
+
+    monkeypatch.setattr(hda_files, "_write", write)
+    with pytest.raises(InputError, match="can't be written: No space left") as error:
+        hda.apply(plan)
+
+    assert "Make room" in error.value.remedy
+    assert _files(lake) == before
 
 
 def test_two_workbooks_do_not_write_at_the_same_time(lake: HdaLake) -> None:

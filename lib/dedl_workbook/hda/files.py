@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -223,10 +224,11 @@ def replace(path: Path, data: bytes, found: bytes | None) -> None:
                 Path(name).unlink()
             raise
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise InputError(
             f"HDA's configuration can't be written: {error.strerror}",
             where=str(path),
-            remedy=_REMEDY,
+            remedy="Nothing was changed. Make room there, and run again." if full else _REMEDY,
         ) from error
 
 
