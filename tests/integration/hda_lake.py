@@ -112,6 +112,11 @@ def own_configuration(servers: Sandbox, folder: Path) -> Iterator[HdaLake]:
     kept = {path: path.read_bytes() for path in lake.config.rglob("*.yml")}
     modes = {path: path.stat().st_mode for path in kept}
     known = state.read_lake(servers.folder)
+
+    def starts() -> int:
+        return known.log("hda").read_bytes().count(b"Started server process")
+
+    begun = starts()
     try:
         yield lake
     finally:
@@ -122,7 +127,8 @@ def own_configuration(servers: Sandbox, folder: Path) -> Iterator[HdaLake]:
             path.chmod(modes[path])
         for path in (lake.config / "collections").glob("*.json"):
             path.unlink()
-        if sandbox_hda.probe(known.ports["hda"]) or changed:
+        # What HDA never read it need not forget.
+        if sandbox_hda.probe(known.ports["hda"]) or (changed and starts() != begun):
             lake.reload()
 
 
