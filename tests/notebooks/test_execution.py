@@ -67,6 +67,24 @@ def test_plain_papermill_without_approval_plans_only(lake: Lake) -> None:
     assert lake.objects() == {}
 
 
+def test_the_executed_upload_keeps_one_line_of_its_progress(lake: Lake) -> None:
+    for number in range(500):
+        (lake.dataset / "data" / f"{number:03}.txt").write_text(str(number))
+    lake.publish("access")
+
+    done = papermill(lake, "upload")
+
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((lake.root / "upload.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    shown = ["".join(output.get("data", {}).get("text/markdown", "")) for output in outputs]
+    lines = [text for text in shown if text.startswith("upload: ")]
+    files = sum(path.is_file() for path in (lake.dataset / "data").rglob("*"))
+    assert len(outputs) < 10
+    assert [f", {files} of {files} files" in line for line in lines] == [True]
+    assert len(lines[0].splitlines()) == 1
+
+
 def test_plain_papermill_fails_when_the_step_fails_and_the_ledger_says_why(lake: Lake) -> None:
     lake.write_ticket(approve="any")
 
