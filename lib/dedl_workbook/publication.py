@@ -21,7 +21,8 @@ DOCUMENT_LIMIT = 64 * 2**20
 """Bytes that a collection or an item may have to be read at all."""
 
 Patch = list[dict[str, Any]]
-Exists = Callable[[str], bool]
+Exists = Callable[[str], object]
+"""Returns something true if there is such a file."""
 
 
 def slug(word: str) -> str:

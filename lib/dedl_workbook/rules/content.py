@@ -129,9 +129,10 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
         elif code and tag in _PLACES:
             arrays[tag] = struct.unpack_from(f"{tiff.order}{count}{code}", table, at)
     for offsets, counts in _OFFSETS.items():
-        ends = map(add, arrays.get(offsets, ()), arrays.get(counts, ()))
-        if max(ends, default=0) > source.size:
-            raise Truncated
+        if offsets in arrays and counts in arrays:
+            ends = map(add, arrays[offsets], arrays[counts])
+            if max(ends, default=0) > source.size:
+                raise Truncated
 
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"

@@ -128,15 +128,11 @@ def assets_of(document: dict[str, Any], dataset: Dataset) -> list[Asset]:
     assets = document.get("assets")
     if not isinstance(assets, dict):
         return []
-
-    def exists(path: str) -> bool:
-        return dataset.stat(path) is not None
-
     found = []
     for key, value in assets.items():
         if isinstance(value, dict):
             href = value.get("href")
-            found.append(Asset(key, value, href, href_path(href, exists)))
+            found.append(Asset(key, value, href, href_path(href, dataset.stat)))
     return found
 
 
@@ -152,7 +148,8 @@ def parse(data: bytes) -> Any:
     """
     try:
         value = orjson.loads(data)
-        plain = b"\\u00" not in data and data.count(b":") == orjson.dumps(value).count(b":")
+        escaped = b"\\" in data and b"\\u00" in data
+        plain = not escaped and data.count(b":") == orjson.dumps(value).count(b":")
     except orjson.JSONDecodeError:
         plain = False
     except orjson.JSONEncodeError:

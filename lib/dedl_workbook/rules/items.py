@@ -32,6 +32,7 @@ def item_names_its_collection(item: Item, given: Given) -> Iterator[Found]:
             )
 
 
+_USUAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _UNUSABLE = re.compile(r"[/\x00-\x1f\x7f]|^\.{1,2}$|^$|^ | $")
 LONGEST_ID = 200
 """Bytes: the id becomes part of file names, keys and URLs."""
@@ -53,10 +54,9 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
             "Make them equal.",
             "/id",
         )
-    short = found.isascii() and len(found) <= LONGEST_ID
-    if _UNUSABLE.search(found) or (
-        not short and len(found.encode("utf-8", "surrogatepass")) > LONGEST_ID
-    ):
+    if _USUAL.fullmatch(found):
+        return
+    if _UNUSABLE.search(found) or len(found.encode("utf-8", "surrogatepass")) > LONGEST_ID:
         yield Found(
             f"the id '{found[:80]}' can't be used in URLs and keys",
             f"Use at most {LONGEST_ID} bytes, without slashes, control characters, outer blanks.",

@@ -196,11 +196,11 @@ def is_plain(file: File, room: int) -> bool:
     path = file.path
     return (
         file.kind == "file"
-        and (path.startswith(DATA) or is_item(file))
         and path.isascii()
         and path.isprintable()
         and "\\" not in path
         and len(path) <= room
+        and (path.startswith(DATA) or is_item(file))
     )
 
 

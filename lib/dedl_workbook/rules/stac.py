@@ -48,22 +48,26 @@ def _is_valid(document: Document, kind: str, store: Path | None) -> bool:
         return False
     named = document.get("stac_extensions") or ()
     try:
-        found = _compiled(kind, document["stac_version"], (*named,), store)
-        return all(validator.is_valid(document) for validator in found)
+        # As text: a path is slow to compare.
+        for validator in _compiled(kind, document["stac_version"], (*named,), str(store or "")):
+            if not validator.is_valid(document):
+                return False
     except (LookupError, TypeError, ValueError):
         # No such schema, something unhashable, or nested too deep: the long way tells.
         return False
+    return True
 
 
 @lru_cache(maxsize=256)
 def _compiled(
-    kind: str, version: str, extensions: tuple[str, ...], store: Path | None
+    kind: str, version: str, extensions: tuple[str, ...], store: str
 ) -> tuple[Validator, ...]:
     """Return the validators of what a document says it is."""
     core = schemas.core_url({"type": kind, "stac_version": version})
     if not isinstance(core, str):
         raise LookupError(kind)  # noqa: TRY004
-    found = [schemas.validator(url, store) for url in (core, *extensions)]
+    folder = Path(store) if store else None
+    found = [schemas.validator(url, folder) for url in (core, *extensions)]
     known = tuple(validator for validator in found if validator is not None)
     if len(known) < len(found):
         raise LookupError(extensions)
