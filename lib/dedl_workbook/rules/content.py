@@ -121,7 +121,7 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
             (offset,) = tiff.place.unpack_from(table, at)
             if offset + total > source.size:
                 raise Truncated
-            if code and tag in _PLACES:
+            if code and tag in _PLACES and tag not in arrays:
                 # Of a giant's tiles the last ones tell whether it is whole.
                 few = min(count, 2**18)
                 raw = _demand(source.at(offset + (count - few) * size, few * size), few * size)

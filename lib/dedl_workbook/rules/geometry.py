@@ -21,8 +21,9 @@ _DEPTHS = {
     "Polygon": 2,
     "MultiPolygon": 3,
 }
-MOST_CHECKED = 20_000
-"""Positions of a ring that are searched for crossings."""
+MOST_COMPARED = 5_000_000
+"""Pairs of sides, in all rings of a geometry, that are compared in search of crossings: seconds.
+Only outlines of many sides that all overlap need more."""
 
 Positions = list[Sequence[float]]
 _MEND = "Write GeoJSON as RFC 7946 has it: [longitude, latitude] in degrees."
@@ -47,9 +48,10 @@ def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
     if west < -180 - _EDGE or east > 180 + _EDGE or south < -90 - _EDGE or north > 90 + _EDGE:
         yield Found("leaves the range of longitude and latitude", _MEND, "/geometry")
         return
+    most = MOST_COMPARED // len(lines)
     for where, line, is_ring in lines:
         if is_ring:
-            yield from _judge_ring(where, line)
+            yield from _judge_ring(where, line, most)
     if bbox is not None:
         yield from _judge_bbox(bbox, [line for _, line, _ in lines], (west, south, east, north))
 
@@ -126,12 +128,12 @@ def _is_position(value: Any) -> bool:
     return type(lon) in kinds and type(lat) in kinds
 
 
-def _judge_ring(where: str, ring: Positions) -> Iterator[Found]:
+def _judge_ring(where: str, ring: Positions, most: int) -> Iterator[Found]:
     if not ring or ring[0] != ring[-1]:
         yield Found("the ring is not closed", "Repeat the first position at the end.", where)
     elif len(ring) < 4:
         yield Found("the ring has fewer than four positions", "Correct the outline.", where)
-    elif not _is_box(ring) and len(ring) <= MOST_CHECKED and crosses_itself(ring):
+    elif not _is_box(ring) and crosses_itself(ring, most):
         yield Found(
             "the outline crosses itself", "Correct the outline.", where, severity=Severity.WARNING
         )
@@ -147,15 +149,22 @@ def _is_box(ring: Positions) -> bool:
     return a[1] == b[1] and b[0] == c[0] and c[1] == d[1] and d[0] == a[0]
 
 
-def crosses_itself(ring: Positions) -> bool:
-    """Tell whether two sides of a closed ring cross, by sweeping over them from west to east."""
+def crosses_itself(ring: Positions, most: int = MOST_COMPARED) -> bool:
+    """Tell whether two sides of a closed ring cross, by sweeping over them from west to east.
+
+    If that needs more than `most` comparisons of two sides, it isn't found out: False.
+    """
     sides = [(tuple(a[:2]), tuple(b[:2])) for a, b in pairwise(ring) if a != b]
     order = sorted(range(len(sides)), key=lambda n: min(sides[n][0][0], sides[n][1][0]))
     active: list[int] = []
+    compared = 0
     for n in order:
         a, b = sides[n]
         start = min(a[0], b[0])
         active = [m for m in active if max(sides[m][0][0], sides[m][1][0]) >= start]
+        compared += len(active)
+        if compared > most:
+            return False
         low, high = min(a[1], b[1]), max(a[1], b[1])
         for m in active:
             c, d = sides[m]

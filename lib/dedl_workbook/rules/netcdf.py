@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 
+_BEYOND = 2**64
+"""Bytes that no file has: a product that goes on beyond them would take for ever."""
+
 
 @dataclass
 class _Header:
@@ -88,5 +91,5 @@ def _variable(header: _Header) -> tuple[int, int, bool]:
     lengths = [header.lengths[dimension] for dimension in dimensions]
     recorded = bool(lengths) and lengths[0] == 0
     for length in lengths[1:] if recorded else lengths:
-        size *= length
+        size = min(size * length, _BEYOND)
     return size, start, recorded

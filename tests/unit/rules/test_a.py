@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy
 import pytest
+from dedl_workbook.dataset import Folder
+from dedl_workbook.rules import content
 from dedl_workbook.rules.netcdf import needed_size
 from PIL import Image
 
@@ -302,6 +304,35 @@ def test_other_media_types_are_not_looked_into(tmp_path: Path) -> None:
 @good("A03")
 def test_a_netcdf_header_that_can_not_be_read_to_its_end_tells_nothing() -> None:
     assert needed_size(netcdf(1)[:40]) is None
+
+
+@bad("A03")
+def test_a_netcdf_variable_of_endless_dimensions_is_beyond_any_file() -> None:
+    dimension = struct.pack(">3I4sI", 10, 1, 1, b"x", 2**32 - 1)
+    variable = struct.pack(">3I4sI5000I", 11, 1, 1, b"v", 5000, *[0] * 5000)
+    rest = struct.pack(">5I", 0, 0, 6, 0, 0)
+
+    needed = needed_size(b"CDF\1" + struct.pack(">I", 0) + dimension + bytes(8) + variable + rest)
+
+    assert needed is not None
+    assert 2**63 < needed < 2**70
+
+
+@bad("A03")
+def test_a_tiff_that_repeats_a_table_of_places_is_not_read_again_for_each(tmp_path: Path) -> None:
+    class Counting(Folder):
+        reads = 0
+
+        def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+            type(self).reads += 1
+            return super().read(path, start, length)
+
+    entries = struct.pack("<HHII", 273, 4, 5000, 4096) * 50
+    head = struct.pack("<2sHIH", b"II", 42, 8, 50) + entries + bytes(4)
+    write(tmp_path, "x.tif", head.ljust(4096 + 4 * 5000, b"\0"))
+
+    assert content.judge(Counting(tmp_path), "x.tif", content.TIFF) == ("", 4096 + 4 * 5000)
+    assert Counting.reads == 1
 
 
 @bad("A03")

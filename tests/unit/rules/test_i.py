@@ -268,6 +268,14 @@ def test_a_coast_of_many_positions_is_judged_in_no_time() -> None:
     assert not crosses_itself(ring)
 
 
+def test_the_search_for_crossings_ends_however_many_sides_overlap() -> None:
+    comb = [[9 * (n % 2), n / 100] for n in range(300)]
+    ring = [*comb, [4, 3], [5, -1], comb[0]]
+
+    assert crosses_itself(ring)
+    assert not crosses_itself(ring, 100)
+
+
 @pytest.mark.parametrize(
     ("properties", "pointer"),
     [
