@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from dedl_workbook.sample import make_sample
 
 from tests import jupyter
 from tests.browser.seat import Seat
 from tests.conftest import PROJECT, Lake
+from tests.integration import hda_lake
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_NUMBERS = itertools.count(1)
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 
@@ -49,9 +54,27 @@ def seat(lake: Lake, chromium: str, request: pytest.FixtureRequest) -> Iterator[
         page = browser.new_page(viewport={"width": 1280, "height": 1600 if images else 1000})
         page.set_default_timeout(240_000)
         page.goto(f"{server.url}lab/tree/notebooks/00-console.ipynb?token={server.token}")
-        made = Seat(page, images)
+        made = Seat(page, lake.root, images)
         try:
             made.run_console()
             yield made
         finally:
             browser.close()
+
+
+@pytest.fixture
+def whole(lake: Lake, tmp_path: Path) -> Iterator[str]:
+    """Give the lake the sandbox's HDA, and the database and bucket that it serves.
+
+    Yields:
+        The id of the dataset that was delivered.
+    """
+    settings = {key.replace("SANDBOX", "LAKE"): v for key, v in lake.sandbox.connections.items()}
+    (lake.root / ".env").write_text("".join(f"{key}='{v}'\n" for key, v in settings.items()))
+    target = lake.root / "parameters" / "targets" / "lake.yaml"
+    values = yaml.safe_load(target.read_text()) | {"iam": {}, "hda": {}}
+    target.write_text(yaml.safe_dump(values))
+    name = f"EO.DEDL.DAT.HEAT_{next(_NUMBERS)}"
+    make_sample(lake.root / "delivered" / name, collection=name, scenes=3)
+    with hda_lake.own_configuration(lake.sandbox, tmp_path / "hda"):
+        yield name

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 _READY = """async () => {
     const panel = () => window.jupyterapp?.shell.currentWidget;
     while (!panel()?.sessionContext) await new Promise(done => setTimeout(done, 100));
@@ -14,6 +16,14 @@ _READY = """async () => {
     await panel().sessionContext.session.kernel.info;
 }"""
 """Ends when the kernel of the notebook in front is ready."""
+_ELSEWHERE = """([here, there]) => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        if (text.data.includes(here)) text.data = text.data.replaceAll(here, there);
+    }
+}"""
+"""Shows another folder than the test's, in pictures that others see."""
 MOST = 20
 """Clicks that one ticket may take."""
 
@@ -23,6 +33,8 @@ class Seat:
     """A page with JupyterLab."""
 
     page: Any
+    root: Path
+    """The workbook's."""
     images: Path | None
     """Where screenshots go; None: nowhere."""
     clicks: int = 0
@@ -87,9 +99,32 @@ class Seat:
         """Wait until the console says so in its note."""
         self.page.locator("[role=status]", has_text=text).first.wait_for()
 
+    def unsaid(self, text: str) -> None:
+        """Wait until the console says so no more."""
+        self.page.locator("[role=status]", has_text=text).wait_for(state="detached")
+
     def shoot(self, name: str, *, console: bool = True) -> None:
-        """Make a screenshot, if they are wanted: of the console, or of the whole page."""
-        if self.images:
-            self.images.mkdir(parents=True, exist_ok=True)
+        """Make a screenshot, if they are wanted: of the console, or of the whole page.
+
+        Of what is longer than the page, the first part.
+        """
+        if not self.images:
+            return
+        self.images.mkdir(parents=True, exist_ok=True)
+        file, clip = self.images / f"{name}.png", None
+        for frame in self.page.frames:
+            frame.evaluate(_ELSEWHERE, [str(self.root), "/home/operator/workbook"])
+        if console:
             shown = self.page.locator(".jp-Cell-outputWrapper:has(.widget-tab)").first
-            (shown if console else self.page).screenshot(path=self.images / f"{name}.png")
+            shown.evaluate("shown => shown.scrollIntoView({block: 'start'})")
+            clip, page = shown.bounding_box(), self.page.locator(".jp-NotebookPanel").first
+            room = page.bounding_box()
+            clip["height"] = min(clip["height"], room["y"] + room["height"] - clip["y"])
+        self.page.screenshot(path=file, clip=clip)
+        # In as few colours as a page needs: a third of the size.
+        Image.open(file).convert("RGB").quantize(96).save(file, optimize=True)
+
+    def dark(self) -> None:
+        """Change to JupyterLab's dark theme."""
+        self._command("apputils:change-theme", theme="JupyterLab Dark")
+        self.page.locator("body[data-jp-theme-light=false]").wait_for()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dedl_workbook import batch, evidence, sandbox
+from dedl_workbook import batch, evidence, s3, sandbox
 from dedl_workbook.case import Case
 from dedl_workbook.cli import main
 from dedl_workbook.sandbox import hda as sandbox_hda
@@ -148,6 +148,71 @@ def test_what_would_fail_fails_in_the_rehearsal(lake: Lake, real: Path) -> None:
     assert main(["run", "DEDL-1", "--rehearse"]) == 1
 
     assert "failed" in (rehearsed(lake) / "index.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_dataset_in_a_bucket_that_replaces_a_published_one_is_rehearsed(
+    lake: Lake, real: Path, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDA's files list the collection already; the proposals are elsewhere than the pool."""
+    store = lake.target.s3
+    file = lake.root / "parameters" / "targets" / "real.yaml"
+    values = yaml.safe_load(file.read_text()) | {"proposals": {"endpoint": store.endpoint}}
+    file.write_text(yaml.safe_dump(values))
+    for name in ("access_key", "secret_key"):
+        variable = f"DEDL_REAL__PROPOSALS__{name.upper()}"
+        monkeypatch.setenv(variable, getattr(store, name).get_secret_value())
+    lake.write_ticket(target="real", dataset=delivered(lake), mode="replace")
+    list_in_hda(real)
+    before = contents(real)
+
+    assert main(["run", "DEDL-1", "--rehearse"]) == 0
+
+    assert seen(lake, "collection")["status"] == 200
+    body = seen(lake, "collection")["body"]
+    assert body["title"] != "As published before"  # type: ignore[index]
+    assert len(seen(lake, "items")["body"]["features"]) == 3  # type: ignore[index]
+    secret = store.secret_key.get_secret_value()
+    assert secret not in "".join(p.read_text() for p in rehearsed(lake).rglob("*.json"))
+    assert contents(real) == before
+    assert tripwire.touched == 0
+
+
+def delivered(lake: Lake) -> str:
+    """Put the dataset into a bucket of proposals, and return its address."""
+    client = s3.client(lake.target.s3)
+    for file in filter(Path.is_file, lake.dataset.rglob("*")):
+        key = f"proposals/{COLLECTION}/{file.relative_to(lake.dataset).as_posix()}"
+        client.upload_file(str(file), lake.bucket, key)
+    return f"s3://{lake.bucket}/proposals/{COLLECTION}"
+
+
+def list_in_hda(real: Path) -> None:
+    """Let HDA's files list the collection, as an earlier publication left them."""
+    with (real / "collections.yml").open("a") as file:
+        file.write(f"\n{COLLECTION}:\n  title: As published before\n  description: Before\n")
+    (provider,) = (real / "providers").glob("*.yml")
+    before, products, after = provider.read_text().partition("  products:\n")
+    assert products
+    product = f"    {COLLECTION}:\n      _collection: {COLLECTION}\n"
+    provider.write_text(before + products + product + after)
+
+
+def test_the_dialect_of_eodag_3_is_refused_with_what_to_do_instead(
+    lake: Lake, real: Path, tripwire: Tripwire, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = lake.root / "parameters" / "targets" / "real.yaml"
+    values = yaml.safe_load(file.read_text())
+    values["hda"]["dialect"] = "eodag3"
+    file.write_text(yaml.safe_dump(values))
+    lake.write_ticket(target="real")
+
+    assert main(["run", "DEDL-1", "--rehearse"]) == 2
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert "of the dialect eodag3 can't be rehearsed" in said
+    assert "Plan and approve without a rehearsal" in said
+    assert tripwire.touched == 0
 
 
 def test_what_cannot_be_rehearsed_says_why(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dedl_workbook.console import Console, look, papers
+from dedl_workbook.console.work import Done, Work
 from dedl_workbook.ticket import Ticket
 
 from tests.unit.conftest import make_case, worked_case
@@ -103,13 +104,24 @@ def test_lists_tickets_with_where_they_stand_and_narrows_them_down(
 
 
 def test_a_ticket_that_cannot_be_read_is_shown_with_its_error(root: Path, console: Console) -> None:
+    write(root)
+    worked_case(root)
+    console.refresh()
+    console.choose("DEDL-1")
+    panel = console.panel
     (root / "parameters" / "tickets" / "BAD.yaml").write_text(yaml.safe_dump({"tikcet": "BAD"}))
 
     console.refresh()
     console.choose("BAD")
 
-    assert "Did you mean" in console.panel.note.value
-    assert all(act.box.layout.display == "none" for act in console.panel.acts.values())
+    assert "Did you mean" in panel.note.value
+    assert "mend its file" in console.rows.children[0].children[1].value
+    fields = (panel._refusal, panel._withdrawal)
+    parts = [*(act.box for act in panel.acts.values()), *fields]
+    assert [part for part in parts if part.layout.display != "none"] == []
+    assert [t.value for t in (panel._notebook, panel._plan, panel._steps, panel._papers)] == [
+        ""
+    ] * 4
 
 
 def test_every_button_says_what_it_will_do(root: Path, console: Console) -> None:
@@ -168,3 +180,18 @@ def test_in_a_withdrawal_the_next_notebook_is_that_of_the_withdrawal(root: Path)
 
     assert step is not None
     assert step.name == "withdraw"
+
+
+def test_what_a_command_says_holds_no_colours_though_the_kernel_asks_for_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    done: list[Done] = []
+    work = Work(root)
+
+    work.start(["plan", "nothing"], done.append)
+    work.wait(60)
+
+    assert done[0].code == 2
+    assert "error: " in done[0].said
+    assert "\x1b" not in done[0].said

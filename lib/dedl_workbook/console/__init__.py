@@ -121,9 +121,10 @@ class Console:
         told = [standing.step, waits if standing.waiting_for else "", standing.who]
         told.append(standing.when[:16].replace("T", " "))
         comes = f"next: {standing.next}" if standing.next else "nothing left to do"
+        comes = comes if standing.target else "mend its file in parameters/tickets"
+        what = " → ".join(filter(None, (standing.collection, standing.target)))
         act.says.value = (
-            f"{views.badge(standing.verdict)} {html.escape(standing.collection)} → "
-            f"{html.escape(standing.target)} "
+            f"{views.badge(standing.verdict)} {html.escape(what)} "
             f'<span style="{look.SUBDUED}">{html.escape(" · ".join(filter(None, told)))} · '
             f"<b>{html.escape(comes)}</b></span>"
         )

@@ -96,8 +96,11 @@ class Panel:
             lines = ledger.read(case.ledger_file)
             self._show_case(case, lines, Move(standing.next))
         except WorkbookError as error:
-            for act in self.acts.values():
-                act.show(False)
+            # Nothing of another ticket, or of this one before it broke, may stay and be pressed.
+            for part in (*(act.box for act in self.acts.values()), self._refusal, self._withdrawal):
+                look.shows(part, False)
+            for text in (self._notebook, self._plan, self._steps, self._papers):
+                text.value = ""
             self.note.value = look.note("bad", str(error))
 
     def _show_case(self, case: Case, lines: list[dict[str, Any]], move: Move) -> None:
@@ -243,8 +246,8 @@ def _head(standing: Standing) -> str:
     waits = f"waits for {standing.waiting_for}, since {standing.since}"
     told = [f"{standing.step}", waits if standing.waiting_for else "", standing.who]
     told.append(standing.when and f"{standing.when[:19].replace('T', ' ')} UTC")
+    where = f": {standing.collection} → {standing.target}" if standing.target else ""
     return (
-        f"<h3>{html.escape(standing.ticket)}: {html.escape(standing.collection)} → "
-        f"{html.escape(standing.target)}</h3>{views.badge(standing.verdict)} "
+        f"<h3>{html.escape(standing.ticket + where)}</h3>{views.badge(standing.verdict)} "
         f"{html.escape(' · '.join(filter(None, told)))}"
     )

@@ -26,6 +26,7 @@ import ipywidgets as widgets
 from dedl_workbook import progress
 from dedl_workbook.console import look
 
+_COLOURS = ("FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
 _GLANCE = 0.3
 """Seconds between two looks at the progress."""
 
@@ -106,7 +107,7 @@ class Work:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "dedl_workbook.cli", *words, "--json"],
                 cwd=self._root,
-                env=os.environ
+                env=_environment()
                 | {"DEDL_WORKBOOK_ROOT": str(self._root), progress.VARIABLE: str(file)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -135,3 +136,8 @@ class Work:
             f"<code>dedl-workbook {html.escape(' '.join(words))}</code> {seconds:.0f} s<br>"
             f"{html.escape(text) or '&nbsp;'}</div>"
         )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment, less what makes a kernel's programs write colours into their text."""
+    return {key: value for key, value in os.environ.items() if key not in _COLOURS}
