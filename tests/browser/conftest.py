@@ -32,9 +32,18 @@ def chromium() -> str:
 
 def _expose_the_app(home: Path) -> None:
     """Let the tests ask JupyterLab itself when a kernel is ready, instead of guessing."""
-    (home / ".jupyter").mkdir(parents=True)
+    (home / ".jupyter").mkdir(parents=True, exist_ok=True)
     settings = {"LabApp": {"expose_app_in_browser": True}}
     (home / ".jupyter" / "jupyter_lab_config.json").write_text(json.dumps(settings))
+
+
+@pytest.fixture
+def dark(lake: Lake) -> None:
+    """Let JupyterLab start in its dark theme."""
+    settings = lake.root.parent / "home/.jupyter/lab/user-settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)
+    file = settings / "themes.jupyterlab-settings"
+    file.write_text(json.dumps({"theme": "JupyterLab Dark"}))
 
 
 @pytest.fixture
@@ -52,7 +61,7 @@ def seat(lake: Lake, chromium: str, request: pytest.FixtureRequest) -> Iterator[
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 1600 if images else 1000})
-        page.set_default_timeout(240_000)
+        page.set_default_timeout(120_000)
         page.goto(f"{server.url}lab/tree/notebooks/00-console.ipynb?token={server.token}")
         made = Seat(page, lake.root, images)
         try:

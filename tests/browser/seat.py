@@ -123,8 +123,3 @@ class Seat:
         self.page.screenshot(path=file, clip=clip)
         # In as few colours as a page needs: a third of the size.
         Image.open(file).convert("RGB").quantize(96).save(file, optimize=True)
-
-    def dark(self) -> None:
-        """Change to JupyterLab's dark theme."""
-        self._command("apputils:change-theme", theme="JupyterLab Dark")
-        self.page.locator("body[data-jp-theme-light=false]").wait_for()

@@ -66,8 +66,6 @@ def test_a_public_dataset_from_the_form_to_the_publication(
     assert served(lake, whole) == 200
     assert {line["operator"] for line in ledger(lake)} == {"an.operator"}
     assert seat.clicks <= MOST
-    seat.dark()
-    seat.shoot("console-dark")
 
 
 def served(lake: Lake, collection: str) -> int:
@@ -147,7 +145,7 @@ def told(file: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_restricted_dataset_by_clicking(whole: str, seat: Seat, lake: Lake) -> None:
+def test_a_restricted_dataset_by_clicking(dark: None, whole: str, seat: Seat, lake: Lake) -> None:
     role = "DEDL_UGD_CLICKED"
     fill_form(seat, whole)
     seat.click(seat.page.get_by_role("button", name="restricted"))

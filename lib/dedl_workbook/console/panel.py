@@ -28,6 +28,10 @@ _WORDS = {
 }
 
 
+_OVER = (Move.NOTHING, Move.PLAN)
+"""Where the last plan is done, or void."""
+
+
 class Panel:
     """The chosen ticket."""
 
@@ -107,7 +111,7 @@ class Panel:
         planned = next((x for x in reversed(lines) if x["event"] == "planned"), None)
         plan = case.read_plan(planned) if planned else None
         self._digest = plan["digest"] if plan else ""
-        self._plan.value = look.dense(papers.plan(plan)) if plan else ""
+        self._plan.value = look.dense(papers.plan(plan, folded=move in _OVER)) if plan else ""
         self._steps.value = look.dense(papers.steps(lines))
         self._papers.value = look.dense(papers.evidence(case.folder, self._root))
         self._notebook.value = papers.next_notebook(case, lines, self._root)
@@ -231,9 +235,10 @@ class Panel:
         self._tell("good" if done.code == 0 else "bad" if done.code in (1, 2) else "news", text)
 
     def _tell(self, kind: str, text: str) -> None:
-        self.note.value = look.note(kind, text)
         self._chose(f"{self._ticket}: {text}")
         self._changed()
+        # Last, so that what is shown and what may be pressed is already as it says.
+        self.note.value = look.note(kind, text)
 
 
 def _outcomes(done: Done) -> list[str]:

@@ -19,8 +19,13 @@ _SHOWN = 40
 """Attempts that are listed."""
 
 
-def plan(case_plan: Mapping[str, Any]) -> str:
-    """Return a case plan to read: one line a change at first, the rest to fold out."""
+def plan(case_plan: Mapping[str, Any], *, folded: bool = False) -> str:
+    """Return a case plan to read: one line a change at first, the rest to fold out.
+
+    Args:
+        case_plan: the plan.
+        folded: whether all of it is to be folded out, since nobody has to read it now.
+    """
     rows = [
         (step, *views.action_row_of(action))
         for step, planned in case_plan["steps"].items()
@@ -36,6 +41,8 @@ def plan(case_plan: Mapping[str, Any]) -> str:
         for text in planned["detail"].get("difference", ())
     )
     whole = views.details("The whole plan, step by step", views.case_plan(case_plan).markup)
+    if folded:
+        return views.details(head, table + diffs + whole)
     return f"<h4>{head}: what would be done</h4>{table}{diffs}{whole}"
 
 
