@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import os
 import re
@@ -35,6 +36,7 @@ def client(
 
 def _make(settings: S3 | None, connections: int, patience: float | None) -> S3Client:
     import boto3
+    import botocore.session
     from botocore.config import Config
 
     config = Config(
@@ -48,7 +50,9 @@ def _make(settings: S3 | None, connections: int, patience: float | None) -> S3Cl
         max_pool_connections=connections,
     )
     # A session of its own: the default one is not made for threads, and remembers old keys.
-    session = boto3.session.Session()
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_instant)
+    session = boto3.session.Session(botocore_session=core)
     if settings is None:
         return session.client("s3", config=config)
     return session.client(
@@ -60,6 +64,16 @@ def _make(settings: S3 | None, connections: int, patience: float | None) -> S3Cl
         verify=str(settings.ca_bundle) if settings.ca_bundle else None,
         config=config,
     )
+
+
+def _instant(value: Any) -> dt.datetime:
+    """Read a time of an answer: in listings botocore's own way takes most of all their time."""
+    from botocore.utils import parse_timestamp
+
+    try:
+        return dt.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return parse_timestamp(value)
 
 
 _kept = functools.lru_cache(maxsize=16)(_make)
