@@ -127,7 +127,7 @@ def _refuse_foreign(job: Job, hda: Hda, before: Mapping[str, Any], goal: Mapping
 
 def _changed(hda: Hda, files: Files, meant: _Meant) -> Files:
     """Return the files as they are to be; what is right already isn't touched."""
-    id_, found, goal = meant.document["id"], {}, meant.goal()
+    id_, goal = meant.document["id"], meant.goal()
     found = found_in(hda, id_, files)
     collections, provider = files.collections, files.provider
     if found["entry"] != goal["entry"]:

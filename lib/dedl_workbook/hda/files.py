@@ -228,7 +228,7 @@ def replace(path: Path, data: bytes, found: bytes | None) -> None:
         raise InputError(
             f"HDA's configuration can't be written: {error.strerror}",
             where=str(path),
-            remedy="Nothing was changed. Make room there, and run again." if full else _REMEDY,
+            remedy="Make room there, and run again." if full else _REMEDY,
         ) from error
 
 
