@@ -234,6 +234,17 @@ def test_the_page_to_read_first_tells_failures_too_and_asks_nothing_of_a_network
     assert fetched_by(page) == []
 
 
+def test_the_page_to_read_first_says_which_notebook_is_damaged(root: Path) -> None:
+    case = worked_case(root)
+    (case.folder / "attempts" / "001-validate" / "notebook.ipynb").write_text('{"cells": [')
+
+    page = (evidence.pack(case).path / "data" / "index.html").read_text()
+
+    assert page.count("Its notebook is damaged") == 1
+    assert page.index('id="001-validate"') < page.index("Its notebook is damaged")
+    assert page.index("Its notebook is damaged") < page.index('id="002-validate"')
+
+
 def test_shows_hostile_text_as_text(root: Path) -> None:
     case = make_case(root, board_reference="<script>alert(1)</script>")
     case.new_attempt("validate")

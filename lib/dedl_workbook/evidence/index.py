@@ -231,6 +231,8 @@ def _of_notebook(line: Mapping[str, Any], ended: bool, cells: str, files: set[st
         note = "Run by hand: its notebook is not kept here."
     elif ended and by_hand:
         note = "Run by hand: its notebook was not saved after its verdict."
+    elif ended:
+        note = "Its notebook is damaged: it lies here as it was found, and was never sealed."
     else:
         note = ""
     return f"<p><i>{html.escape(note)}</i></p>" if note else ""
