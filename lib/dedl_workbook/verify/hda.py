@@ -100,12 +100,17 @@ def _open(job: Job, hda: Hda, user: Asker, seen: Seen) -> tuple[list[Check], dic
         checks = _collection_checks(job, user)
         if all(check.passed for check in checks):
             checks += _paging_checks(job, user, sides, seen)
-        asked = list(searches(job, user.search, seen))
-        checks += search_checks(asked)
-        rows = list(_downloads(job, user, sides, seen, digests))
-        checks += _download_checks(rows, seen)
         few = {id_: _delivered(job, sides, id_, digests) for id_ in (i["id"] for i in seen.items)}
-    client, told = eodag.check(hda, job.ticket.collection, user.token, few, seen.total)
+        with ThreadPoolExecutor(1) as beside:
+            # Its client needs seconds to start: the searches and downloads go on meanwhile.
+            said = beside.submit(
+                eodag.check, hda, job.ticket.collection, user.token, few, seen.total
+            )
+            asked = list(searches(job, user.search, seen))
+            rows = list(_downloads(job, user, sides, seen, digests))
+        checks += search_checks(asked)
+        checks += _download_checks(rows, seen)
+    client, told = said.result()
     checks += client
     return checks, {
         "eodag": told,
