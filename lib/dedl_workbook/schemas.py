@@ -204,7 +204,7 @@ def check(document: Any, store: Path | None = None) -> Validity:
         return Validity((core,))
     problems: list[Problem] = []
     not_checked = []
-    for url in (core, *_extensions(document)):
+    for url in (core, *extensions_of(document)):
         compiled = validator(url, store)
         if compiled is None:
             not_checked.append(url)
@@ -213,7 +213,8 @@ def check(document: Any, store: Path | None = None) -> Validity:
     return Validity(tuple(problems), tuple(not_checked))
 
 
-def _extensions(document: Mapping[str, Any]) -> list[str]:
+def extensions_of(document: Mapping[str, Any]) -> list[str]:
+    """Give the URLs of the extensions that a document names, each once."""
     named = document.get("stac_extensions")
     # What isn't a list of texts is the core schema's to refuse.
     texts = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
@@ -336,9 +337,15 @@ def second_opinion(document: dict[str, Any], store: Path | None = None) -> tuple
             remedy=_REMEDY,
         )
     asked = dict(document)
-    left_out = [url for url in _extensions(document) if validator(url, store) is None]
+    named = extensions_of(document)
+    left_out = dict.fromkeys(url for url in named if validator(url, store) is None)
     if left_out:
-        asked["stac_extensions"] = [u for u in asked["stac_extensions"] if u not in left_out]
+        # What is no text stays: it can't be looked up.
+        asked["stac_extensions"] = [
+            url
+            for url in asked["stac_extensions"]
+            if not isinstance(url, str) or url not in left_out
+        ]
     opinion = _stac_validate()(schema_map=schema_map(store))
     valid = bool(opinion.validate_dict(asked))
     last = opinion.message[-1] if opinion.message else {}

@@ -29,7 +29,7 @@ from dedl_workbook.rules.delivered import (
     read_item,
 )
 from dedl_workbook.rules.extent import extent_of
-from dedl_workbook.rules.layout import is_plain, room_for_path
+from dedl_workbook.rules.layout import IRREGULAR, is_plain, room_for_path
 from dedl_workbook.rules.manifest import UNREAD, Manifest, Packer
 from dedl_workbook.rules.rulebook import Listing
 from dedl_workbook.steps import Check, Outcome, judged
@@ -148,7 +148,7 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
     if file is None:
         found = Unreadable("L02", "there is no metadata/collection.json")
     elif file.kind != "file":
-        found = Unreadable("L02", f"is no regular file but a {file.kind}")
+        found = Unreadable("L02", IRREGULAR[file.kind][0])
     else:
         found = read_document(dataset, file, "L02")
     if not isinstance(found, Unreadable) and not isinstance(found[1], dict):

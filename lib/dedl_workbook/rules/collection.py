@@ -74,6 +74,10 @@ def id_is_the_agreed_one(collection: Document, given: Given) -> Iterator[Found]:
         )
 
 
+MOST_COMPARED = 100
+"""Unknown keywords that like ones are looked for: each costs some milliseconds."""
+
+
 @rule("C04", "collection", Severity.WARNING)
 def keywords_are_known(collection: Document, given: Given) -> Iterator[Found]:
     """Keywords are those of datasets that HDA serves already, compared by slug.
@@ -87,12 +91,14 @@ def keywords_are_known(collection: Document, given: Given) -> Iterator[Found]:
     known = keywords.by_slug(words)
     if not known:
         return
+    unknown = 0
     for place, word in enumerate(_list(collection, "keywords")):
         if not isinstance(word, str) or slug(word) in known or slug(word) == slug(KEYWORD):
             continue
-        like = ", ".join(keywords.nearest(word, known))
+        unknown += 1
+        like = ", ".join(keywords.nearest(word, known)) if unknown <= MOST_COMPARED else ""
         yield Found(
-            f"the keyword '{word}' is not known to HDA",
+            f"the keyword '{word[:200]}' is not known to HDA",
             f"Perhaps one of: {like}." if like else "Use a known one, or agree the new one.",
             pointer("keywords", place),
         )

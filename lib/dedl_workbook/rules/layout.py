@@ -52,6 +52,14 @@ def items_are_there(listing: Listing, given: Given) -> Iterator[Found]:
         yield Found("there are no items", f"Deliver each item as {ITEMS}<ID>.json.", file=ITEMS)
 
 
+IRREGULAR = {
+    "symlink": ("is a symbolic link", "Deliver the file itself in its place."),
+    "other": ("is a device, pipe or socket", "Take it out."),
+    "unreadable": ("can't be read", "Give the operators the right to read it."),
+}
+"""What is to be said of what is no regular file, by its kind: what is wrong, how to mend it."""
+
+
 @part_of("L03", "file")
 def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Found]:
     """Look at what lies in metadata/items."""
@@ -60,7 +68,7 @@ def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Found]
     if "/" in file.path[len(ITEMS) :]:
         yield Found("lies in a folder of its own", f"Move it up into {ITEMS}.")
     elif file.kind != "file":
-        yield Found(f"is no regular file but a {file.kind}", "Deliver the file itself.")
+        yield Found(*IRREGULAR[file.kind])
     else:
         yield Found(
             "does not end in .json: it is not loaded",
@@ -86,13 +94,6 @@ def data_is_there(listing: Listing, given: Given) -> Iterator[Found]:
         yield Found("there are no data files", "Deliver the data files below data/.", file=DATA)
 
 
-_REASONS = {
-    "symlink": ("is a symbolic link", "Deliver the file itself in its place."),
-    "other": ("is a device, pipe or socket", "Take it out."),
-    "unreadable": ("can't be read", "Give the operators the right to read it."),
-}
-
-
 @rule("L06", "file")
 def files_are_regular(file: File, given: Given) -> Iterator[Found]:
     """Every entry is a regular file or a folder that can be read: no link, device, pipe or socket.
@@ -100,7 +101,7 @@ def files_are_regular(file: File, given: Given) -> Iterator[Found]:
     A link can lead out of the dataset, and a pipe never ends; neither is followed or opened.
     """
     if file.kind != "file":
-        yield Found(*_REASONS[file.kind])
+        yield Found(*IRREGULAR[file.kind])
 
 
 @rule("L07", "listing", Severity.INFO)

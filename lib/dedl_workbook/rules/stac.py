@@ -83,11 +83,12 @@ def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
     for problem in validity.problems:
         where = f" ({problem.schema})" if "/schemas.stacspec.org/" not in problem.schema else ""
         yield Found(f"{problem.message}{where}", "Correct it as STAC wants it.", problem.pointer)
+    named = frozenset(schemas.extensions_of(document))
     for url in validity.not_checked:
         yield Found(
             f"not checked against {url}: the schema isn't in the store",
             _SYNC,
-            "/stac_extensions" if url in (document.get("stac_extensions") or ()) else "",
+            "/stac_extensions" if url in named else "",
             severity=Severity.WARNING,
         )
 

@@ -510,3 +510,17 @@ def test_the_unfilled_template_is_refused_for_its_placeholders_alone(tmp_path: P
         *{("C09", "error"), ("C05", "info"), ("C07", "info")}
     }
     assert result.count(Severity.ERROR) == 12
+
+
+@bad("C04")
+def test_a_flood_of_unknown_keywords_is_reported_with_the_first_ones_likes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("dedl_workbook.rules.keywords.nearest", lambda w, _: asked.append(w) or [])
+    words = [f"unheard of {n}" for n in range(300)]
+
+    result = report(any_dataset(tmp_path, collection=any_collection(keywords=words)))
+
+    assert sum(f.count for f in result.findings if f.rule == "C04") == 300
+    assert asked == words[:100]
