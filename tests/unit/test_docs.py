@@ -129,3 +129,14 @@ def test_every_page_is_reached_from_the_first() -> None:
     how_tos = [f"how-to/{page.stem}" for page in (DOCS / "how-to").glob("*.md")]
 
     assert [page for page in how_tos if page not in index] == []
+
+
+def test_every_screenshot_is_made_by_a_browser_test_and_shown_and_they_are_small() -> None:
+    sources = [file.read_text() for file in (PROJECT / "tests" / "browser").glob("test_*.py")]
+    made = {name for text in sources for name in re.findall(r"\.shoot\(\"([\w-]+)\"", text)}
+    images = list((DOCS / "images").iterdir())
+    pages = [page.read_text() for page in (PROJECT / "README.md", DOCS / "one-ticket.md")]
+    shown = {name for text in pages for name in re.findall(r"images/([\w-]+)\.png\)", text)}
+
+    assert {file.stem for file in images} == shown <= made
+    assert sum(file.stat().st_size for file in images) < 2_500_000
