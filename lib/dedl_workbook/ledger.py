@@ -107,7 +107,7 @@ def _checked(whole: bytes, path: Path | str) -> list[dict[str, Any]]:
         try:
             line = json.loads(raw)
             right = line["seq"] == number and line["previous"] == previous
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             right = False
         if not right or canonical(line) != raw:
             raise EvidenceError(

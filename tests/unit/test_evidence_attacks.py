@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import zipfile
@@ -188,6 +189,26 @@ def test_refuses_to_pack_a_link_or_a_pipe(root: Path) -> None:
         evidence.pack(case)
 
     assert not (case.folder / "bag").exists()
+
+
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", "tagmanifest-sha256.txt", "bag-info.txt"])
+def test_holds_no_file_that_is_far_too_large(
+    bag: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedl_workbook.evidence.bag._MOST", 1 << 20)
+    os.truncate(bag / name, (1 << 20) + 1)
+
+    with pytest.raises(EvidenceError, match=f"{name} is larger than 1 MiB"):
+        evidence.verify(bag)
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", "attempts/001-validate/outcome.json"])
+def test_is_not_led_astray_by_json_without_a_bottom(bag: Path, name: str) -> None:
+    (bag / "data" / name).write_text("[" * 200_000 + "\n")
+    remade(bag)
+
+    with pytest.raises(EvidenceError, match="the evidence is not what was packed"):
+        evidence.verify(bag)
 
 
 # In a zip

@@ -31,6 +31,8 @@ _LINE = re.compile(r"([0-9A-Fa-f]{64})[ \t]+\*?(.+)")
 _ENCODED = {"%": "%25", "\n": "%0A", "\r": "%0D"}
 _RECORDED = {"outcome": ("outcome", "verdict"), "planned": ("plan", "digest")}
 """The file of an attempt that an event of the ledger tells of, and what of it."""
+_MOST = 1 << 28
+"""Bytes of a file that is held as a whole: a manifest of two million lines; forgers offer more."""
 _SHOWN = 20
 """Problems that are named before the rest is counted."""
 
@@ -242,7 +244,7 @@ def _ledger_problems(store: Store, present: set[str]) -> Iterator[str]:
 def _said(raw: bytes, key: str) -> object:
     try:
         return json.loads(raw)[key]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -251,7 +253,10 @@ def _read(store: Store, name: str) -> bytes:
     if stream is None:
         raise EvidenceError(f"{name} is no regular file")
     with stream:
-        return stream.read()
+        raw = stream.read(_MOST + 1)
+    if len(raw) > _MOST:
+        raise EvidenceError(f"{shown(name)} is larger than {_MOST >> 20} MiB")
+    return raw
 
 
 def _missing(names: Iterable[str]) -> str:
