@@ -247,6 +247,18 @@ def test_notices_what_was_added_to_a_zip(packed_zip: Path) -> None:
         evidence.verify(packed_zip)
 
 
+def test_a_folder_in_a_zip_was_added_where_it_holds_nothing(packed_zip: Path) -> None:
+    with zipfile.ZipFile(packed_zip) as archive:
+        files = [(i, archive.read(i).decode()) for i in archive.infolist() if not i.is_dir()]
+    packed_zip.unlink()
+    add(packed_zip, *files, ("bag/data/attempts/", ""))
+    assert evidence.verify(packed_zip)
+
+    add(packed_zip, ("bag/data/empty/", ""))
+    with pytest.raises(EvidenceError, match="data/empty/ was added"):
+        evidence.verify(packed_zip)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "other/bagit.txt", "loose"])
 def test_refuses_a_zip_with_more_than_one_folder(packed_zip: Path, name: str) -> None:
     add(packed_zip, (name, "x"))

@@ -105,12 +105,10 @@ class _Zip:
 
     def entries(self) -> set[str]:
         # Folders are made by what lies in them; one that holds nothing was added.
-        return {
-            name
-            for name in self.members
-            if not name.endswith("/")
-            or not any(other != name and other.startswith(name) for other in self.members)
-        }
+        # In order, what lies in a folder comes right after it.
+        names = sorted(self.members)
+        pairs = zip(names, [*names[1:], ""], strict=True)
+        return {name for name, after in pairs if name[-1] != "/" or not after.startswith(name)}
 
     def size(self, name: str) -> int:
         return self.members[name].file_size
