@@ -191,7 +191,7 @@ def list_in_hda(real: Path) -> None:
     """Let HDA's files list the collection, as an earlier publication left them."""
     with (real / "collections.yml").open("a") as file:
         file.write(f"\n{COLLECTION}:\n  title: As published before\n  description: Before\n")
-    (provider,) = (real / "providers").glob("*.yml")
+    provider = real / "providers" / "dedl_usergenerated.yml"
     before, products, after = provider.read_text().partition("  products:\n")
     assert products
     product = f"    {COLLECTION}:\n      _collection: {COLLECTION}\n"
