@@ -41,7 +41,7 @@ def kill_one(lake: Lake, chance: random.Random, *arguments: str) -> None:
     process = start(*arguments)
     while process.poll() is None and begun(lake) == before:
         time.sleep(0.05)
-    late = chance.uniform(0, 5)
+    late = chance.uniform(0, 3.5)
     try:
         process.wait(late)
     except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ def demand_whole_record(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("seed", "kills", "arguments"),
     [
-        (0, 2, ("--step", "upload")),
+        (0, 5, ("--step", "upload")),
         *(pytest.param(seed, 10, (), marks=pytest.mark.slow) for seed in range(1, 6)),
     ],
 )
