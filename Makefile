@@ -9,6 +9,8 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
 bin := .venv/bin
+# Where this is set, every process would compile all that it imports: a second each.
+unexport PYTHONDONTWRITEBYTECODE
 
 setup: ## Install what is missing, say what; at once done when nothing is
 	@PYTHON='$(PYTHON)' sh scripts/setup.sh
