@@ -52,7 +52,7 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         with httpx.Client(timeout=30) as client:
-            while not self.over.wait(0.02):
+            while not self.over.wait(0.1):
                 # While HDA starts there is no answer, or one that says so.
                 with contextlib.suppress(httpx.HTTPError):
                     one, other = (client.get(url) for url in self.urls)
