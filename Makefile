@@ -4,7 +4,7 @@
 
 # Override on the command line: make test WORKERS=4. PYTHON is what .venv is made with, when it is.
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 

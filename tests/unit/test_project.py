@@ -273,6 +273,6 @@ def test_scripts_are_posix_shell(script: str) -> None:
 
 def test_no_file_of_the_set_up_names_an_index_or_a_mirror() -> None:
     files = ["Makefile", ".ci/run", "environment.yml", "pyproject.toml", ".pre-commit-config.yaml"]
-    files += [relative(script) for script in (ROOT / "scripts").iterdir()]
+    files += [relative(script) for script in (ROOT / "scripts").iterdir() if script.is_file()]
     naming = [name for name in files if re.search(r"https?://", (ROOT / name).read_text())]
     assert naming == []
