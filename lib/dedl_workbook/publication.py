@@ -117,10 +117,16 @@ def publish_item(
 ) -> dict[str, Any]:
     """Return the item as published: assets in data/ by their addresses in the pool.
 
-    Nothing else is touched. `exists` is as for `href_path`; `reused` gives the key of a file that
+    Nothing else is touched; it shares with the document what is the same. `exists` is as for `href_path`; `reused` gives the key of a file that
     an earlier publication stored, by its path.
     """
-    published = copy.deepcopy(document)
+    # Of millions of items only what may change is copied.
+    published = dict(document)
+    if isinstance(assets := document.get("assets"), dict):
+        published["assets"] = {
+            name: dict(asset) if isinstance(asset, dict) else asset
+            for name, asset in assets.items()
+        }
     _publish_assets(published, ticket, target, exists, reused)
     return published
 

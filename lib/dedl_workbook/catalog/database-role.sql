@@ -21,7 +21,8 @@ $$;
 grant pgstac_ingest to dedl_catalog;
 
 -- ANALYZE is for owners only, and a search of a collection that was just loaded needs it. Without
--- this the workbook leaves it to autovacuum, and says so.
+-- this the workbook leaves it to autovacuum, and says so. Geometries are left to it anyway: PostGIS
+-- takes a second for a partition, and autovacuum counts them as still to be done.
 create schema if not exists dedl;
 revoke all on schema dedl from public;
 grant usage on schema dedl to dedl_catalog;
@@ -35,7 +36,7 @@ begin
         select partition from pgstac.partition_stats s
         where s.collection = analyze_collection.collection order by partition
     loop
-        execute format('analyze pgstac.%I', name);
+        execute format('analyze pgstac.%I (id, collection, datetime, end_datetime)', name);
     end loop;
 end
 $$;
