@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook import ledger, notify, plans, provenance
-from dedl_workbook.documents import digest, pretty, write_atomic
+from dedl_workbook.documents import digest, next_number, pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.reading import workbook_root
@@ -118,8 +118,7 @@ class Case:
         attempts.mkdir(parents=True, exist_ok=True)
         self._record_cut_off()
         while True:
-            numbers = [int(path.name[:3]) for path in attempts.glob("[0-9][0-9][0-9]-*")]
-            folder = attempts / f"{max(numbers, default=0) + 1:03d}-{name}"
+            folder = attempts / f"{next_number(attempts)}-{name}"
             try:
                 folder.mkdir()
             except FileExistsError:

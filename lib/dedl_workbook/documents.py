@@ -96,3 +96,12 @@ def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def next_number(folder: Path) -> str:
+    """Return the number, of three digits or more, that comes after those in a folder.
+
+    They stand at the beginning of names, alone or before a `-`.
+    """
+    heads = (path.name.partition("-")[0] for path in folder.glob("[0-9]*"))
+    return f"{max((int(head) for head in heads if head.isdecimal()), default=0) + 1:03d}"

@@ -117,8 +117,8 @@ def publish_item(
 ) -> dict[str, Any]:
     """Return the item as published: assets in data/ by their addresses in the pool.
 
-    Nothing else is touched; it shares with the document what is the same. `exists` is as for `href_path`; `reused` gives the key of a file that
-    an earlier publication stored, by its path.
+    Nothing else is touched; it shares with the document what is the same. `exists` is as for
+    `href_path`; `reused` gives the key of a file that an earlier publication stored, by its path.
     """
     # Of millions of items only what may change is copied.
     published = dict(document)

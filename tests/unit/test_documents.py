@@ -73,3 +73,21 @@ def test_writes_json_that_can_be_read_even_of_undecodable_names(tmp_path: Path) 
     documents.write_atomic(tmp_path / "a.json", documents.pretty(value))
 
     assert documents.parse((tmp_path / "a.json").read_bytes()) == value
+
+
+@pytest.mark.parametrize(
+    ("there", "after"),
+    [
+        ([], "001"),
+        (["001-validate", "002-plan", "notes", "9x-other"], "003"),
+        (["998-plan", "999-run", "1000-access"], "1001"),
+        (["007"], "008"),
+    ],
+)
+def test_the_next_number_comes_after_all_that_are_there(
+    tmp_path: Path, there: list[str], after: str
+) -> None:
+    for name in there:
+        (tmp_path / name).mkdir()
+
+    assert documents.next_number(tmp_path) == after

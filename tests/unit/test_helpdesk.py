@@ -434,6 +434,19 @@ def test_sends_nothing_to_a_server_whose_certificate_it_does_not_trust(
     assert mail.taken == []
 
 
+@pytest.mark.parametrize("text", ["", "no certificate"])
+def test_says_that_the_authoritys_file_is_none(mail: MailServer, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "authority.pem"
+    if text:
+        file.write_text(text)
+
+    with pytest.raises(InputError, match="certificate") as error:
+        smtp(mail, tmp_path, security="starttls", ca_bundle=file).greet()
+
+    assert error.value.where == str(file)
+    assert "helpdesk.ca_bundle" in error.value.remedy
+
+
 def test_says_that_the_mail_server_refuses_the_password_and_not_the_password(
     mail: MailServer, tmp_path: Path, trusted: Path
 ) -> None:

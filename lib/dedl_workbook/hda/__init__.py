@@ -64,6 +64,7 @@ def plan(job: Job) -> Plan:
     found, goal = found_in(hda, id_, files), meant.goal()
     before = state_before(job.before.get(STEP), found, goal)
     _refuse_foreign(job, hda, before, goal)
+    _text(files)
     hda_store.demand_writable(job, hda)
     detail = {
         "difference": differences(files, _changed(hda, files, meant)),
@@ -268,6 +269,22 @@ def kept_before(job: Job) -> dict[str, Any] | None:
     return saved
 
 
+def _text(files: Files) -> str | None:
+    """Return the document as it can be kept, to be put back.
+
+    Raises:
+        InputError: it is no text.
+    """
+    try:
+        return None if files.document is None else files.document.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "is not UTF-8 text, so it could not be put back as it is",
+            where=files.name or "",
+            remedy="Mend it, or take it out of the entry that names it; then plan again.",
+        ) from error
+
+
 def _save_before(plan: Plan, hda: Hda, files: Files) -> None:
     """Keep what is there before the first change, unless a cut-off run did so already.
 
@@ -283,7 +300,7 @@ def _save_before(plan: Plan, hda: Hda, files: Files) -> None:
             "state": state,
             "entry": hda_config.entry_text(files.collections, id_),
             "product": hda_config.products(files.provider, hda.provider).get(id_),
-            "document": None if files.document is None else files.document.decode(),
+            "document": _text(files),
         }
     kept = [one for number, one in enumerate(made) if one not in made[:number]]
     path = plan.job.folder / "before" / "hda.json"
@@ -346,7 +363,11 @@ def check(plan: Plan) -> Outcome:
     if ready and not hda.reload and (unseen or not all(check.passed for check in served)):
         return _waiting(job, hda, checks + served)
     checks += served
-    return judged(STEP, checks, f"HDA serves {id_} as it was published", goal=dict(plan.goal))
+    summary = f"HDA serves {id_} as it was published"
+    if job.ticket.roles and hda.internal_url is None:
+        summary = f"{id_} is in HDA's configuration, and closed without a token; what HDA serves "
+        summary += "could not be read: that needs hda.internal_url"
+    return judged(STEP, checks, summary, goal=dict(plan.goal))
 
 
 def _served_checks(job: Job, hda: Hda, meant: _Meant) -> list[Check]:

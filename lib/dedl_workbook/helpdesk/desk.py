@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,22 @@ from dedl_workbook.errors import InputError, ServiceError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 """What a ticket, a purpose, a marker and an attachment may be called."""
 _LONGEST = 300
+
+
+def trust(bundle: Path | None) -> ssl.SSLContext:
+    """Return whom to trust: the authorities of a file in PEM, or by default the system's.
+
+    Raises:
+        InputError: the file isn't there, or isn't one.
+    """
+    try:
+        return ssl.create_default_context(cafile=str(bundle) if bundle else None)
+    except OSError as error:
+        raise InputError(
+            f"holds no certificate that can be read: {error.strerror or error}",
+            where=str(bundle),
+            remedy="Set helpdesk.ca_bundle in the target to the authority's file in PEM.",
+        ) from error
 
 
 class UnansweredError(ServiceError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.helpdesk.desk import Attachment, Message, Posted, UnansweredError, one_line
+from dedl_workbook.helpdesk.desk import (
+    Attachment,
+    Message,
+    Posted,
+    UnansweredError,
+    one_line,
+    trust,
+)
 from dedl_workbook.target import HelpDesk, prefix
 
 if TYPE_CHECKING:
@@ -225,13 +231,12 @@ class Roundup:
     def _talking(self) -> Iterator[httpx.Client]:
         import httpx
 
-        bundle = self.settings.ca_bundle
         origin = urlsplit(self.url)
         try:
             with httpx.Client(
                 auth=(self.settings.user, self.settings.password.get_secret_value()),
                 timeout=httpx.Timeout(self.settings.timeout, connect=10),
-                verify=ssl.create_default_context(cafile=str(bundle)) if bundle else True,
+                verify=trust(self.settings.ca_bundle) if self.settings.ca_bundle else True,
                 headers={
                     "Accept": "application/json",
                     # Roundup takes no change without these, against forged requests.

@@ -21,7 +21,14 @@ from pathlib import Path
 
 from dedl_workbook.documents import pretty, write_atomic
 from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.helpdesk.desk import Attachment, Message, Posted, UnansweredError, one_line
+from dedl_workbook.helpdesk.desk import (
+    Attachment,
+    Message,
+    Posted,
+    UnansweredError,
+    one_line,
+    trust,
+)
 from dedl_workbook.helpdesk.outbox import Outbox
 from dedl_workbook.target import HelpDesk, prefix
 
@@ -175,14 +182,12 @@ class Smtp:
     @contextmanager
     def _talking(self) -> Iterator[smtplib.SMTP]:
         settings = self.settings
-        trust = ssl.create_default_context(
-            cafile=str(settings.ca_bundle) if settings.ca_bundle else None
-        )
+        context = trust(settings.ca_bundle)
         try:
-            server = self._connected(trust)
+            server = self._connected(context)
             try:
                 if settings.security == "starttls":
-                    server.starttls(context=trust)
+                    server.starttls(context=context)
                 server.ehlo_or_helo_if_needed()
                 if password := settings.password.get_secret_value():
                     server.login(settings.user, password)

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import Protocol
 
-from dedl_workbook.documents import digest, pretty, write_atomic
+from dedl_workbook.documents import digest, next_number, pretty, write_atomic
 from dedl_workbook.errors import ServiceError
 from dedl_workbook.helpdesk import HelpDesk, Message, deliver, plain
 from dedl_workbook.job import Job
@@ -53,15 +53,14 @@ class Outbox:
     def find(self, reference: str) -> str:
         """Return the file of a request, or the empty string."""
         line = f"Reference: {reference}"
-        for file in sorted(self.folder.glob(f"[0-9][0-9][0-9]-{_NAME}")):
+        for file in sorted(self.folder.glob(f"[0-9]*-{_NAME}")):
             if line in file.read_text("utf-8").splitlines():
                 return str(file)
         return ""
 
     def send(self, reference: str, text: str) -> str:
         """Write the text, whole or not at all, as the folder's next file."""
-        numbers = [int(file.name[:3]) for file in self.folder.glob("[0-9][0-9][0-9]-*")]
-        file = self.folder / f"{max(numbers, default=0) + 1:03d}-{_NAME}"
+        file = self.folder / f"{next_number(self.folder)}-{_NAME}"
         write_atomic(file, text)
         return str(file)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -48,10 +48,10 @@ def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
     if west < -180 - _EDGE or east > 180 + _EDGE or south < -90 - _EDGE or north > 90 + _EDGE:
         yield Found("leaves the range of longitude and latitude", _MEND, "/geometry")
         return
-    most = MOST_COMPARED // len(lines)
+    left = MOST_COMPARED
     for where, line, is_ring in lines:
         if is_ring:
-            yield from _judge_ring(where, line, most)
+            left -= yield from _judge_ring(where, line, left)
     if bbox is not None:
         yield from _judge_bbox(bbox, [line for _, line, _ in lines], (west, south, east, north))
 
@@ -128,15 +128,19 @@ def _is_position(value: Any) -> bool:
     return type(lon) in kinds and type(lat) in kinds
 
 
-def _judge_ring(where: str, ring: Positions, most: int) -> Iterator[Found]:
+def _judge_ring(where: str, ring: Positions, most: int) -> Generator[Found, None, int]:
+    """Judge a ring; return how many comparisons of `most` it took."""
+    compared = 0
     if not ring or ring[0] != ring[-1]:
         yield Found("the ring is not closed", "Repeat the first position at the end.", where)
     elif len(ring) < 4:
         yield Found("the ring has fewer than four positions", "Correct the outline.", where)
-    elif not _is_box(ring) and crosses_itself(ring, most):
-        yield Found(
-            "the outline crosses itself", "Correct the outline.", where, severity=Severity.WARNING
-        )
+    elif not _is_box(ring):
+        crosses, compared = crosses_itself(ring, most)
+        if crosses:
+            text, fix = "the outline crosses itself", "Correct the outline."
+            yield Found(text, fix, where, severity=Severity.WARNING)
+    return compared
 
 
 def _is_box(ring: Positions) -> bool:
@@ -149,10 +153,11 @@ def _is_box(ring: Positions) -> bool:
     return a[1] == b[1] and b[0] == c[0] and c[1] == d[1] and d[0] == a[0]
 
 
-def crosses_itself(ring: Positions, most: int = MOST_COMPARED) -> bool:
+def crosses_itself(ring: Positions, most: int = MOST_COMPARED) -> tuple[bool, int]:
     """Tell whether two sides of a closed ring cross, by sweeping over them from west to east.
 
-    If that needs more than `most` comparisons of two sides, it isn't found out: False.
+    If that needs more than `most` comparisons of two sides, it isn't found out: False. How many
+    it took is the other answer.
     """
     sides = [(tuple(a[:2]), tuple(b[:2])) for a, b in pairwise(ring) if a != b]
     order = sorted(range(len(sides)), key=lambda n: min(sides[n][0][0], sides[n][1][0]))
@@ -164,16 +169,16 @@ def crosses_itself(ring: Positions, most: int = MOST_COMPARED) -> bool:
         active = [m for m in active if max(sides[m][0][0], sides[m][1][0]) >= start]
         compared += len(active)
         if compared > most:
-            return False
+            return False, compared
         low, high = min(a[1], b[1]), max(a[1], b[1])
         for m in active:
             c, d = sides[m]
             if (c[1] < low and d[1] < low) or (c[1] > high and d[1] > high):
                 continue
             if _cross(a, b, c, d):
-                return True
+                return True, compared
         active.append(n)
-    return False
+    return False, compared
 
 
 def _cross(a: Any, b: Any, c: Any, d: Any) -> bool:

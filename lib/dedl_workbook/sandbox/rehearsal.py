@@ -21,7 +21,7 @@ import yaml
 
 from dedl_workbook import headless, lock, pages, views
 from dedl_workbook.case import Case
-from dedl_workbook.documents import pretty, write_atomic
+from dedl_workbook.documents import next_number, pretty, write_atomic
 from dedl_workbook.errors import WorkbookError
 from dedl_workbook.sandbox import oidc
 from dedl_workbook.sandbox.client import Sandbox
@@ -163,8 +163,7 @@ def _kept(case: Case, root: Path, outcomes: list[Outcome], seen: dict[str, Any])
     """Put what is worth keeping into the case's folder, and record it."""
     above = case.folder / "rehearsal"
     above.mkdir(parents=True, exist_ok=True)
-    number = max((int(path.name) for path in above.glob("[0-9][0-9][0-9]")), default=0) + 1
-    folder = above / f"{number:03d}"
+    folder = above / next_number(above)
     worked = root / "archive" / case.ticket.ticket
     shutil.copytree(worked, folder, ignore=shutil.ignore_patterns("work", ".lock", "bag"))
     for name, answer in seen.items():
