@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import difflib
 import time
 from collections.abc import Iterable, Mapping
@@ -26,7 +27,8 @@ def snapshot_file() -> Path | None:
     candidates = [beside / "keywords.yaml", beside.parents[1] / "parameters" / "keywords.yaml"]
     with contextlib.suppress(InputError):
         candidates.insert(0, workbook_root() / "parameters" / "keywords.yaml")
-    return next((path for path in candidates if path.is_file()), None)
+    # Not Path.is_file, which fails at a folder that is closed to us.
+    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 @lru_cache(maxsize=4)
