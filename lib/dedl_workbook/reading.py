@@ -34,8 +34,8 @@ def workbook_root(start: Path | None = None) -> Path:
         here = (start or Path.cwd()).resolve()
         candidates = [here, *here.parents]
     for folder in candidates:
-        # Not Path.is_dir, which fails at a folder that is closed to us.
-        if os.path.isdir(folder / "parameters" / "targets"):
+        # Path.is_dir fails at a folder that is closed to us.
+        if os.path.isdir(folder / "parameters" / "targets"):  # noqa: PTH112
             return folder.resolve()
     raise InputError(
         "no workbook here: no folder parameters/targets in it or above it",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import difflib
+import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -27,8 +27,8 @@ def snapshot_file() -> Path | None:
     candidates = [beside / "keywords.yaml", beside.parents[1] / "parameters" / "keywords.yaml"]
     with contextlib.suppress(InputError):
         candidates.insert(0, workbook_root() / "parameters" / "keywords.yaml")
-    # Not Path.is_file, which fails at a folder that is closed to us.
-    return next((path for path in candidates if os.path.isfile(path)), None)
+    # Path.is_file fails at a folder that is closed to us.
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 @lru_cache(maxsize=4)
