@@ -154,7 +154,9 @@ def _actions(job: Job, hda: Hda, files: Files, meant: _Meant) -> tuple[Action, .
     if not actions and not (hda.reload or gone):
         return ()
     if not actions and _is_served(job, hda, meant):
-        return tuple(gone)
+        # What is closed to us doesn't show which version others rolled out.
+        shown = hda.reload or hda.internal_url or not job.ticket.roles
+        return tuple(gone) if shown else ()
     # Without a reload of ours HDA may need them yet.
     return (*actions, RELOAD, *gone) if hda.reload else tuple(actions)
 
