@@ -51,13 +51,15 @@ class Store:
         client(self.settings).create_bucket(Bucket=name)
         return name
 
-    def empty(self, bucket: str) -> None:
+    def remove(self, bucket: str) -> None:
+        """Empty and delete a bucket: SeaweedFS gives up its volumes at once only then."""
         there = client(self.settings)
         pages = there.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         with ThreadPoolExecutor(8) as executor:
             for page in pages:
                 keys = [found["Key"] for found in page.get("Contents", [])]
                 list(executor.map(lambda key: there.delete_object(Bucket=bucket, Key=key), keys))
+        there.delete_bucket(Bucket=bucket)
 
     def job(self, bucket: str, dataset: Path) -> Job:
         wanted = {
@@ -155,7 +157,7 @@ def compare(store: Store, case: str, runs: int) -> None:
         for name, work in contenders().items():
             bucket = store.bucket()
             seconds[name].append(timed(partial(work, store, bucket, root)))
-            store.empty(bucket)
+            store.remove(bucket)
             print(f"  {name}: {seconds[name][-1]:.2f} s", flush=True)
     print(f"\n{case}: {count} x {size} bytes, median of {runs}")
     for name, all_runs in seconds.items():
@@ -182,7 +184,7 @@ def peak(store: Store, root: Path) -> float:
     done = subprocess.run(
         command, input=json.dumps(given).encode(), check=True, capture_output=True
     )
-    store.empty(bucket)
+    store.remove(bucket)
     return int(done.stdout) / 1000
 
 

@@ -6,12 +6,14 @@ import datetime as dt
 import functools
 import os
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.errors import RefusedError, ServiceError
 from dedl_workbook.target import S3
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from mypy_boto3_s3 import S3Client
 
 NOT_FOUND = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -35,8 +37,6 @@ def client(
 
 
 def _make(settings: S3 | None, connections: int, patience: float | None) -> S3Client:
-    import boto3
-    import botocore.session
     from botocore.config import Config
 
     config = Config(
@@ -49,21 +49,34 @@ def _make(settings: S3 | None, connections: int, patience: float | None) -> S3Cl
         read_timeout=patience or 60,
         max_pool_connections=connections,
     )
-    # A session of its own: the default one is not made for threads, and remembers old keys.
+    if settings is None:
+        # A session remembers the keys that it found.
+        return _session.__wrapped__().client("s3", config=config)
+    with _making:
+        return _session().client(
+            "s3",
+            endpoint_url=settings.endpoint,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key.get_secret_value(),
+            aws_secret_access_key=settings.secret_key.get_secret_value(),
+            verify=str(settings.ca_bundle) if settings.ca_bundle else None,
+            config=config,
+        )
+
+
+@functools.cache
+def _session() -> Session:
+    """Return a session of ours; it keeps the description of S3, which takes long to read."""
+    import boto3
+    import botocore.session
+
     core = botocore.session.get_session()
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_instant)
-    session = boto3.session.Session(botocore_session=core)
-    if settings is None:
-        return session.client("s3", config=config)
-    return session.client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key.get_secret_value(),
-        aws_secret_access_key=settings.secret_key.get_secret_value(),
-        verify=str(settings.ca_bundle) if settings.ca_bundle else None,
-        config=config,
-    )
+    return boto3.session.Session(botocore_session=core)
+
+
+_making = threading.Lock()
+"""Clients may be shared by threads, but sessions may not."""
 
 
 def _instant(value: Any) -> dt.datetime:
@@ -78,6 +91,9 @@ def _instant(value: Any) -> dt.datetime:
 
 _kept = functools.lru_cache(maxsize=16)(_make)
 # Two processes must not talk through one connection.
+os.register_at_fork(
+    before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
+)
 os.register_at_fork(after_in_child=_kept.cache_clear)
 
 

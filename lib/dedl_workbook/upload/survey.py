@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from dedl_workbook import s3
@@ -59,12 +60,14 @@ def survey(job: Job, pool: Pool, manifest: Manifest) -> Leftovers:
         ServiceError: the store refuses or doesn't answer.
     """
     leftovers = Leftovers()
-    manifest.fill("delivered", _delivered(job.dataset.files(DATA)), 3)
-    manifest.fill("objects", objects(pool, leftovers), 3)
-    if not manifest.states():
-        raise InputError("holds no files", where=f"{job.dataset.location}/{DATA}")
-    leftovers.marked = reusing.known(job, pool, manifest)
-    for key, upload in multipart.stale(pool):
+    with ThreadPoolExecutor(1) as beside:
+        stale = beside.submit(multipart.stale, pool)
+        manifest.fill("delivered", _delivered(job.dataset.files(DATA)), 3)
+        manifest.fill("objects", objects(pool, leftovers), 3)
+        if not manifest.states():
+            raise InputError("holds no files", where=f"{job.dataset.location}/{DATA}")
+        leftovers.marked = reusing.known(job, pool, manifest)
+    for key, upload in stale.result():
         path = key[len(pool.prefix) :]
         if path not in leftovers.resumable and manifest.resumable(path, upload):
             leftovers.resumable[path] = upload
