@@ -170,7 +170,8 @@ def test_what_the_eodag_client_finds_wrong_fails(public: Site) -> None:
     assert part is not None
     delivered = {"LAKE_000001": {(7, "0" * 64): "data/other"}, "LAKE_999999": {}}
 
-    checks, told = eodag.check(part, public.id, None, delivered, 13)
+    with eodag.client(part) as tried:
+        checks, told = tried(public.id, None, delivered, 13)
 
     found = {check.name: check.found for check in checks if not check.passed}
     assert told["version"] in found["eodag: search"]
@@ -191,8 +192,8 @@ def test_an_interpreter_without_eodag_is_named(public: Site) -> None:
     part = _with_client(public.job, Path(sys.executable)).target.hda
     assert part is not None
 
-    with pytest.raises(InputError, match="has no eodag"):
-        eodag.check(part, public.id, None, {"LAKE_000001": {}}, 12)
+    with eodag.client(part) as tried, pytest.raises(InputError, match="has no eodag"):
+        tried(public.id, None, {"LAKE_000001": {}}, 12)
 
 
 def test_a_field_that_hda_serves_otherwise_is_noticed(lake: HdaLake) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from dedl_workbook.errors import InputError, ServiceError
 
 NO_EODAG = 3
 """How a program of ours ends where the interpreter has no eodag."""
+
+Answer = Callable[[Mapping[str, Any]], tuple[dict[str, Any] | None, str]]
+"""Tells a program something and returns what it answers; or None, and the last line that it said.
+
+It raises InputError where the interpreter has no eodag, ServiceError where it doesn't end in time.
+"""
 
 
 def ask(
@@ -24,29 +31,40 @@ def ask(
     setting: str,
     environment: Mapping[str, str],
 ) -> tuple[dict[str, Any] | None, str]:
-    """Run a program of ours by an interpreter that has eodag.
+    """Run a program of ours by an interpreter that has eodag: as `started`, and told at once."""
+    with started(python, program, patience, setting, environment) as answer:
+        return answer(told)
+
+
+@contextmanager
+def started(
+    python: Path, program: Path, patience: float, setting: str, environment: Mapping[str, str]
+) -> Iterator[Answer]:
+    """Start a program of ours by an interpreter that has eodag, and yield what asks it, once.
 
     Args:
         python: the interpreter, where the workbook isn't installed.
-        program: its file.
-        told: what it gets on stdin, as JSON.
-        patience: seconds that it may take.
+        program: its file. It gets what it is told on stdin, as JSON.
+        patience: seconds that it may take to answer.
         setting: where the target names the interpreter.
         environment: variables for it.
 
-    Returns:
-        What it answered; or None, and the last line that it said.
-
     Raises:
-        InputError: the interpreter has no eodag.
-        ServiceError: it can't be run, or doesn't end in time.
+        ServiceError: it can't be run.
     """
     command = [str(python), "-I", str(program)]
-    done = run(command, patience, setting, json.dumps(told), environment)
+    with _process(command, setting, environment) as process:
+        yield lambda told: _answer(process, command, json.dumps(told), patience, setting)
+
+
+def _answer(
+    process: subprocess.Popen[str], command: list[str], told: str, patience: float, setting: str
+) -> tuple[dict[str, Any] | None, str]:
+    done = _end(process, command, told, patience, setting)
     if done.returncode == NO_EODAG:
         raise InputError(
             "has no eodag",
-            where=str(python),
+            where=command[0],
             remedy=f"Set {setting} in the target to an interpreter that has it, or take it out.",
         )
     try:
@@ -67,27 +85,48 @@ def run(
     Raises:
         ServiceError: it can't be run, or doesn't end in `patience` seconds; names the setting.
     """
+    with _process(command, setting, environment or {}) as process:
+        return _end(process, command, told, patience, setting)
+
+
+@contextmanager
+def _process(
+    command: list[str], setting: str, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
     kept = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
+    pipe = subprocess.PIPE
     try:
-        return subprocess.run(
+        process = subprocess.Popen(
             command,
-            input=told,
-            env=kept | {"LANG": "C.UTF-8"} | dict(environment or {}),
-            capture_output=True,
+            env=kept | {"LANG": "C.UTF-8"} | dict(environment),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
             text=True,
-            timeout=patience,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise ServiceError(
-            f"the command of {setting} did not end in {patience:g} s", where=command[0]
-        ) from error
     except OSError as error:
         raise ServiceError(
             f"the command of {setting} can't be run: {error.strerror}",
             where=command[0],
             remedy=f"Mend {setting} in the target, then run again.",
         ) from error
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _end(
+    process: subprocess.Popen[str], command: list[str], told: str, patience: float, setting: str
+) -> subprocess.CompletedProcess[str]:
+    try:
+        out, err = process.communicate(told, patience)
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(
+            f"the command of {setting} did not end in {patience:g} s", where=command[0]
+        ) from error
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:

@@ -8,7 +8,9 @@ name (here each item has a folder of its own).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +24,47 @@ PATIENCE = 300.0
 Delivered = Mapping[str, Mapping[tuple[int, str], str]]
 """For each item, the delivered files by size (bytes) and SHA-256."""
 
+Tried = Callable[[str, str | None, Delivered, int], tuple[list[Check], dict[str, Any]]]
+"""Finds and downloads items; returns what was judged, and what was seen.
 
-def check(
-    hda: Hda, collection: str, token: str | None, delivered: Delivered, total: int
-) -> tuple[list[Check], dict[str, Any]]:
-    """Find and download some items with eodag; return what was judged, and what was seen.
+It takes the collection's id, the token of a user who may (or None), the items to try and how many
+there are in all. It raises InputError where the interpreter has no eodag, and ServiceError where
+the client doesn't end.
+"""
+
+
+@contextmanager
+def client(hda: Hda) -> Iterator[Tried]:
+    """Start an eodag client, which takes a second, and yield what tries with it, once.
 
     Args:
         hda: the target's part; without a client nothing is tried.
-        collection: its id.
-        token: of a user who may, or None.
-        delivered: of the items to try.
-        total: how many items there are.
 
     Raises:
-        InputError: the interpreter has no eodag.
-        ServiceError: it can't be run, or doesn't end.
+        ServiceError: it can't be run.
     """
     if hda.client is None:
-        return [], {"tried": "no: the target names no hda.client"}
-    with tempfile.TemporaryDirectory(prefix="eodag-") as folder:
-        told: dict[str, Any] = {"url": hda.url.rstrip("/"), "collection": collection}
-        told |= {"token": token, "items": list(delivered), "folder": folder}
-        found, said = programs.ask(
-            hda.client,
-            Path(__file__).with_name("eodag_client.py"),
-            told,
-            patience=PATIENCE,
-            setting="hda.client",
-            environment={"HOME": folder},
-        )
+        yield lambda *_: ([], {"tried": "no: the target names no hda.client"})
+        return
+    with tempfile.TemporaryDirectory(prefix="eodag-", ignore_cleanup_errors=True) as folder:
+        program = Path(__file__).with_name("eodag_client.py")
+        home = {"HOME": folder, "EODAG_CFG_DIR": folder, "EODAG_EXT_COLLECTIONS_CFG_URI": ""}
+        with programs.started(hda.client, program, PATIENCE, "hda.client", home) as answer:
+            yield partial(_try, hda.url.rstrip("/"), folder, answer)
+
+
+def _try(
+    url: str,
+    folder: str,
+    answer: programs.Answer,
+    collection: str,
+    token: str | None,
+    delivered: Delivered,
+    total: int,
+) -> tuple[list[Check], dict[str, Any]]:
+    told: dict[str, Any] = {"url": url, "collection": collection}
+    told |= {"token": token, "items": list(delivered), "folder": folder}
+    found, said = answer(told)
     if found is None:
         said = said.replace(token, "***") if token else said
         return [Check("eodag: search", False, said)], {"tried": said}

@@ -6,41 +6,50 @@ installed. On stdin: {"url", "collection", "items", "token", "folder"}; on stdou
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import json
-import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 PROVIDER = "dedl"
 PAGE = 20
 """Items a page, as eodag has it by default."""
+THREADS = 4
 
 
 def main() -> int:
     """Search and download; return 3 if there is no eodag."""
-    told = json.load(sys.stdin)
-    os.environ |= {"EODAG_CFG_DIR": told["folder"], "EODAG_EXT_COLLECTIONS_CFG_URI": ""}
+    # It makes much that it keeps: looking for garbage takes a fifth of its time.
+    gc.disable()
     try:
         eodag = importlib.import_module("eodag")
     except ModuleNotFoundError:
         return 3
-    _sign(told)
     dag = eodag.EODataAccessGateway()
+    told = json.load(sys.stdin)
+    _sign(told)
     dag.update_providers_config(dict_conf={PROVIDER: _provider(told)})
     asked = {"collection": told["collection"], "provider": PROVIDER, "raise_errors": True}
     first = dag.search(**asked, limit=PAGE, count=True)
-    paged = dag.search_all(collection=told["collection"], provider=PROVIDER, limit=PAGE)
+    # What one page holds isn't paged through.
+    paged = first
+    if len(first) == PAGE:
+        paged = dag.search_all(collection=told["collection"], provider=PROVIDER, limit=PAGE)
+    with ThreadPoolExecutor(THREADS) as executor:
+        items = list(executor.map(partial(_item, dag, asked, told), told["items"]))
     found = {
         "version": eodag.__version__,
         "matched": first.number_matched,
         "page": PAGE,
         "first": len(first),
         "paged": len(paged),
-        "items": [_item(dag, asked, told, id_) for id_ in told["items"]],
+        "items": items,
     }
     sys.stdout.write(json.dumps(found))
     return 0

@@ -94,7 +94,8 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
 
 def _open(job: Job, hda: Hda, user: Asker, seen: Seen) -> tuple[list[Check], dict[str, Any]]:
     digests = upload.digests(job)
-    with comparison.comparing(job.folder) as sides:
+    # The client takes a second to start, and some to search: the rest goes on meanwhile.
+    with eodag.client(hda) as tried, comparison.comparing(job.folder) as sides:
         for done in sides.publish(publication.items(job)):
             job.tell("reading items", done, 0, "items")
         checks = _collection_checks(job, user)
@@ -102,10 +103,7 @@ def _open(job: Job, hda: Hda, user: Asker, seen: Seen) -> tuple[list[Check], dic
             checks += _paging_checks(job, user, sides, seen)
         few = {id_: _delivered(job, sides, id_, digests) for id_ in (i["id"] for i in seen.items)}
         with ThreadPoolExecutor(1) as beside:
-            # Its client needs seconds to start: the searches and downloads go on meanwhile.
-            said = beside.submit(
-                eodag.check, hda, job.ticket.collection, user.token, few, seen.total
-            )
+            said = beside.submit(tried, job.ticket.collection, user.token, few, seen.total)
             asked = list(searches(job, user.search, seen))
             rows = list(_downloads(job, user, sides, seen, digests))
         checks += search_checks(asked)
