@@ -45,7 +45,7 @@ def imported(module: str, runs: int) -> float:
 
 
 def workbook(root: Path) -> Ticket:
-    """Make a workbook with a dataset of one item and its ticket; its target is a sandbox of its own.
+    """Make a workbook with a dataset of one item, its ticket, and a sandbox of its own as target.
 
     Verify is never without work: that one item it searches for and downloads, as two clients.
     """

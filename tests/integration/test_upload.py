@@ -75,6 +75,10 @@ def test_every_file_arrives_whole_and_labelled(each_shore: Shore):
     assert head["ContentType"] == asset["type"]
     assert "ContentEncoding" not in head
     assert head["Metadata"]["sha256"] == hashlib.sha256(b"x" * 1000).hexdigest()
+    place = {"Bucket": each_shore.bucket, "Key": PREFIX + "data/large.bin"}
+    tags = each_shore.client.get_object_tagging(**place)["TagSet"]
+    sha256 = hashlib.sha256(files["data/large.bin"]).hexdigest()
+    assert tags == [{"Key": "sha256", "Value": sha256}]
 
 
 def test_the_plan_changes_nothing_and_is_empty_once_all_is_there(shore: Shore):

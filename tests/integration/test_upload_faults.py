@@ -121,6 +121,26 @@ def test_what_does_not_pass_stops_the_upload_at_once_with_the_remedy(
     assert shore.objects() == published(FILES)
 
 
+@pytest.mark.parametrize(
+    ("fate", "asked"), [((501, "NotImplemented"), 1), ((403, "AccessDenied"), 1), (RESET, 4)]
+)
+def test_tags_of_large_files_are_tried_again_and_done_without_where_there_are_none(
+    shore: Shore, proxy: Faulty, fate: Fate, asked: int
+):
+    proxy.first(3, fate, "PUT", "large?tagging")
+    assert run(shore.job(endpoint=proxy.url))[2].verdict is Verdict.PASSED
+    assert sum("large?tagging" in path for _, path in proxy.requests) == asked
+    assert shore.objects() == published(FILES)
+
+
+def test_a_completion_that_fails_is_tried_again_without_its_parts(shore: Shore, proxy: Faulty):
+    proxy.first(1, (409, "OperationAborted"), "POST", "large?uploadId")
+    assert run(shore.job(endpoint=proxy.url))[2].verdict is Verdict.PASSED
+    sent = [path for _, path in proxy.requests if "/large?" in path and "partNumber" in path]
+    assert len(sent) == len(set(sent)) == 3
+    assert shore.objects() == published(FILES)
+
+
 def test_wrong_region_is_said_with_its_remedy(shore: Shore, proxy: Faulty):
     proxy.when = lambda method, path: (400, "AuthorizationHeaderMalformed")
     with pytest.raises(RefusedError, match=r"s3\.region") as caught:

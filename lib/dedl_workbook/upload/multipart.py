@@ -1,8 +1,8 @@
 """Multipart: large files go to the pool in parts, whose digests are taken on the way.
 
 Every byte is read once. So the SHA-256 of a small object stands in its metadata, and that of a
-large one in the manifest alone: metadata must be given when a multipart upload begins, and to know
-the digest by then would cost a second reading of every large file.
+large one in a tag: metadata must be given when a multipart upload begins, and to know the digest by
+then would cost a second reading of every large file.
 """
 
 from __future__ import annotations
@@ -110,8 +110,9 @@ def arrived(part: Part) -> bool:
 def send(pool: Pool, part: Part) -> Row | None:
     """Send a part, unless it has arrived; with the last, complete the object and return its row."""
     multipart, path, md5 = part.of, part.of.todo.path, md5_of(part.data)
-    found = multipart.known.get(part.number, "")
-    if found != md5.hex():
+    # An earlier try may have failed after the part had arrived: at the completion.
+    found = multipart.etags.get(part.number) or multipart.known.get(part.number, "")
+    if part.number not in multipart.etags and found != md5.hex():
         with calling(f"{pool.where(path)}, part {part.number}, can't be written"):
             if pool.copies:
                 found = _copy(pool, part)
@@ -126,7 +127,22 @@ def send(pool: Pool, part: Part) -> Row | None:
     with multipart.lock:
         multipart.md5s[part.number], multipart.etags[part.number] = md5, found
         last = len(multipart.md5s) == len(starts(multipart.todo.size))
-    return _complete(pool, multipart) if last else None
+    if not last:
+        return None
+    row = _complete(pool, multipart)
+    patiently(pool, partial(_tag, pool, row))
+    return row
+
+
+def _tag(pool: Pool, row: Row) -> None:
+    """Keep an object's SHA-256 with it, where the store has tags and we may set them."""
+    try:
+        with calling(f"the SHA-256 of {pool.where(row.path)} can't be kept as its tag"):
+            tags = [{"Key": "sha256", "Value": row.sha256}]
+            pool.client.put_object_tagging(**pool.at(row.path), Tagging={"TagSet": tags})
+    except ServiceError as error:
+        if code_of(error) not in {"AccessDenied", "NotImplemented", "MethodNotAllowed"}:
+            raise
 
 
 def _copy(pool: Pool, part: Part) -> str:
