@@ -138,8 +138,9 @@ def _tag(pool: Pool, row: Row) -> None:
     """Keep an object's SHA-256 with it, where the store has tags and we may set them."""
     try:
         with calling(f"the SHA-256 of {pool.where(row.path)} can't be kept as its tag"):
-            tags = [{"Key": "sha256", "Value": row.sha256}]
-            pool.client.put_object_tagging(**pool.at(row.path), Tagging={"TagSet": tags})
+            pool.client.put_object_tagging(
+                **pool.at(row.path), Tagging={"TagSet": [{"Key": "sha256", "Value": row.sha256}]}
+            )
     except ServiceError as error:
         if code_of(error) not in {"AccessDenied", "NotImplemented", "MethodNotAllowed"}:
             raise
