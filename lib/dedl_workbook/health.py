@@ -83,6 +83,10 @@ def _asked(target: Target, service: str, question: Callable[[Target], str]) -> H
         found = question(target)
     except WorkbookError as error:
         return _failed(service, error, time.monotonic() - start)
+    except Exception as error:  # noqa: BLE001 (one service's odd answer is no reason to hide the rest)
+        # Its text may hold what was sent: secrets, too.
+        odd = WorkbookError(f"answers in a way that nobody foresaw ({type(error).__name__})")
+        return _failed(service, odd, time.monotonic() - start)
     seconds = round(time.monotonic() - start, 2)
     return Health(service, "answers" if found else "absent", found, seconds=seconds)
 

@@ -68,3 +68,17 @@ def test_what_is_wrong_fails_alone_with_its_remedy(
     assert remedy in found[service].remedy
     secrets = [v for k, v in os.environ.items() if "PASSWORD" in k and k.startswith("DEDL_SANDBOX")]
     assert not any(len(secret) > 8 and secret in repr(found) for secret in secrets)
+
+
+def test_an_answer_that_nobody_foresaw_is_one_service_that_fails(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(_: object) -> str:
+        raise RecursionError("with a secret in it")
+
+    monkeypatch.setattr(health, "_iam", odd)
+
+    found = states(root)
+
+    assert [name for name in ENDS if found[name].state == "fails"] == ["IAM"]
+    assert found["IAM"].found == "answers in a way that nobody foresaw (RecursionError)"
