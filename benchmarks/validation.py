@@ -1,4 +1,4 @@
-"""How fast validation is, beside what a user would run instead; the numbers of the README.
+"""How fast validation is, beside what a user would run instead.
 
     python benchmarks/validation.py [--items 20000] [--runs 5]
 
