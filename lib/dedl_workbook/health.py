@@ -18,6 +18,7 @@ from dedl_workbook.target import S3, Target
 
 PATIENCE = 5.0
 """Seconds that a server may be silent."""
+_SETTINGS = "Mend that file, or set what is named; production.example.yaml explains each key."
 _LITTLE = 10**9
 """Bytes that should be free where the evidence is kept."""
 
@@ -50,6 +51,7 @@ def check(name: str, root: Path) -> list[Health]:
     try:
         target = Target.load(name, root)
     except WorkbookError as error:
+        error.remedy = error.remedy or _SETTINGS
         return [_failed("settings", error, 0.0)]
     questions: dict[str, Callable[[Target], str]] = {
         "S3 pool": _pool,

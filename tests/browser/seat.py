@@ -52,6 +52,12 @@ class Seat:
         self.click(menu)
         self.click(self.page.get_by_role("menuitem", name="Run All Cells", exact=True))
 
+    def run_to_the_end(self) -> None:
+        """Run all cells of the notebook in front, and wait until the last has ended."""
+        self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook").wait_for()
+        self.page.evaluate(_READY)
+        self._command("notebook:run-all-cells")
+
     def run_console(self) -> None:
         """Run all cells of the console's notebook, which JupyterLab opened."""
         self.run_all()

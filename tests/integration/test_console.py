@@ -107,6 +107,7 @@ def test_a_failing_validation_is_said_with_what_to_do(lake: Lake, console: Conso
     assert "validate: failed" in said
     assert "Mend this" in said
     assert "told what to mend" in console.panel.acts["approve"].says.value
+    assert console.panel.acts["rehearse"].box.layout.display == "none"
 
 
 def test_withdraw_asks_for_the_tickets_name(lake: Lake, console: Console) -> None:

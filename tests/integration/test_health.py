@@ -82,3 +82,15 @@ def test_an_answer_that_nobody_foresaw_is_one_service_that_fails(
 
     assert [name for name in ENDS if found[name].state == "fails"] == ["IAM"]
     assert found["IAM"].found == "answers in a way that nobody foresaw (RecursionError)"
+
+
+@pytest.mark.parametrize("text", ["s3: [\n", "name: sandbox\n"], ids=["broken", "incomplete"])
+def test_settings_that_are_wrong_are_one_row_with_a_remedy(tmp_path: Path, text: str) -> None:
+    (tmp_path / "parameters" / "targets").mkdir(parents=True)
+    (tmp_path / "parameters" / "targets" / "lake.yaml").write_text(text)
+
+    (found,) = health.check("lake", tmp_path)
+
+    assert (found.service, found.state) == ("settings", "fails")
+    assert "lake.yaml" in found.found
+    assert "production.example.yaml explains" in found.remedy

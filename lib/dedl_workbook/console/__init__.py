@@ -117,14 +117,14 @@ class Console:
             act = look.Act(ticket, says, lambda: self.choose(ticket), width="12em")
             self._acts[ticket] = act
         act.button.button_style = "info" if ticket == self.chosen else ""
-        waits = f"waits for {standing.waiting_for} since {standing.since}"
+        waits = f"waits for {standing.waiting_for}, since {look.moment(standing.since)}"
         told = [standing.step, waits if standing.waiting_for else "", standing.who]
-        told.append(standing.when[:16].replace("T", " "))
+        told.append(look.moment(standing.when))
         comes = f"next: {standing.next}" if standing.next else "nothing left to do"
         comes = comes if standing.target else "mend its file in parameters/tickets"
         what = " → ".join(filter(None, (standing.collection, standing.target)))
-        act.says.value = (
-            f"{views.badge(standing.verdict)} {html.escape(what)} "
+        act.says.value = look.dense(
+            f"{views.badge(standing.verdict)} {html.escape(what)}<br>"
             f'<span style="{look.SUBDUED}">{html.escape(" · ".join(filter(None, told)))} · '
             f"<b>{html.escape(comes)}</b></span>"
         )

@@ -12,6 +12,11 @@ import ipywidgets as widgets
 SUBDUED = "color:var(--jp-ui-font-color2,#555)"
 _EDGES = {"good": "#00785a", "bad": "#b34700", "news": "#0066a1"}
 _BUTTON = "width:15em;box-sizing:border-box;vertical-align:middle;font-size:13px;margin-left:0"
+_TABLES = (
+    "<style>.dedl-dense th, .dedl-dense td {padding: 2px 14px 2px 0; vertical-align: top} "
+    ".dedl-dense th {white-space: nowrap} "
+    ".dedl-dense td:nth-child(3), .dedl-dense td:last-child {overflow-wrap: anywhere}</style>"
+)
 _WORDS = {"good": "Done", "bad": "Mend this", "news": "Note"}
 
 
@@ -37,7 +42,7 @@ class Act:
     def say(self, text: str) -> None:
         """Change what is written beside the button."""
         self.button.tooltip = text
-        self.says.value = f'<span style="{SUBDUED}">{html.escape(text)}</span>'
+        self.says.value = dense(f'<span style="{SUBDUED}">{html.escape(text)}</span>')
 
     def show(self, shown: bool) -> None:
         """Show or hide button and text."""
@@ -61,8 +66,16 @@ def note(kind: str, text: str) -> str:
 
 
 def dense(markup: str) -> str:
-    """Return markup with the lines of a text; a widget's are as high as its buttons."""
-    return f'<div style="line-height:1.4">{markup}</div>'
+    """Return markup with the lines of a text, and room between the columns of its tables.
+
+    A widget's lines are as high as its buttons, and its tables have no style.
+    """
+    return f'{_TABLES}<div class="dedl-dense" style="line-height:1.4">{markup}</div>'
+
+
+def moment(at: str) -> str:
+    """Return a time of the ledger to the minute, which is enough to read."""
+    return f"{at[:16].replace('T', ' ')} UTC" if at else ""
 
 
 def link(file: Path, root: Path, label: str, *, button: bool = False) -> str:

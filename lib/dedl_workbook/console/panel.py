@@ -28,8 +28,8 @@ _WORDS = {
 }
 
 
-_OVER = (Move.NOTHING, Move.PLAN)
-"""Where the last plan is done, or void."""
+_READ = (Move.NOTHING, Move.PLAN, Move.RUN)
+"""Where the last plan is done, void, or approved: where the steps stand matters more."""
 
 
 class Panel:
@@ -48,8 +48,9 @@ class Panel:
         self.reason = widgets.Text(placeholder="why", layout=widgets.Layout(width="24em"))
         self.name = widgets.Text(layout=widgets.Layout(width="15em"))
         self.acts = self._make_acts()
-        self._refusal = widgets.HBox([self.acts["refuse"].box, self.reason])
-        self._withdrawal = widgets.HBox([self.name, self.acts["withdraw"].box])
+        row = {"align_items": "center"}
+        self._refusal = widgets.HBox([self.acts["refuse"].box, self.reason], layout=row)
+        self._withdrawal = widgets.HBox([self.name, self.acts["withdraw"].box], layout=row)
         self.reason.observe(lambda _: self._allow(), names="value")
         self.name.observe(lambda _: self._allow(), names="value")
         self.box = widgets.VBox(self._children())
@@ -111,16 +112,19 @@ class Panel:
         planned = next((x for x in reversed(lines) if x["event"] == "planned"), None)
         plan = case.read_plan(planned) if planned else None
         self._digest = plan["digest"] if plan else ""
-        self._plan.value = look.dense(papers.plan(plan, folded=move in _OVER)) if plan else ""
+        self._plan.value = look.dense(papers.plan(plan, folded=move in _READ)) if plan else ""
         self._steps.value = look.dense(papers.steps(lines))
         self._papers.value = look.dense(papers.evidence(case.folder, self._root))
         self._notebook.value = papers.next_notebook(case, lines, self._root)
+        steps = plan["steps"] if plan else ()
         shown = {
             "plan": move is not Move.NOTHING or not lines,
             "approve": move is Move.APPROVE,
             "refuse": move is Move.APPROVE,
-            "run": move in (Move.RUN, Move.APPROVE),
-            "rehearse": move in (Move.APPROVE, Move.RUN) and case.target.name != "sandbox",
+            "run": move in (Move.RUN, Move.APPROVE) and "withdraw" not in steps,
+            "rehearse": move in (Move.APPROVE, Move.RUN)
+            and "upload" in steps
+            and case.target.name != "sandbox",
             "pack": bool(lines),
             "withdraw": any(x.get("step") == "upload" for x in lines),
         }
@@ -206,13 +210,13 @@ class Panel:
     def refuse(self) -> None:
         """Refuse the plan that is shown, with the reason in the field."""
         reason = self.reason.value
-        self._record(f"refused ({reason})", lambda case, digest: case.refuse(digest, reason))
+        self._record("refused", lambda case, digest: case.refuse(digest, reason), f": {reason}")
 
     @property
     def _ticket(self) -> str:
         return self.standing.ticket if self.standing else ""
 
-    def _record(self, verb: str, act: Callable[[Case, str], object]) -> None:
+    def _record(self, verb: str, act: Callable[[Case, str], object], why: str = "") -> None:
         """Approve or refuse the plan that is shown, whatever was planned since."""
         try:
             case = Case.of(Ticket.load(self._ticket, self._root), self._root)
@@ -221,7 +225,7 @@ class Panel:
         except WorkbookError as error:
             self._tell("bad", f"not {verb}: {error}")
             return
-        self._tell("good", f"{verb} plan {self._digest[:12]}")
+        self._tell("good", f"{verb} plan {self._digest[:12]}{why}")
 
     def _start(self, *words: str) -> None:
         self.note.value = ""
@@ -248,11 +252,11 @@ def _outcomes(done: Done) -> list[str]:
 
 
 def _head(standing: Standing) -> str:
-    waits = f"waits for {standing.waiting_for}, since {standing.since}"
+    waits = f"waits for {standing.waiting_for}, since {look.moment(standing.since)}"
     told = [f"{standing.step}", waits if standing.waiting_for else "", standing.who]
-    told.append(standing.when and f"{standing.when[:19].replace('T', ' ')} UTC")
+    told.append(look.moment(standing.when))
     where = f": {standing.collection} → {standing.target}" if standing.target else ""
-    return (
+    return look.dense(
         f"<h3>{html.escape(standing.ticket + where)}</h3>{views.badge(standing.verdict)} "
         f"{html.escape(' · '.join(filter(None, told)))}"
     )
