@@ -342,4 +342,12 @@ def _cell(value: object) -> str:
         return f'<span style="white-space:nowrap">{text[:10]} {text[11:19]}</span>'
     if text in _COLOURS:
         return badge(text)
-    return html.escape(text)
+    return _LONG.sub(_breakable, html.escape(text))
+
+
+_LONG = re.compile(r"[^\s<>]{40,}")
+"""A path or an address that would push the other columns out of the page."""
+
+
+def _breakable(found: re.Match[str]) -> str:
+    return re.sub("([/_])", r"\1<wbr>", found[0])

@@ -112,6 +112,16 @@ def test_one_kind_of_finding_needs_no_filter() -> None:
     assert "<form" not in views.report(report_of(finding())).markup
 
 
+def test_a_long_path_can_break_and_does_not_push_the_remedy_out_of_the_page() -> None:
+    path = "metadata/items/EO.DEDL.DAT.DEMO_HEAT_20260701T000000_20260701T235959.json"
+
+    markup = views.table(("where", "remedy"), [(f"{path}\n<b>", "short/enough")])
+
+    assert "metadata/<wbr>items/<wbr>EO.DEDL.DAT.DEMO_<wbr>HEAT_<wbr>20260701T000000_" in markup
+    assert "\n&lt;b&gt;<" in markup
+    assert "short/enough" in markup
+
+
 def test_markup_in_findings_is_text() -> None:
     report = report_of(
         finding(message="<script>x</script>", file='"><img src=x onerror=y>'), *MIXED

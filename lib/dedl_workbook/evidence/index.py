@@ -12,6 +12,7 @@ from urllib.parse import quote
 from dedl_workbook import __version__, ledger, maps, pages, views
 from dedl_workbook.errors import NotApprovedError
 from dedl_workbook.findings import Report
+from dedl_workbook.pictures import number
 from dedl_workbook.progress import amount
 from dedl_workbook.steps import STEPS, Action, now
 
@@ -251,12 +252,13 @@ def _attempts(lines: Lines, records: _Records, files: set[str]) -> Iterator[str]
         links = " · ".join(_link(f, f.removeprefix(f"attempts/{name}/")) for f in own)
         note = _of_notebook(line, name in outcomes, sealed.get(name, ""), files)
         used = line.get("software", {})
+        when = f"{line['at']} to {end['at']}" if end else f"since {line['at']}"
         checks = records.of(name, "outcome").get("checks", [])
         yield (
             f'<div class="attempt {html.escape(found)}" id="{html.escape(name)}">'
             f"<b>{html.escape(name)}</b> {views.badge(found)} {html.escape(said)}"
             f"<br><small>{html.escape(line['operator'])} on {html.escape(line['host'])}, "
-            f"{html.escape(line['at'])} to {html.escape(str(end['at'] if end else ''))}</small>"
+            f"{html.escape(when)}</small>"
             f"{note}<div>{links}</div>{_checks(checks)}"
             f"{views.details('Software', views.pairs(used)) if used else ''}</div>"
         )
@@ -268,7 +270,7 @@ def _checks(checks: Any) -> str:
     except (KeyError, TypeError):
         return ""
     table = views.table(("", "checked", "found"), rows, most=_ALL)
-    return views.details(f"{len(rows)} checks", table) if rows else ""
+    return views.details(number(len(rows), "checks"), table) if rows else ""
 
 
 def _check(case: Case) -> str:
