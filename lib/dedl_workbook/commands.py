@@ -307,6 +307,12 @@ def schemas_sync(options: Any) -> int:
     )
     for problem in report.problems:
         terminal.err.print(problem, markup=False)
+    if report.problems and not (options.folder or options.from_packages):
+        terminal.err.print(
+            "without these hosts: `dedl-workbook schemas sync --from-packages` brings STAC's own "
+            "schemas by pip, `--from FOLDER` whatever was fetched elsewhere",
+            markup=False,
+        )
     return FAILED if report.problems else DONE
 
 

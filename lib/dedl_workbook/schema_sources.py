@@ -101,7 +101,7 @@ def _reader(
     if isinstance(source, Path):
         yield _from_folder(source), _not_locked(source, lock)
     elif source == "network":
-        yield _from_network, []
+        yield _from_network(), []
     else:
         with tempfile.TemporaryDirectory() as scratch:
             roots, trouble = _package_roots(wanted, Path(scratch))
@@ -137,17 +137,29 @@ def _not_locked(folder: Path, lock: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _from_network(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "dedl-workbook"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-            data: bytes = answer.read(LARGEST + 1)
-    except OSError as error:
-        reason = getattr(error, "reason", None) or error
-        raise _UnreadableError(f"{url}: can't be fetched: {reason}") from error
-    if len(data) > LARGEST:
-        raise _UnreadableError(f"{url}: refused, it is larger than {LARGEST} bytes")
-    return data
+def _from_network() -> Read:
+    """Fetch; a host that doesn't answer once is not asked again: each wait could be a long one."""
+    silent: set[str] = set()
+
+    def fetch(url: str) -> bytes | None:
+        host = url.split("/")[2]
+        if host in silent:
+            return None
+        request = urllib.request.Request(url, headers={"User-Agent": "dedl-workbook"})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+                data: bytes = answer.read(LARGEST + 1)
+        except urllib.error.HTTPError as error:
+            raise _UnreadableError(f"{url}: can't be fetched: {error}") from error
+        except OSError as error:
+            silent.add(host)
+            reason = getattr(error, "reason", None) or error
+            raise _UnreadableError(f"{host}: can't be reached: {reason}") from error
+        if len(data) > LARGEST:
+            raise _UnreadableError(f"{url}: refused, it is larger than {LARGEST} bytes")
+        return data
+
+    return fetch
 
 
 def _from_packages(url: str, roots: Mapping[str, Path]) -> bytes | None:
