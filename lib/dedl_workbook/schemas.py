@@ -176,11 +176,13 @@ def core_url(document: Mapping[str, Any]) -> str | Problem:
     """Give the URL of the core schema of an Item, a Collection or a Catalog, or what hinders it."""
     kind, version = document.get("type"), document.get("stac_version")
     if not isinstance(kind, str) or kind not in _KINDS:
-        told = _shown(kind) if "type" in document else "a missing type"
-        return Problem("", "/type", f"{told} is none of {', '.join(map(_shown, _KINDS))}")
+        told = f"{_shown(kind)} is none" if "type" in document else "type is missing: it is one"
+        return Problem("", "/type", f"{told} of {', '.join(map(_shown, _KINDS))}")
     if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+(-[\w.-]+)?", version):
-        told = _shown(version) if "stac_version" in document else "a missing stac_version"
-        return Problem("", "/stac_version", f"{told} is no version of STAC such as 1.0.0")
+        if "stac_version" not in document:
+            return Problem("", "/stac_version", "stac_version is missing")
+        told = f"{_shown(version)} is no version of STAC such as 1.0.0"
+        return Problem("", "/stac_version", told)
     return _CORE.format(version=version, kind=_KINDS[kind])
 
 
@@ -336,22 +338,31 @@ def second_opinion(document: dict[str, Any], store: Path | None = None) -> tuple
             where=str(store),
             remedy=_REMEDY,
         )
-    asked = dict(document)
-    named = extensions_of(document)
-    left_out = dict.fromkeys(url for url in named if validator(url, store) is None)
-    if left_out:
-        # What is no text stays: it can't be looked up.
-        asked["stac_extensions"] = [
-            url
-            for url in asked["stac_extensions"]
-            if not isinstance(url, str) or url not in left_out
-        ]
+    asked = without_unknown(document, store)
     opinion = _stac_validate()(schema_map=schema_map(store))
     valid = bool(opinion.validate_dict(asked))
     last = opinion.message[-1] if opinion.message else {}
     said = "" if valid else str(last.get("error_message", "")).strip()
+    known = frozenset(extensions_of(asked))
+    left_out = [url for url in extensions_of(document) if url not in known]
     note = f"without {', '.join(left_out)}" if left_out else ""
     return valid, "; ".join(text for text in (said, note) if text)
+
+
+def without_unknown(document: dict[str, Any], store: Path | None = None) -> dict[str, Any]:
+    """Give a document without the extensions whose schemas aren't in the store.
+
+    Raises:
+        InputError: The store holds other bytes than the lock names.
+    """
+    unknown = {url for url in extensions_of(document) if validator(url, store) is None}
+    if not unknown:
+        return dict(document)
+    # What is no text stays: it can't be looked up.
+    kept = [
+        url for url in document["stac_extensions"] if not isinstance(url, str) or url not in unknown
+    ]
+    return {**document, "stac_extensions": kept}
 
 
 @lru_cache(maxsize=1)

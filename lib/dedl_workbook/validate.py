@@ -40,6 +40,9 @@ SecondOpinion = Literal["sample", "all", "none"]
 """Of which items stac-validator is asked besides."""
 SAMPLE = 10
 """Items of a sample."""
+LARGEST_ASKED = 100_000
+"""Bytes of a document of which stac-validator is asked by itself: it takes 6 ms for each asset, so
+seconds for such a document and hours for the largest. `all` asks it about every item."""
 SHARD = 2000
 """Items of a shard, at most."""
 MANY = 20_000
@@ -146,7 +149,7 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
     file = dataset.stat(COLLECTION)
     found: tuple[bytes, Any] | Unreadable
     if file is None:
-        found = Unreadable("L02", "there is no metadata/collection.json")
+        found = Unreadable("L02", "there is no file metadata/collection.json")
     elif file.kind != "file":
         found = Unreadable("L02", IRREGULAR[file.kind][0])
     else:
@@ -258,21 +261,33 @@ def _opened(
 
 def _ask_sample(given: Given, sample: Iterable[File], gathered: Gatherer) -> list[str]:
     """Ask stac-validator about the collection and a sample; return what to note."""
-    asked = 0
+    asked = large = 0
     try:
-        if given.collection is not None and "C01" not in given.off:
-            if finding := run.second_opinion("C01", COLLECTION, dict(given.collection)):
+        for rule, path, size, document in _to_ask(given, sample):
+            if size > LARGEST_ASKED:
+                large += 1
+                continue
+            if finding := run.second_opinion(rule, path, document):
                 gathered.add(finding)
             asked += 1
-        for file in sample if "I01" not in given.off else ():
-            item = read_item(given.dataset, file)
-            if isinstance(item, Item):
-                if finding := run.second_opinion("I01", file.path, item.document):
-                    gathered.add(finding)
-                asked += 1
     except InputError as error:
         return [f"stac-validator was not asked: {error.what}"]
-    return [f"stac-validator was asked about {asked} documents besides"]
+    notes = [f"stac-validator was asked about {asked} documents besides"]
+    if large:
+        limit = f"{LARGEST_ASKED // 1000} kB"
+        notes.append(f"stac-validator was not asked about {large} documents of more than {limit}")
+    return notes
+
+
+def _to_ask(given: Given, sample: Iterable[File]) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+    """Yield the collection and the items: the rule, the file, its bytes, the document."""
+    if given.collection is not None and "C01" not in given.off:
+        document = dict(given.collection)
+        yield "C01", COLLECTION, len(documents.canonical(document)), document
+    for file in sample if "I01" not in given.off else ():
+        item = read_item(given.dataset, file)
+        if isinstance(item, Item):
+            yield "I01", file.path, file.size, item.document
 
 
 def _settled(

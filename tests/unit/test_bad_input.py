@@ -171,6 +171,33 @@ def test_is_a_finding_at_the_command_line(
     assert [line for line in shown.out.splitlines() if len(line) > 8000] == []
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b'{"a": 1,\n}', "is no JSON: .* at line 2, column 1"),
+        (b"{}{}", "is no JSON: Extra data at line 1, column 3"),
+        (b"PK\3\4", "is no JSON: "),
+        ("{}".encode("utf-16-le"), "is UTF-16 or UTF-32; JSON files are UTF-8"),
+        ("{}".encode("utf-32"), "is UTF-16 or UTF-32; JSON files are UTF-8"),
+        ("{}".encode("utf-32-be"), "is UTF-16 or UTF-32; JSON files are UTF-8"),
+        ('{"a": "é"}'.encode("latin-1"), "is not UTF-8 at byte 7"),
+        (b"{}", 'type is missing: it is one of "Feature", "Collection", "Catalog"$'),
+    ],
+)
+def test_a_submitter_is_told_what_is_wrong_with_a_file(
+    root: Path, content: bytes, said: str
+) -> None:
+    write(root, BAD_ITEM, content)
+    write(root, COLLECTION, content)
+
+    told = report(root).findings
+
+    for file in (BAD_ITEM, COLLECTION):
+        assert [f for f in told if f.file == file and f.fix and re.match(said, f.message)]
+
+
 def test_what_is_too_large_is_judged_in_bounded_memory(root: Path) -> None:
     for name in ("an item of 300 MB", "a collection of 300 MB", "an item nested 200,000 deep"):
         FINDINGS[name][0](root)

@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -556,8 +557,13 @@ def test_network_gives_what_it_can_and_names_what_it_cannot(
         def read(self, size: int) -> bytes:
             return self.data[:size]
 
+    asked = []
+
     def answer(request: urllib.request.Request, timeout: float) -> Answer:
         assert timeout <= 60
+        asked.append(request.full_url)
+        if "v1.1.0/item" in request.full_url:
+            raise urllib.error.HTTPError(request.full_url, 404, "Not Found", Message(), None)
         if "geojson.org" in request.full_url:
             raise urllib.error.URLError("no route to host")
         path = core / schemas.path_of(request.full_url)
@@ -568,9 +574,12 @@ def test_network_gives_what_it_can_and_names_what_it_cannot(
     report = schemas.sync(tmp_path, source="network")
 
     assert CORE in report.written
-    feature = "https://geojson.org/schema/Feature.json"
-    assert f"{feature}: can't be fetched: no route to host" in report.problems
-    assert feature in report.absent
+    # A host that doesn't answer is asked once; a schema that it hasn't got says nothing of others.
+    assert "geojson.org: can't be reached: no route to host" in report.problems
+    assert len([url for url in asked if "geojson.org" in url]) == 1
+    assert len([url for url in report.absent if "geojson.org" in url]) == 2
+    assert len([url for url in asked if "v1.1.0/item" in url]) > 1
+    assert [told for told in report.problems if "v1.1.0/item" in told and "404" in told]
     assert [told for told in report.problems if "<html>" in told] == []
 
 

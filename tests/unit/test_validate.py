@@ -244,6 +244,29 @@ def test_stac_validator_can_be_asked_about_all(
     assert "it does not like 7" in finding.message
 
 
+def test_stac_validator_is_not_asked_by_itself_about_what_would_take_it_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def opinion(document: dict[str, Any]) -> tuple[bool, str]:
+        asked.append(document["id"])
+        return True, ""
+
+    monkeypatch.setattr(schemas, "second_opinion", opinion)
+    assets = {f"a{n}": any_asset() for n in range(2000)}
+    root = any_dataset(tmp_path, any_item(), any_item("large", assets=assets))
+
+    notes = report(root, second_opinion="sample").notes
+    sampled = list(asked)
+    report(root, second_opinion="all")
+
+    assert len(sampled) == 2
+    assert "large" not in sampled
+    assert "large" in asked[2:]
+    assert "stac-validator was not asked about 1 documents of more than 100 kB" in notes
+
+
 def test_a_sample_is_spread_over_the_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

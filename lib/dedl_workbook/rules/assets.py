@@ -162,6 +162,12 @@ def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
     one are read.
     """
     for key, value, _, path in item.assets:
+        if path is not None and "file:size" in value and checksums.size(value["file:size"]) < 0:
+            yield Found(
+                "file:size is no number of bytes",
+                "Write the file's size in bytes, as a whole number.",
+                pointer("assets", key, "file:size"),
+            )
         checksum = value.get("file:checksum")
         if checksum is None or path is None:
             continue

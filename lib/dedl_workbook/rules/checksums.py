@@ -65,3 +65,10 @@ def digest(dataset: Dataset, path: str, algorithm: str) -> bytes:
         while chunk := file.read(CHUNK):
             total.update(chunk)
     return total.digest()
+
+
+def size(value: object) -> int:
+    """Return the bytes that a file:size promises, or -1 if no file can have so many."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value < 2**63 else -1

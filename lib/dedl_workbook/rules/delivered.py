@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -102,8 +103,11 @@ def read_document(dataset: Dataset, file: File, rule: str) -> tuple[bytes, Any] 
         return data, parse(data)
     except Insane as error:
         return Unreadable("I07" if rule == "L03" else rule, str(error))
+    except json.JSONDecodeError as error:
+        said = f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        return Unreadable(rule, said if data.strip() else "is empty")
     except ValueError as error:
-        return Unreadable(rule, f"is no JSON: {error}" if not data.strip() else str(error))
+        return Unreadable(rule, str(error))
 
 
 def read_item(dataset: Dataset, file: File) -> Item | Unreadable:
@@ -161,8 +165,8 @@ def parse(data: bytes) -> Any:
 
 
 def _slow(data: bytes) -> Any:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError("is UTF-16; JSON files are UTF-8")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"\0\0")):
+        raise ValueError("is UTF-16 or UTF-32; JSON files are UTF-8")
     try:
         return documents.parse(data)
     except ValueError as error:

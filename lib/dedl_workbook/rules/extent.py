@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from dedl_workbook.rules.assets import is_remote
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.geometry import TOLERANCE, Box, box_of
 from dedl_workbook.rules.placeholders import placeholder
@@ -145,6 +146,8 @@ def malformed(href: str) -> str:
         return ""
     if not href:
         return "is empty"
+    if href.lower().startswith("s3://"):
+        return "" if href[5:].partition("/")[0].strip() else "names no bucket"
     if found := _BAD_CHARS.search(href):
         return f"holds the character {found[0]!r}"
     if _BAD_PERCENT.search(href):
@@ -165,7 +168,8 @@ def malformed(href: str) -> str:
 def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Found]:
     """Hrefs of links, and URLs of providers, have the form of URLs (RFC 3986).
 
-    Only the form is looked at: nothing is fetched. The hrefs of assets are A01's.
+    Only the form is looked at: nothing is fetched. Hrefs of assets are A01's, but for those that
+    lead to other servers. What follows the bucket in an s3:// one is a key, which may be anything.
     """
     for field, name in (("links", "href"), ("providers", "url")):
         entries = collection.get(field)
@@ -178,9 +182,12 @@ def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Found]
 
 @part_of("C11", "item")
 def hrefs_of_items_are_well_formed(item: Item, given: Given) -> Iterator[Found]:
-    """Look at the links of items too."""
+    """Look at the links of items too, and at assets on other servers."""
     links = item.document.get("links")
     for n, link in enumerate(links if isinstance(links, list) else ()):
         value = link.get("href") if isinstance(link, dict) else None
         if isinstance(value, str) and (wrong := malformed(value)) and not placeholder(value):
             yield Found(f"the href {wrong}", "Correct it.", pointer("links", n, "href"))
+    for key, _, href, path in item.assets:
+        if path is None and is_remote(href) and (wrong := malformed(href)):
+            yield Found(f"the href {wrong}", "Correct it.", pointer("assets", key, "href"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dedl_workbook import __version__, schemas
 from dedl_workbook.dataset import COLLECTION, ITEMS, File
 from dedl_workbook.findings import Finding, Gatherer, Severity
-from dedl_workbook.rules import RULES
+from dedl_workbook.rules import RULES, checksums
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
 from dedl_workbook.rules.manifest import UNREAD, Packer, Rows
 from dedl_workbook.rules.rulebook import Document, Found, Given, Scope
@@ -122,17 +122,19 @@ def _note(item: Item, rows: Packer) -> None:
             rows.add("claim", (f"{ITEMS}{item_id}.json", item.path, item_id))
     for key, value, _, path in item.assets:
         if path is not None:
-            size = value.get("file:size", -1)
-            promised = size if type(size) is int else -1
+            promised = checksums.size(value["file:size"]) if "file:size" in value else -1
             rows.add("href", (path, item.path, key, promised, item.seen.get(path, UNREAD)))
 
 
 def second_opinion(rule: str, path: str, document: Document) -> Finding | None:
     """Ask stac-validator about a document; return a finding if it doesn't agree with us.
 
+    Compared is what both judged: the document without the extensions that nobody here knows.
+
     Raises:
         InputError: the core schema isn't in the store.
     """
     theirs, said = schemas.second_opinion(dict(document))
-    found = disagreement(not schemas.check(document).problems, theirs, said)
+    asked = schemas.without_unknown(dict(document))
+    found = disagreement(not schemas.check(asked).problems, theirs, said)
     return _finding(rule, Severity.ERROR, path, found) if found else None

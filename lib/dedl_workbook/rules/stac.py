@@ -15,7 +15,11 @@ from dedl_workbook.rules.rulebook import Document, Found, Given, rule
 if TYPE_CHECKING:
     from jsonschema_rs import Validator
 
-_SYNC = "Run `dedl-workbook schemas sync`, or ask stac-validator."
+_SYNC = "Run `dedl-workbook schemas sync`, once."
+_UNKNOWN = "See that the URL is right. If it is, stac-validator can judge it, with network."
+_UTC = "Write it in UTC, as 2024-11-16T12:00:00Z."
+_IN_UTC = r'does not match "(\+00:00|Z)$"'
+"""How the schemas say that a time isn't in UTC."""
 
 
 @rule("C01", "collection")
@@ -81,16 +85,31 @@ def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
         return
     validity = schemas.check(document, given.schemas)
     for problem in validity.problems:
-        where = f" ({problem.schema})" if "/schemas.stacspec.org/" not in problem.schema else ""
-        yield Found(f"{problem.message}{where}", "Correct it as STAC wants it.", problem.pointer)
+        of_core = not problem.schema or "/schemas.stacspec.org/" in problem.schema
+        where = "" if of_core else f" ({problem.schema})"
+        yield Found(f"{problem.message}{where}", _mend(problem, kind), problem.pointer)
     named = frozenset(schemas.extensions_of(document))
+    known = schemas.lock()
     for url in validity.not_checked:
         yield Found(
             f"not checked against {url}: the schema isn't in the store",
-            _SYNC,
+            _SYNC if url in known else _UNKNOWN,
             "/stac_extensions" if url in named else "",
             severity=Severity.WARNING,
         )
+
+
+def _mend(problem: schemas.Problem, kind: str) -> str:
+    """Say what to do about a problem, and where it is written what is wanted."""
+    if problem.message.endswith(_IN_UTC):
+        return _UTC
+    if not problem.schema:
+        meant = "1.0.0" if problem.pointer == "/stac_version" else kind
+        return f'Write "{problem.pointer[1:]}": "{meant}".'
+    if "/schemas.stacspec.org/" not in problem.schema:
+        return "Correct it as that extension wants it."
+    name = "item" if kind == "Feature" else "collection"
+    return f"Correct it as STAC wants it: https://github.com/radiantearth/stac-spec, {name}-spec."
 
 
 def disagreement(ours: bool, theirs: bool, said: str) -> Found | None:

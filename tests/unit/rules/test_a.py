@@ -156,6 +156,22 @@ def test_a_size_that_does_not_agree_is_an_error(tmp_path: Path) -> None:
     assert places(root, "A02") == [f"error {FILE}#/assets/map/file:size"]
 
 
+@pytest.mark.parametrize("size", [-3, 5.5, 7.0, 1e300, 2**63, 2**64 - 1, 2**70, True, "5", None])
+@bad("A02")
+def test_a_size_that_the_file_can_not_have_is_an_error(tmp_path: Path, size: object) -> None:
+    root = with_file(tmp_path, "x.png", png(), file__size=size)
+
+    assert places(root, "A02") == [f"error {FILE}#/assets/map/file:size"]
+
+
+@good("A02")
+def test_a_size_written_as_a_whole_float_is_fine(tmp_path: Path) -> None:
+    """JSON schema calls it an integer, and generators write it."""
+    root = with_file(tmp_path, "x.png", png(), file__size=float(len(png())))
+
+    assert places(root, "A02") == []
+
+
 def picture(kind: str, side: int = 64) -> bytes:
     out = io.BytesIO()
     noise = numpy.random.default_rng(1).integers(0, 255, (side, side), dtype="uint8")

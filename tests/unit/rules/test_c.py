@@ -15,7 +15,7 @@ from dedl_workbook.rules.placeholders import KNOWN, TEXTS, placeholder
 from dedl_workbook.rules.rulebook import Published
 from dedl_workbook.rules.stac import disagreement
 
-from tests.unit.builders import GONE, ID, any_collection, any_dataset, any_item, box
+from tests.unit.builders import GONE, ID, any_asset, any_collection, any_dataset, any_item, box
 from tests.unit.rules.examples import any_ticket, bad, found, good, places, report
 
 FILE = "metadata/collection.json"
@@ -319,6 +319,26 @@ def test_a_malformed_href_of_a_link_is_an_error(tmp_path: Path, href: str) -> No
         f"error {FILE}#/links/0/href",
         "error metadata/items/heat_20241116.json#/links/0/href",
     ]
+
+
+def elsewhere(tmp_path: Path, href: str) -> Path:
+    """A dataset of which an item has an asset with that href besides its own."""
+    assets = {"map": any_asset(), "more": any_asset(href=href)}
+    return any_dataset(tmp_path, any_item(assets=assets))
+
+
+@pytest.mark.parametrize("href", ["http://", "https:///path", "HTTPS://x.example/a b", "s3://"])
+@bad("C11")
+def test_a_malformed_href_of_an_asset_elsewhere_is_an_error(tmp_path: Path, href: str) -> None:
+    places_found = places(elsewhere(tmp_path, href), "C11")
+
+    assert places_found == ["error metadata/items/heat_20241116.json#/assets/more/href"]
+
+
+@pytest.mark.parametrize("href", ["s3://bucket/a key {1}%", "https://x.example/a%20b?c=d"])
+@good("C11")
+def test_a_well_formed_href_of_an_asset_elsewhere_is_fine(tmp_path: Path, href: str) -> None:
+    assert places(elsewhere(tmp_path, href), "C11") == []
 
 
 @pytest.mark.parametrize(

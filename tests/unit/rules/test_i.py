@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dedl_workbook.rules.geometry import crosses_itself
 from dedl_workbook.rules.times import instant
+from dedl_workbook.schemas import lock
 
 from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
 from tests.unit.rules.examples import any_ticket, bad, found, good, places, report
@@ -138,6 +139,39 @@ def test_an_item_that_is_no_valid_stac_is_an_error(
 
     assert result
     assert all(place.startswith(f"error {FILE}#{pointer}") for place in result)
+
+
+@bad("I01")
+def test_an_extension_that_nobody_here_knows_is_named_without_a_cure_that_is_none(
+    tmp_path: Path,
+) -> None:
+    unknown, known = (
+        "https://x.example/v1/schema.json",
+        next(url for url in lock() if "stac-extensions" in url),
+    )
+    root = any_dataset(tmp_path, any_item(stac_extensions=[unknown, unknown, known]))
+
+    told = found(root, "I01", second_opinion="all")
+
+    fixes = {f.message.split()[3].rstrip(":"): f.fix for f in told if f.severity == "warning"}
+    assert "schemas sync" not in fixes[unknown]
+    assert "schemas sync" in fixes.get(known, "schemas sync")
+    # stac-validator isn't shown what it would look up; that is no disagreement.
+    errors = [f.message for f in told if f.severity == "error"]
+    assert errors == ["a list of 3 has non-unique elements"]
+
+
+@bad("I01")
+def test_a_submitter_is_told_how_to_mend_what_the_schemas_refuse(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    document = any_item(type="feature", properties={"datetime": "2024-11-16T12:00:00+01:00"})
+    write(root, FILE, document)
+    write(root, "metadata/items/other.json", {**document, "type": "Feature"})
+
+    told = {f.pointer: f.fix for f in found(root, "I01")}
+
+    assert told["/type"] == "Write Feature."
+    assert told["/properties/datetime"] == "Write it in UTC, as 2024-11-16T12:00:00Z."
 
 
 @pytest.mark.parametrize(
