@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -93,6 +94,11 @@ def _parser() -> _Parser:
     return parser
 
 
+def _epilog(examples: str) -> str:
+    head = "examples" if "\n" in examples else "example"
+    return f"{head}:\n{textwrap.indent(examples, '  ')}"
+
+
 def _command(
     group: Any, name: str, run: Callable[[Any], int], what: str, example: str
 ) -> argparse.ArgumentParser:
@@ -100,7 +106,7 @@ def _command(
         name,
         help=what,
         description=what[0].upper() + what[1:] + ".",
-        epilog=f"example:\n  {example}",
+        epilog=_epilog(example),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
@@ -135,7 +141,7 @@ def _group(group: Any, name: str, what: str, example: str) -> Any:
         name,
         help=what,
         description=what[0].upper() + what[1:] + ".",
-        epilog=f"example:\n  {example}",
+        epilog=_epilog(example),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -157,7 +163,8 @@ def _add_validate(group: Any) -> None:
         "validate",
         commands.validate,
         "check a delivered dataset; no ticket needed",
-        "dedl-workbook validate EO.XXX.DAT.YYY --json findings.json",
+        "dedl-workbook validate EO.XXX.DAT.YYY --json findings.json\n"
+        "dedl-workbook validate EO.XXX.DAT.YYY --fix mended",
     )
     parser.add_argument("dataset", metavar="DATASET", help="a folder, or s3://bucket/prefix")
     parser.add_argument(
@@ -197,7 +204,9 @@ def _add_tickets(group: Any) -> None:
         "run",
         batch.run,
         "do what is left to do for tickets whose plan is approved",
-        "dedl-workbook run DEDL-1",
+        "dedl-workbook run DEDL-1\n"
+        "dedl-workbook run 'DEDL-*'            all of them\n"
+        "dedl-workbook run DEDL-1 --rehearse   into the sandbox first",
     )
     parser.add_argument(
         "tickets", nargs="+", metavar="TICKET", help="a file, its name, or a pattern"

@@ -58,6 +58,11 @@ class Seat:
         self.page.evaluate(_READY)
         self._command("notebook:run-all-cells")
 
+    def scroll_to(self, cell: int) -> None:
+        """Show the notebook in front from a cell on, counted from 0."""
+        scroll = "n => window.jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')"
+        self.page.evaluate(scroll, cell)
+
     def run_console(self) -> None:
         """Run all cells of the console's notebook, which JupyterLab opened."""
         self.run_all()

@@ -37,7 +37,9 @@ REPORT |= {"validate"}
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_has_an_example_of_it(name: str) -> None:
-    assert f"example:\n  dedl-workbook {name}" in COMMANDS[name].format_help()
+    text = COMMANDS[name].format_help()
+
+    assert re.search(rf"^examples?:\n  dedl-workbook {name}\b", text, flags=re.M)
 
 
 @pytest.mark.parametrize("name", sorted(REPORT))

@@ -122,11 +122,13 @@ class Console:
         told.append(look.moment(standing.when))
         comes = f"next: {standing.next}" if standing.next else "nothing left to do"
         comes = comes if standing.target else "mend its file in parameters/tickets"
+        details = " · ".join(
+            [*(html.escape(text) for text in told if text), f"<b>{html.escape(comes)}</b>"]
+        )
         what = " → ".join(filter(None, (standing.collection, standing.target)))
         act.says.value = look.dense(
             f"{views.badge(standing.verdict)} {html.escape(what)}<br>"
-            f'<span style="{look.SUBDUED}">{html.escape(" · ".join(filter(None, told)))} · '
-            f"<b>{html.escape(comes)}</b></span>"
+            f'<span style="{look.SUBDUED}">{details}</span>'
         )
         return act.box
 
