@@ -50,6 +50,8 @@ _COLOURS = {
     "info": _NEWS,
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_SHORT = 10
+"""Letters of what stays in one line, such as a size and its unit."""
 _SHOWN = 50
 """Rows of a table before it is cut."""
 _SHOWN_GROUPS = 500
@@ -342,6 +344,8 @@ def _cell(value: object) -> str:
         return f'<span style="white-space:nowrap">{text[:10]} {text[11:19]}</span>'
     if text in _COLOURS:
         return badge(text)
+    if " " in text and len(text) <= _SHORT:
+        return f'<span style="white-space:nowrap">{html.escape(text)}</span>'
     return _LONG.sub(_breakable, html.escape(text))
 
 
