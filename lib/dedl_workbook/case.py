@@ -26,6 +26,9 @@ from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Plan, Step, Verdict, n
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
 
+_OPERATORS = "work/operators.txt"
+"""Where the names of those who work on a case are kept, if its evidence has pseudonyms for them."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -79,8 +82,21 @@ class Case:
         if settings.people == "keep":
             return Pseudonyms("")
         accounts = [login.user for login in (iam.login, iam.outsider) if login] if iam else []
-        names = [provenance.who()["operator"], *accounts]
+        names = [provenance.who()["operator"], *self._operators(), *accounts]
         return Pseudonyms(settings.pseudonym_key.get_secret_value(), names)
+
+    def _operators(self) -> list[str]:
+        """Return who worked on the case: their notebooks hold names that the ledger doesn't."""
+        file = self.folder / _OPERATORS
+        return file.read_text("utf-8").splitlines() if file.is_file() else []
+
+    def _remember_operator(self) -> None:
+        name = provenance.who()["operator"]
+        if self.people and name not in self._operators():
+            file = self.folder / _OPERATORS
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as names:
+                names.write(f"{name}\n")
 
     @cached_property
     def job(self) -> Job:
@@ -117,6 +133,7 @@ class Case:
         attempts = self.folder / "attempts"
         attempts.mkdir(parents=True, exist_ok=True)
         self._record_cut_off()
+        self._remember_operator()
         while True:
             folder = attempts / f"{next_number(attempts)}-{name}"
             try:

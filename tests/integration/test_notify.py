@@ -692,3 +692,23 @@ def test_a_strangers_text_is_text_in_the_help_desk_too(site: Site, text: str) ->
         page = client.get(f"/issue{site.number}").text
         assert "<script>alert(1)" not in page
         assert 'href="javascript:' not in page
+
+
+def test_attachments_have_the_pseudonyms_of_the_evidence(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEDL_OPERATOR", "Alice Example")
+    monkeypatch.setenv("DEDL_SITE__EVIDENCE__PEOPLE", "pseudonym")
+    monkeypatch.setenv("DEDL_SITE__EVIDENCE__PSEUDONYM_KEY", "a key of sixteen and more")
+    site.uses(kind="outbox")
+    folder = site.validated()
+    (folder / "notebook.html").write_text("<p>run by Alice Example</p>")
+    for step in ("upload", "catalog", "verify"):
+        site.went(step)
+    site.packed()
+
+    notify.apply(notify.plan(site.case().job))
+
+    sent = list((site.case().folder / "sent").rglob("*"))
+    assert any(file.name == "10-validate.html" for file in sent)
+    assert not [file for file in sent if file.is_file() and b"Alice" in file.read_bytes()]

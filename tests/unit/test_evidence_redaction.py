@@ -226,6 +226,20 @@ def test_people_are_kept_or_have_the_same_pseudonym_everywhere(
     assert "alice@example.int" in (case.folder / "attempts/001-validate/plan.json").read_text()
 
 
+def test_who_worked_on_the_case_before_has_a_pseudonym_too(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEDL_SITE__EVIDENCE__PEOPLE", "pseudonym")
+    monkeypatch.setenv("DEDL_SITE__EVIDENCE__PSEUDONYM_KEY", "a key of sixteen and more")
+    monkeypatch.setenv("DEDL_OPERATOR", "Alice Example")
+    worked(root, "run by Alice Example")
+    monkeypatch.setenv("DEDL_OPERATOR", "Bob Example")
+
+    bag = evidence.pack(make_case(root))
+
+    assert holding(bag.path, ["Alice"]) == []
+
+
 def test_people_are_kept_unless_the_target_says_otherwise(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

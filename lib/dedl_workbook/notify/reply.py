@@ -276,9 +276,9 @@ def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int, *, commen
         made = Path(scratch) / "message"
         made.mkdir()
         redactor = Redactor(job.target.secrets())
-        for name, source in draft.attachments.items():
-            write_atomic(made / name, redactor.text(_content(job, name, source)))
         evidence, pack = _pack(job, kind, made)
+        for name, source in draft.attachments.items():
+            write_atomic(made / name, redactor.text(_content(job, name, _packed(job, source))))
         goes_along = comments and (made / pack).stat().st_size <= limit
         sha256 = _attachment(made / pack).sha256
         place = "" if goes_along else archive.place(job, sha256)
@@ -338,6 +338,12 @@ def _line(file: Path, limit: int) -> str:
         return f"  - {file.name} ({_amount(size)})"
     digest = _attachment(file).sha256
     return f"  - {file.name} ({_amount(size)}) is too large, and kept in the archive: {digest}"
+
+
+def _packed(job: Job, source: Path | None) -> Path | None:
+    """Return the evidence's copy of an attempt's file: of people it holds what the target wants."""
+    case = job.folder.parent
+    return source and case / "bag" / "data" / source.relative_to(case)
 
 
 def _content(job: Job, name: str, source: Path | None) -> str:
