@@ -22,7 +22,7 @@ from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprov
 from dedl_workbook.job import Job, Tell, silent
 from dedl_workbook.reading import workbook_root
 from dedl_workbook.redact import Pseudonyms, Redactor
-from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Plan, Step, Verdict, now
+from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Plan, Step, Verdict, now, unpublished
 from dedl_workbook.target import Target
 from dedl_workbook.ticket import Ticket
 
@@ -204,7 +204,8 @@ class Case:
 
     def unpublished(self) -> str:
         """Return why there is no publication to tell of: 'refused', 'withdrawn', or ''."""
-        return ledger.unpublished(self.ledger())
+        lines = (line for line in self.ledger() if line["event"] == "outcome")
+        return unpublished((line["step"], line["verdict"]) for line in lines)
 
     def gate_needs(self, step: Step) -> None:
         """Let a step start only when those that it needs have passed for the same dataset.

@@ -87,20 +87,6 @@ def last_outcome(lines: list[dict[str, Any]], step: str) -> dict[str, Any]:
     return last
 
 
-def unpublished(lines: list[dict[str, Any]]) -> str:
-    """Return why there is no publication to tell of: 'refused', 'withdrawn', or ''."""
-    why = ""
-    for line in lines:
-        step, verdict = line.get("step"), line.get("verdict")
-        if step == "validate" and verdict:
-            why = "refused" if verdict == "failed" else why.replace("refused", "")
-        elif step == "withdraw" and verdict == "passed":
-            why = "withdrawn"
-        elif step == "upload" and verdict:
-            why = ""
-    return why
-
-
 def _checked(whole: bytes, path: Path | str) -> list[dict[str, Any]]:
     previous, lines = START, []
     for number, raw in enumerate(whole.splitlines(), start=1):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from dedl_workbook.documents import digest
 from dedl_workbook.job import Job
@@ -127,6 +127,23 @@ def judged(step: str, checks: list[Check], summary: str, **detail: Any) -> Outco
         more = f" (and {len(failed) - 3} more)" if len(failed) > 3 else ""
         return Outcome(step, Verdict.FAILED, reasons + more, tuple(checks), detail=detail)
     return Outcome(step, Verdict.PASSED, summary, tuple(checks), detail=detail)
+
+
+def unpublished(outcomes: Iterable[tuple[str, str]]) -> Literal["refused", "withdrawn", ""]:
+    """Return why there is no publication to tell the user of: '' if there is one, or may be.
+
+    Args:
+        outcomes: step and verdict of each outcome of a case, in their order.
+    """
+    refused = withdrawn = False
+    for step, verdict in outcomes:
+        if step == "validate":
+            refused = verdict == Verdict.FAILED
+        elif step == "withdraw" and verdict == Verdict.PASSED:
+            refused, withdrawn = False, True
+        elif step == "upload":
+            refused = withdrawn = False
+    return "refused" if refused else "withdrawn" if withdrawn else ""
 
 
 def vars_of(thing: Any) -> dict[str, Any]:

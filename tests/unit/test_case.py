@@ -9,7 +9,7 @@ from dedl_workbook import notify, steps
 from dedl_workbook.case import Case
 from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
 from dedl_workbook.job import Job, state_before
-from dedl_workbook.steps import Action, Outcome, Plan, Verdict
+from dedl_workbook.steps import Action, Outcome, Plan, Verdict, unpublished
 
 from tests.unit.conftest import CANARIES, make_case
 
@@ -317,6 +317,25 @@ def test_a_withdrawal_takes_back_what_passed_before_it_but_not_the_validation(ro
 
     assert found == {"validate": True, "upload": False}
     assert case.unpublished() == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "told"),
+    [
+        ("validate passed", ""),
+        ("validate failed", "refused"),
+        ("validate failed, validate passed", ""),
+        ("upload passed, withdraw failed", ""),
+        ("upload passed, withdraw passed", "withdrawn"),
+        ("withdraw passed, validate failed", "refused"),
+        ("withdraw passed, validate failed, validate passed", "withdrawn"),
+        ("withdraw passed, validate passed, upload failed", ""),
+    ],
+)
+def test_what_the_user_is_told_follows_from_what_stands(outcomes: str, told: str) -> None:
+    pairs = [tuple(pair.split()) for pair in outcomes.split(", ")]
+
+    assert unpublished((step, verdict) for step, verdict in pairs) == told
 
 
 def test_any_approval_is_no_digest_to_a_later_run_without_it(root: Path) -> None:

@@ -20,6 +20,7 @@ from dedl_workbook.helpdesk import Attachment, letter
 from dedl_workbook.job import Job
 from dedl_workbook.notify import archive
 from dedl_workbook.redact import Redactor
+from dedl_workbook.steps import unpublished
 
 Kind = Literal["accepted", "refused", "withdrawn"]
 REPORT = "validation-report.json"
@@ -90,16 +91,8 @@ def attempts(case: Path) -> list[Attempt]:
 
 def kind_of(job: Job) -> Kind:
     """Return what the user is to be told as the case stands: refused, withdrawn, or accepted."""
-    kind: Kind = "accepted"
-    for attempt in attempts(job.folder.parent):
-        if attempt.step == "validate":
-            kind = "refused" if attempt.verdict == "failed" else kind
-            kind = "accepted" if attempt.verdict == "passed" and kind == "refused" else kind
-        elif attempt.step == "withdraw" and attempt.verdict == "passed":
-            kind = "withdrawn"
-        elif attempt.step == "upload":
-            kind = "accepted"
-    return kind
+    done = attempts(job.folder.parent)
+    return unpublished((attempt.step, attempt.verdict) for attempt in done) or "accepted"
 
 
 def draft(job: Job, kind: Kind) -> Draft:
