@@ -36,19 +36,25 @@ def validate(options: Any) -> int:
     from dedl_workbook.validate import validate
 
     dataset = open_dataset(options.dataset)
+    if options.fix:
+        # Before what may take hours.
+        fix.demand_fresh(dataset, options.fix)
     with terminal.Progress() as progress:
-        tell = sparse(progress)
         report = validate(
-            dataset, executor=options.executor, tell=tell, second_opinion=options.second_opinion
+            dataset,
+            executor=options.executor,
+            tell=sparse(progress),
+            second_opinion=options.second_opinion,
         )
-        fixed = fix.fix(dataset, options.fix, tell=tell) if options.fix else None
     if str(options.json) != "-":
         terminal.show_report(views.report_rows(report), views.report_head(report), report.notes)
     if options.json:
         _write_json(options.json, report.as_json())
     if options.csv:
         write_atomic(options.csv, report.as_csv())
-    if fixed:
+    if options.fix:
+        with terminal.Progress() as progress:
+            fixed = fix.fix(dataset, options.fix, tell=sparse(progress))
         terminal.out.print(
             f"{fixed.changed} of {fixed.documents} documents are mended in {options.fix}, with "
             "the patches; a person has to mend what remains:",

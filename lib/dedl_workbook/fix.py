@@ -85,7 +85,7 @@ def fix(dataset: Dataset, folder: Path, *, tell: Tell = silent) -> Fixed:
     Raises:
         InputError: the folder is not empty, or lies in the dataset.
     """
-    _demand_fresh(dataset, folder)
+    demand_fresh(dataset, folder)
     file = dataset.stat(COLLECTION)
     found = read_document(dataset, file, "L02") if file and file.kind == "file" else None
     collection, raw = None, b""
@@ -111,7 +111,12 @@ def fix(dataset: Dataset, folder: Path, *, tell: Tell = silent) -> Fixed:
     return Fixed(folder, count, changed, remaining)
 
 
-def _demand_fresh(dataset: Dataset, folder: Path) -> None:
+def demand_fresh(dataset: Dataset, folder: Path) -> None:
+    """Demand that a mended copy can be written to a folder: an empty one, or none, and elsewhere.
+
+    Raises:
+        InputError: the folder is not empty, or lies in the dataset.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError("is not empty", where=str(folder), remedy="Name a new folder.")
     if isinstance(dataset, Folder) and folder.resolve().is_relative_to(dataset.root):

@@ -290,6 +290,17 @@ def test_items_that_disagree_about_a_type_make_no_table_and_it_is_said(tmp_path:
         explore.arrow(str(root))
 
 
+@pytest.mark.parametrize("moment", ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"])
+def test_a_time_that_python_has_not_is_shown_as_far_as_it_can_be(
+    tmp_path: Path, moment: str
+) -> None:
+    root = any_dataset(tmp_path, any_item(properties={"datetime": moment}))
+
+    shown = repr(explore.table(explore.look(str(root))))
+
+    assert "1 row" in shown
+
+
 @pytest.mark.parametrize("sample", [0, -1, True, "10", 1.5, None])
 def test_a_sample_that_is_no_number_of_items_is_refused(small_sample: Path, sample: Any) -> None:
     with pytest.raises(InputError, match="sample must be a number of items"):

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dedl_workbook.cli import main
+from dedl_workbook.commands import COULD_NOT_RUN
 from dedl_workbook.dataset import open_dataset
 from dedl_workbook.errors import InputError
 from dedl_workbook.fix import Fixed, fix
@@ -172,6 +174,34 @@ def test_the_delivered_dataset_stays_as_it_was(tmp_path: Path) -> None:
     fixed(tmp_path, root)
 
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_can_not_be_written_to_is_refused_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = any_dataset(tmp_path)
+
+    code = main(["validate", str(root), "--fix", str(root / "metadata")])
+
+    said = capsys.readouterr()
+    assert code == COULD_NOT_RUN
+    assert "is not empty" in said.err
+    assert "validate:" not in said.err
+    assert said.out == ""
+
+
+def test_a_copy_that_can_not_be_written_leaves_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, file = any_dataset(tmp_path), tmp_path / "file"
+    file.touch()
+
+    code = main(["validate", str(root), "--fix", str(file / "mended")])
+
+    said = capsys.readouterr()
+    assert code == COULD_NOT_RUN
+    assert "0 errors" in said.out
+    assert str(file) in said.err
 
 
 def test_a_folder_that_holds_something_or_lies_in_the_dataset_is_refused(tmp_path: Path) -> None:

@@ -303,19 +303,25 @@ def table(seen: Seen) -> View:
         items = tables.arrow(seen.dataset, (glance.file for glance in seen.sample))
     except InputError as error:
         return _line(str(error))
-    first = items.slice(0, 1).to_pylist()[0]
     rows = [
         (
             field.name,
             str(field.type)[:80],
-            "(WKB)" if field.name == "geometry" else first[field.name],
+            "(WKB)" if field.name == "geometry" else _shown(items.column(field.name)[0]),
         )
         for field in items.schema
     ]
     text = f"{pictures.number(items.num_rows, 'rows')}, {items.num_columns} columns"
     columns = ("column", "type", "first item")
-    shown = [(name, kind, str(value)[:120]) for name, kind, value in rows]
-    return View(f"<p>{text}</p>" + views.table(columns, shown), text)
+    return View(f"<p>{text}</p>" + views.table(columns, rows), text)
+
+
+def _shown(cell: pyarrow.Scalar) -> str:
+    try:
+        return str(cell.as_py())[:120]
+    except (OverflowError, ValueError):
+        # Arrow holds times of years that Python has not.
+        return "(out of range)"
 
 
 def _absent(what: str, error: ImportError) -> View:
