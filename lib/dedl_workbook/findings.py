@@ -131,7 +131,10 @@ class Group:
 
 
 def grouped(findings: Iterable[Finding], examples: int = 3) -> list[Group]:
-    """Gather findings that are alike: 100,000 of them read as one line."""
+    """Gather findings that are alike: 100,000 of them read as one line.
+
+    A few that are of one file, such as its keywords, are told apart by what they say.
+    """
     groups: dict[Shape, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(shape(finding), []).append(finding)
@@ -141,8 +144,19 @@ def grouped(findings: Iterable[Finding], examples: int = 3) -> list[Group]:
             sum(member.count for member in members),
             tuple(place(member) for member in members[:examples]),
         )
-        for members in groups.values()
+        for alike in groups.values()
+        for members in _told_apart(alike)
     ]
+
+
+def _told_apart(alike: list[Finding]) -> Iterable[list[Finding]]:
+    """Part findings of one file by their messages, if each stands for itself alone."""
+    if any(finding.count > 1 or finding.file != alike[0].file for finding in alike):
+        return [alike]
+    parts: dict[str, list[Finding]] = {}
+    for finding in alike:
+        parts.setdefault(finding.message, []).append(finding)
+    return parts.values()
 
 
 def place(finding: Finding) -> str:

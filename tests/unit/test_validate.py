@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, write
+from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, write
 from tests.unit.rules.examples import any_ticket, report
 
 ITEM = "metadata/items/heat_20241116.json"
@@ -143,6 +143,36 @@ def test_findings_that_are_alike_are_counted_and_read_as_one_line(tmp_path: Path
 def any_finding(**changes: Any) -> Finding:
     values = {"rule": "A01", "severity": Severity.ERROR, "file": "f", "pointer": "/assets/a/href"}
     return Finding(**{**values, "message": "there is no file 'x'", "fix": "", **changes})
+
+
+def test_each_missing_field_and_each_unknown_keyword_is_told_with_its_own_remedy(
+    tmp_path: Path,
+) -> None:
+    fields = {"title": GONE, "license": GONE, "keywords": ["temperatur", "precipitatio"]}
+    root = any_dataset(tmp_path, collection=any_collection(**fields))
+
+    told = [group.finding for group in grouped(report(root).findings)]
+
+    assert {f.fix for f in told if f.rule == "C02"} == {"Add title.", "Add license."}
+    words = [f for f in told if f.rule == "C04"]
+    assert [f.message.split("'")[1] for f in words] == ["temperatur", "precipitatio"]
+    assert len({f.fix for f in words}) == 2
+
+
+def test_what_a_schema_requires_is_told_for_each_name_however_many_items_lack_it() -> None:
+    gathered = Gatherer()
+    for n in range(100):
+        for name in ("id", "links"):
+            document = any_item(**{name: GONE})
+            for problem in schemas.check(document).problems:
+                gathered.add(
+                    Finding("I01", Severity.ERROR, f"{n}.json", "", problem.message, "Mend it.")
+                )
+
+    told = {group.finding.message: group.count for group in grouped(gathered.findings())}
+
+    assert told["id is a required property"] == 100
+    assert told["links is a required property"] == 100
 
 
 def test_a_hundred_thousand_equal_findings_are_a_few_objects_and_a_count() -> None:

@@ -33,11 +33,11 @@ def mandatory_fields_are_filled(collection: Document, given: Given) -> Iterator[
         if field == "links" and value == [] and is_spdx(collection.get("license")):
             continue
         if field not in collection:
-            yield Found(f"{field!r} is missing", f"Add {field}.")
+            yield Found(f"{field} is missing", f"Add {field}.")
         elif (
             value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
         ):
-            yield Found(f"{field!r} is empty", f"Fill in {field}.", pointer(field))
+            yield Found(f"{field} is empty", f"Fill in {field}.", pointer(field))
 
 
 _USUAL_ID = re.compile(r"[A-Z0-9]+(?:\.[A-Z0-9_-]+)+")
