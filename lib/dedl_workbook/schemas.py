@@ -290,7 +290,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{_shown(error.instance)} is not allowed here{hint}"
     if error.kind.name == "required":
         # Without quotes: the schema's name, not the document's, so that each is told by itself.
-        return f"{error.kind.property} is a required property"
+        return f"{getattr(error.kind, 'property', '?')} is a required property"
     message = error.message.replace(_VALUE, _shown(error.instance))
     return message if len(message) <= 300 else f"{message[:299]}…"
 
