@@ -17,6 +17,9 @@ _READY = """async () => {
 }"""
 """Ends when the kernel of the notebook in front is ready."""
 _ELSEWHERE = """([here, there]) => {
+    // Where a long path may break, its text is in pieces.
+    document.querySelectorAll("wbr").forEach(one => one.remove());
+    document.body.normalize();
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
         const text = texts.currentNode;
@@ -57,11 +60,6 @@ class Seat:
         self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook").wait_for()
         self.page.evaluate(_READY)
         self._command("notebook:run-all-cells")
-
-    def scroll_to(self, cell: int) -> None:
-        """Show the notebook in front from a cell on, counted from 0."""
-        scroll = "n => window.jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')"
-        self.page.evaluate(scroll, cell)
 
     def run_console(self) -> None:
         """Run all cells of the console's notebook, which JupyterLab opened."""
