@@ -94,7 +94,9 @@ def remade(bag: Path, key: Path | None = None) -> None:
     payload = bags.manifest_of((n, d) for n, d in digests.items() if n.startswith("data/"))
     (bag / bags.MANIFEST).write_bytes(payload)
     info = (bag / "bag-info.txt").read_text().splitlines()
-    info = [line for line in info if not line.startswith(bags.SIGNED_WITH)]
+    info = [line for line in info if not line.startswith((bags.SIGNED_WITH, "Payload-Oxum"))]
+    sizes = [(bag / name).stat().st_size for name in digests if name.startswith("data/")]
+    info += [f"Payload-Oxum: {sum(sizes)}.{len(sizes)}"]
     info += [f"{bags.SIGNED_WITH}: {signature.fingerprint(key)}"] if key else []
     (bag / "bag-info.txt").write_text("\n".join(info) + "\n")
     tags = {n: hashlib.sha256((bag / n).read_bytes()).hexdigest() for n in bags.TAG_FILES}

@@ -191,6 +191,19 @@ def test_a_bag_that_was_made_again_has_another_digest(bag: evidence.Bag) -> None
         evidence.verify(bag.path, digest=bag.digest)
 
 
+def test_says_what_a_bag_tells_of_itself_and_does_not_hold(bag: evidence.Bag) -> None:
+    told = bag.path / "data" / "told.txt"
+    told.write_text("more")
+    with pytest.raises(EvidenceError, match=r"tells of a payload of \d+\.\d+ .* files"):
+        evidence.verify(bag.path)
+    told.unlink()
+
+    (bag.path / "bagit.txt").write_text("BagIt-Version: 9.9\nTag-File-Character-Encoding: UTF-8\n")
+    remade(bag.path)
+    with pytest.raises(EvidenceError, match=r"bagit.txt names BagIt 9.9, not 0.97 or 1.0$"):
+        evidence.verify(bag.path)
+
+
 def test_notices_a_ledger_line_that_went_before_packing_again(bag: evidence.Bag) -> None:
     ledger = bag.path / "data" / "ledger.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)

@@ -23,6 +23,10 @@ from dedl_workbook.evidence.store import Store, open_store
 MANIFEST = "manifest-sha256.txt"
 TAG_MANIFEST = "tagmanifest-sha256.txt"
 SIGNATURE = f"{TAG_MANIFEST}.sig"
+VERSION = "1.0"
+"""The version of BagIt (RFC 8493) that is written."""
+_VERSIONS = ("0.97", VERSION)
+"""Those that are read: they differ in nothing that is used here."""
 SIGNED_WITH = "Signed-With"
 """The tag of bag-info.txt that names the signing key, so that a signature can't just vanish."""
 TAG_FILES = ("bagit.txt", "bag-info.txt", MANIFEST)
@@ -97,6 +101,7 @@ def _verified(path: Path, store: Store, present: set[str], digest: str, who: Pat
     expected = {*listed, *tags, LEDGER, TAG_MANIFEST}
     problems += [f"{shown(name)} is missing" for name in sorted(expected - present)]
     problems += [f"{shown(name)} was added" for name in sorted(present - expected - {SIGNATURE})]
+    problems += _told_otherwise(store, present)
     whole = {**listed, **tags}
     problems += _changed(store, {name: whole[name] for name in present & whole.keys()})
     found = hashlib.sha256(raw).hexdigest()
@@ -200,6 +205,23 @@ def _misplaced(listed: dict[str, str], tags: dict[str, str]) -> Iterator[str]:
         twin = first.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if twin != name:
             yield f"{shown(name)} and {shown(twin)} differ in case or Unicode form alone"
+
+
+def _told_otherwise(store: Store, present: set[str]) -> Iterator[str]:
+    """Yield what a bag tells of itself that doesn't hold, as far as no byte need be hashed."""
+    version = _tag(_read(store, "bagit.txt"), "BagIt-Version")
+    if version not in _VERSIONS:
+        known = " or ".join(_VERSIONS)
+        yield f"bagit.txt names BagIt {shown(version) or 'without a version'}, not {known}"
+    payload = [name for name in present if name.startswith("data/") and name[-1] != "/"]
+    held = f"{sum(map(store.size, payload))}.{len(payload)}"
+    told = _tag(_read(store, "bag-info.txt"), "Payload-Oxum")
+    if told != held:
+        octets, _, files = held.partition(".")
+        yield (
+            f"bag-info.txt tells of a payload of {shown(told) or 'nothing'} (bytes.files), "
+            f"and there are {octets} bytes in {files} files"
+        )
 
 
 def _changed(store: Store, wanted: dict[str, str]) -> list[str]:

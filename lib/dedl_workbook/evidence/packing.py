@@ -189,7 +189,7 @@ def _seal(case: Case, folder: Path, made: list[_Written]) -> None:
     if key:
         info[bag.SIGNED_WITH] = signature.fingerprint(key)
     tags = {
-        "bagit.txt": _tags({"BagIt-Version": "1.0", "Tag-File-Character-Encoding": "UTF-8"}),
+        "bagit.txt": _tags({"BagIt-Version": bag.VERSION, "Tag-File-Character-Encoding": "UTF-8"}),
         "bag-info.txt": _tags(info),
         bag.MANIFEST: bag.manifest_of((f"data/{file.name}", file.digest) for file in made),
     }
