@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,20 +81,22 @@ def _papermill(case: Case, source: Path, output: Path, running: _Running, limit:
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     papermill_io.register(SCHEME, _Archive(case.redactor, running))
-    papermill.execute_notebook(
-        _literally(source),
-        SCHEME + _literally(output),
-        parameters=case.ticket.parameters(),
-        kernel_name="python3",
-        cwd=str(case.root),
-        progress_bar=False,
-        log_output=False,
-        timeout_func=lambda _: max(0.1, limit * 3600 - running.seconds),
-        # Local sockets: papermill's kernels talk over unencrypted TCP otherwise.
-        config=Config({"KernelManager": {"transport": "ipc"}}),
-        # Ending a kernel interrupts it, which it would report as an error each time.
-        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-    )
+    # Local sockets: papermill's kernels talk over unencrypted TCP otherwise. In a folder of their
+    # own: Jupyter gives two kernels of one folder the same ones if they start at the same time.
+    with tempfile.TemporaryDirectory(prefix="dedl-", ignore_cleanup_errors=True) as sockets:
+        papermill.execute_notebook(
+            _literally(source),
+            SCHEME + _literally(output),
+            parameters=case.ticket.parameters(),
+            kernel_name="python3",
+            cwd=str(case.root),
+            progress_bar=False,
+            log_output=False,
+            timeout_func=lambda _: max(0.1, limit * 3600 - running.seconds),
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+            # Ending a kernel interrupts it, which it would report as an error each time.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
 
 
 def _literally(path: Path) -> str:

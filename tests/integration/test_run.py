@@ -3,6 +3,8 @@
 import datetime as dt
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -321,6 +323,15 @@ def test_one_ticket_that_fails_does_not_stop_the_others(lake: Lake) -> None:
     assert main(["run", wrong, "DEDL-2", "--step", "upload"]) != DONE
 
     assert outcomes(lake, "DEDL-2")[-1] == ("upload", "passed")
+
+
+def test_kernels_of_runs_that_start_at_the_same_time_do_not_meet(lake: Lake) -> None:
+    names = [lake.write_ticket(ticket=f"DEDL-{number}") for number in (1, 2, 3)]
+    command = [sys.executable, "-m", "dedl_workbook.cli", "run", "--step", "validate"]
+
+    running = [subprocess.Popen([*command, name], stdout=subprocess.DEVNULL) for name in names]
+
+    assert [process.wait() for process in running] == [DONE] * 3
 
 
 def test_status_shows_where_each_ticket_stands(
