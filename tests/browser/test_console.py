@@ -99,7 +99,8 @@ def test_the_evidence_equals_that_of_the_headless_run(
     seat.said("Done: evidence pack DEDL-1")
     assert seat.clicks <= MOST
     seat.page.get_by_text("Open the packed evidence").click()
-    seat.page.locator(".jp-HTMLViewer").wait_for()
+    page = seat.page.frame_locator(".jp-HTMLViewer iframe")
+    page.get_by_role("heading", name="Plan and approval").wait_for()
     seat.shoot("evidence", console=False)
     by_clicking = lake.root / "by-clicking"
     (lake.archive / "DEDL-1").rename(by_clicking)
