@@ -195,3 +195,13 @@ def test_what_a_command_says_holds_no_colours_though_the_kernel_asks_for_them(
     assert done[0].code == 2
     assert "error: " in done[0].said
     assert "\x1b" not in done[0].said
+
+
+def test_a_strangers_folder_among_the_attempts_hides_none_of_them(tmp_path: Path) -> None:
+    for name in ("001-validate", "1a-odd", "²-odd", "010-verify", "002-plan"):
+        (tmp_path / "case" / "attempts" / name).mkdir(parents=True)
+
+    markup = papers.evidence(tmp_path / "case", tmp_path)
+
+    assert "3 attempts" in markup
+    assert markup.index("010-verify") < markup.index("002-plan") < markup.index("001-validate")

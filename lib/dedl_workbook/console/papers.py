@@ -73,8 +73,12 @@ def _step(name: str, line: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 def evidence(folder: Path, root: Path) -> str:
     """Return links to what the archive keeps of a case: the newest attempts first."""
-    attempts = (folder / "attempts").glob("[0-9]*-*")
-    found = sorted(attempts, key=lambda one: int(one.name.partition("-")[0]), reverse=True)
+    numbers = {
+        attempt: number
+        for attempt in (folder / "attempts").glob("*-*")
+        if (number := attempt.name.partition("-")[0]).isdecimal()
+    }
+    found = sorted(numbers, key=lambda attempt: int(numbers[attempt]), reverse=True)
     rows = []
     for attempt in found[:_SHOWN]:
         files = [file for file in sorted(attempt.iterdir()) if file.suffix in (".html", ".json")]
