@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from dedl_workbook import attempt as attempts
 from dedl_workbook import progress, sealing
@@ -47,7 +47,9 @@ def notebook_file(root: Path, step: Step) -> Path:
     return file
 
 
-def execute(case: Case, step: Step, source: Path, folder: Path, say: Say) -> BaseException | None:
+def execute(
+    case: Case, step: Step, source: Path, folder: Path, say: Say, interrupts: Interrupts
+) -> BaseException | None:
     """Run a notebook with the ticket's parameters; return what ended it early, or None.
 
     Args:
@@ -56,11 +58,12 @@ def execute(case: Case, step: Step, source: Path, folder: Path, say: Say) -> Bas
         source: the notebook.
         folder: the attempt's.
         say: told which cell runs, and how far it is.
+        interrupts: let in while it runs.
     """
     running = _Running(step.name, say)
     limit = case.target.hours(step.name)
     try:
-        with _kernel_variables(case, folder), _watched(folder, running):
+        with interrupts.let_in(), _kernel_variables(case, folder), _watched(folder, running):
             _papermill(case, source, folder / sealing.NOTEBOOK, running, limit)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
         # Whatever papermill, the kernel or the operator did, the attempt gets its outcome.
@@ -205,30 +208,40 @@ def _pass_on(file: Path, done: threading.Event, running: _Running) -> None:
         running.show()
 
 
-@contextmanager
-def interruptible() -> Iterator[Callable[[], None]]:
-    """Let the signals that end a process interrupt it as Ctrl-C does, while the block runs.
+class Interrupts:
+    """The signals that end a process, as Ctrl-C does: let in while a notebook runs, else held back.
 
-    Yields:
-        Called when what is left must not be interrupted any more: the record is written.
+    So that an attempt that has started gets its outcome recorded, whenever they come.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    ends = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in (*ends, signal.SIGINT)}
 
-    def interrupt(number: int, _: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self.came = False
+        self._let_in = False
+        self._before: dict[int, Any] = {}
 
-    def ignore() -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
+    def __enter__(self) -> Self:
+        # Python allows it in the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self._before[number] = signal.signal(number, self._note)
+        return self
 
-    for number in ends:
-        signal.signal(number, interrupt)
-    try:
-        yield ignore
-    finally:
-        for number, handler in before.items():
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.came = True
+        if self._let_in:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def let_in(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt for those that came, and for those that come in the block."""
+        self._let_in = True
+        try:
+            if self.came:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._let_in = False

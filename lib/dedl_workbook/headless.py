@@ -11,7 +11,7 @@ from dedl_workbook import attempt as attempts
 from dedl_workbook import lock, sealing, trace
 from dedl_workbook.case import Case
 from dedl_workbook.errors import EvidenceError, InputError, NotApprovedError
-from dedl_workbook.execution import Say, execute, interruptible, notebook_file
+from dedl_workbook.execution import Interrupts, Say, execute, notebook_file
 from dedl_workbook.failures import Failure, failure_of
 from dedl_workbook.reading import nearest
 from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Step, Verdict
@@ -157,14 +157,13 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
     """
     source = notebook_file(case.root, step)
     sealing.seal_what_is_left(case)
-    folder = case.new_attempt(step.name)
-    with interruptible() as recording:
-        error = execute(case, step, source, folder, say)
-        recording()
+    with Interrupts() as interrupts:
+        folder = case.new_attempt(step.name)
+        error = execute(case, step, source, folder, say, interrupts)
         outcome = _outcome(case, step, folder, error)
         sealing.seal_what_is_left(case)
-    if isinstance(error, KeyboardInterrupt):
-        raise error
+    if interrupts.came:
+        raise KeyboardInterrupt
     return outcome
 
 

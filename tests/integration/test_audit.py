@@ -83,8 +83,9 @@ class Site:
             rows = connection.execute(
                 "select id, content::text from pgstac.items where collection = %s", [self.id]
             ).fetchall()
-        folders = (self.root / "archive", self.lake.config)
-        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        files = [path for path in (self.root / "archive").rglob("*") if path.is_file()]
+        # HDA itself keeps its own beside its configuration, whenever it starts.
+        files += [*self.lake.config.rglob("*.yml"), *self.lake.config.rglob("*.json")]
         return {
             "objects": [(one["Key"], one["ETag"]) for one in listed["Contents"]],
             "items": sorted(rows),

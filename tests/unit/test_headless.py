@@ -167,6 +167,30 @@ headless.run_step(make_case(pathlib.Path({str(root)!r})), STEPS["validate"], lam
     assert (attempt(case) / "notebook.html").is_file()
 
 
+@pytest.mark.parametrize("event", ["started", "outcome"])
+def test_ctrl_c_while_the_record_is_written_leaves_it_whole(
+    root: Path, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    record = Case.record
+
+    def interrupted(case: Case, what: str, **told: object) -> dict[str, object]:
+        if what == event:
+            signal.raise_signal(signal.SIGINT)
+        line = record(case, what, **told)
+        if what == event:
+            signal.raise_signal(signal.SIGINT)
+        return line
+
+    monkeypatch.setattr(Case, "record", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(root, BEGIN)  # no verdict: the outcome is the runner's to record
+
+    case = make_case(root)
+    assert [line["event"] for line in case.ledger()][:2] == ["started", "outcome"]
+    assert recorded(case) == ["failed"]
+
+
 def test_a_step_that_takes_too_long_is_ended_and_says_so(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
