@@ -42,6 +42,14 @@ class File(NamedTuple):
     kind: Literal["file", "symlink", "other", "unreadable"] = "file"
 
 
+class Names(NamedTuple):
+    """Regular files of one folder, none of which was looked at."""
+
+    folder: str
+    """Its path with `/` at its end, or '' for the root."""
+    names: list[str]
+
+
 class Dataset(Protocol):
     """What a delivered dataset can be asked for."""
 
@@ -56,8 +64,8 @@ class Dataset(Protocol):
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`; links unfollowed."""
 
-    def entries(self) -> Iterator[File]:
-        """Yield every file as `files` does, but look at no local data file for its size."""
+    def entries(self) -> Iterator[File | Names]:
+        """Yield every file as `files` does, but look at no regular one in a folder."""
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
@@ -158,19 +166,21 @@ class Folder:
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
         below = prefix[: prefix.rfind("/") + 1]
-        for path, seen in self._walked(below):
-            if path.startswith(prefix) and (found := self._looked_at(path, seen)):
+        for folder, names, seen in self._walked(below):
+            for name in names:
+                path = folder + name
+                if path.startswith(prefix) and (found := self._looked_at(path, seen)):
+                    yield found
+
+    def entries(self) -> Iterator[File | Names]:
+        """Yield every file as `files` does, the regular ones of a folder together."""
+        for folder, names, seen in self._walked(""):
+            if seen == "file":
+                yield Names(folder, names)
+            elif found := self._looked_at(folder + names[0], seen):
                 yield found
 
-    def entries(self) -> Iterator[File]:
-        """Yield every file as `files` does; regular data files without size and version."""
-        for path, seen in self._walked(""):
-            if seen == "file" and path.startswith(DATA):
-                yield File(path, -1, "")
-            elif found := self._looked_at(path, seen):
-                yield found
-
-    def _walked(self, below: str) -> Iterator[tuple[str, folders.Seen]]:
+    def _walked(self, below: str) -> Iterator[tuple[str, list[str], folders.Seen]]:
         """Walk the dataset; it is an error (InputError) if that is gone by the end."""
         yield from folders.walk(self._base, below)
         if not self.root.is_dir():
@@ -388,13 +398,21 @@ def bounded(dataset: Dataset, file: File, limit: int) -> bytes:
     """Read a whole file of at most `limit` bytes.
 
     Raises:
-        ValueError: it is larger; nothing was read.
-        OSError: it is gone or can't be read.
+        ValueError: it is larger; not all of it was read.
+        OSError: it is gone, can't be read, or was changed meanwhile.
     """
     if file.size > limit:
         raise ValueError(f"has {file.size} bytes; more than {limit} are not read")
     # One byte more, so that it is seen if the file grew.
-    data, size = dataset.head(file.path, file.size + 1)
+    data, size = dataset.head(file.path, USUAL if file.size < 0 else file.size + 1)
     if size > limit:
-        raise ValueError(f"has more than {limit} bytes")
+        raise ValueError(f"has {size} bytes; more than {limit} are not read")
+    if file.size < 0 and len(data) < size:
+        data = dataset.read(file.path)
+    if len(data) != (size if file.size < 0 else file.size):
+        raise OSError("it was changed while it was read")
     return data
+
+
+USUAL = 2**14
+"""Bytes that are asked for first of a document whose size isn't known: hardly any has more."""

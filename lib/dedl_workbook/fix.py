@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from dedl_workbook import documents, publication
-from dedl_workbook.dataset import COLLECTION, ITEMS, Dataset, File, Folder
+from dedl_workbook.dataset import COLLECTION, ITEMS, Dataset, File, Folder, Names
 from dedl_workbook.errors import InputError
 from dedl_workbook.findings import Report
 from dedl_workbook.job import Tell, silent
@@ -300,9 +300,10 @@ class Mended:
         """Yield the files, the mended metadata in their place; what was no file stays."""
         return map(self._mended, self.delivered.files(prefix))
 
-    def entries(self) -> Iterator[File]:
-        """Yield the files, as `files` does."""
-        return map(self._mended, self.delivered.entries())
+    def entries(self) -> Iterator[File | Names]:
+        """Yield the files, as `files` does: what wasn't looked at has the same name in both."""
+        for found in self.delivered.entries():
+            yield found if isinstance(found, Names) else self._mended(found)
 
     def _mended(self, file: File) -> File:
         if file.path.startswith(METADATA) and file.kind == "file":

@@ -5,73 +5,99 @@ from __future__ import annotations
 import heapq
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 Seen = Literal["file", "odd", "closed"]
 """What an entry is: a regular file, neither file nor folder, or a folder that can't be read."""
 
 
-def walk(root: str, below: str) -> Iterator[tuple[str, Seen]]:
-    """Yield every file below a folder, and what it is, in the order of the paths' bytes.
+def walk(root: str, below: str) -> Iterator[tuple[str, list[str], Seen]]:
+    """Yield every file below a folder in the order of the paths' bytes, and what it is.
 
-    Links are not followed. What is in a folder is told by the folder alone: no file is looked at.
+    They come as runs: a folder's path, names in it, what these are. Links are not followed. What
+    is in a folder is told by the folder alone: no file is looked at.
 
     Args:
         root: the folder that paths start from, with `/` at its end.
         below: what of it is walked: '' for all, or a path with `/` at its end.
     """
     # Not recursive: folders can be nested deeper than Python's calls.
-    stack = [(below, _names(root + below))]
+    stack = [(below, _runs(_names(root + below)[0]))]
     while stack:
-        folder, names = stack[-1]
-        for name in names:
-            last = name[-1:]
-            if last == "/":
-                path = folder + name
-                stack.append((path, _names(root + path)))
+        folder, runs = stack[-1]
+        for names, seen in runs:
+            if seen == "folder":
+                path = folder + names[0]
+                inside, files = _names(root + path)
+                if files and len(files) <= TOGETHER:
+                    # The short way for most folders: there are but files in them, and few.
+                    yield path, files, "file"
+                    continue
+                stack.append((path, _runs(inside)))
                 break
-            if not name:
-                yield folder[:-1], "closed"
-            elif last == _ODD:
-                yield folder + name[:-1], "odd"
+            if seen == "closed":
+                yield "", [folder[:-1]], seen
             else:
-                yield folder + name, "file"
+                yield folder, names, seen
         else:
             stack.pop()
 
 
+def _runs(names: Iterable[str]) -> Iterator[tuple[list[str], Seen | Literal["folder"]]]:
+    """Yield a folder's entries: names of files together, everything else alone."""
+    run: list[str] = []
+    for name in names:
+        other = _MARKS.get(name[-1:])
+        if other is None:
+            run.append(name)
+        if run and (other or len(run) == TOGETHER):
+            yield run, "file"
+            run = []
+        if other is not None:
+            yield [name.rstrip(_ODD)], other
+    if run:
+        yield run, "file"
+
+
+TOGETHER = 10_000
+"""Names that are yielded together, at most."""
 RUN = 50_000
 """Names of a folder that are sorted in memory; of a larger one, so many at a time on disk."""
 _ODD = "\0"
-"""Stands after the name of what is neither file nor folder: no name holds it, and none precedes
-it."""
+_MARKS: dict[str, Literal["odd", "closed", "folder"]] = {"/": "folder", _ODD: "odd", "": "closed"}
+"""What stands after the names of all but files, which no name holds; and no character precedes the
+second. Nothing at all stands for a folder that can't be read."""
 
 
-def _names(folder: str) -> Iterator[str]:
-    """Yield a folder's entries by their bytes: `name/` for a folder; '' if it can't be read."""
+def _names(folder: str) -> tuple[Iterable[str], list[str]]:
+    """Return a folder's entries by their bytes, with their marks; and them again if all are files.
+
+    Those of a very large folder are in the first alone.
+    """
     names: list[str] = []
     runs: list[Iterator[str]] = []
+    marked = False
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
-                # Without an argument these would follow a link: hence the order.
-                if entry.is_symlink():
-                    name += _ODD
-                elif not entry.is_file():
-                    name += "/" if entry.is_dir() else _ODD
+                if not entry.is_file(follow_symlinks=False):
+                    marked = True
+                    name += "/" if entry.is_dir(follow_symlinks=False) else _ODD
                 names.append(name)
                 if len(names) == RUN:
                     runs.append(_run(names))
                     names = []
     except (FileNotFoundError, NotADirectoryError):
-        return iter(())
+        return [], []
     except OSError:
-        return iter(("",))
+        return [""], []
     # Among ASCII, the order of characters is that of bytes.
     names.sort(key=None if "".join(names).isascii() else os.fsencode)
-    return heapq.merge(*runs, names, key=os.fsencode) if runs else iter(names)
+    if runs:
+        return heapq.merge(*runs, names, key=os.fsencode), []
+    return names, [] if marked else names
 
 
 def _run(names: list[str]) -> Iterator[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from dedl_workbook import __version__, documents, schemas
-from dedl_workbook.dataset import COLLECTION, Bucket, Dataset, File
+from dedl_workbook.dataset import COLLECTION, DATA, Bucket, Dataset, File, Names, fingerprint
 from dedl_workbook.errors import InputError
 from dedl_workbook.executors import open_executor
 from dedl_workbook.findings import Finding, Gatherer, Report, Severity, grouped, ordered
@@ -29,8 +29,8 @@ from dedl_workbook.rules.delivered import (
     read_item,
 )
 from dedl_workbook.rules.extent import extent_of
-from dedl_workbook.rules.layout import IRREGULAR, is_plain, room_for_path
-from dedl_workbook.rules.manifest import UNREAD, Manifest, Packer
+from dedl_workbook.rules.layout import IRREGULAR, are_plain, room_for_path
+from dedl_workbook.rules.manifest import AT_ONCE, TOGETHER, UNREAD, Manifest, Packer, split
 from dedl_workbook.rules.rulebook import Listing
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.target import Target
@@ -82,13 +82,15 @@ def validate(
     _refuse_unknown_waivers(ticket)
     given, gathered = _given(dataset, ticket, target), Gatherer()
     given, told = _with_vocabulary(given, target)
-    with tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder:
-        manifest = Manifest(Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
+        closing(Manifest(Path(folder))) as manifest,
+    ):
         listing = _list(given, manifest, gathered, tell)
         _gather(gathered, _before_items(given, listing, manifest))
         look = partial(run.look_at, given.for_shards(), second_opinion == "all")
         count, sample = _items(look, given, manifest, listing, executor, gathered, tell)
-        size = 0
+        size = manifest.settle()
         for part in manifest.parts():
             size += part.measure(dataset)
             _gather(gathered, run.judge("across", "", given, part))
@@ -103,12 +105,14 @@ def validate(
 def check(job: Job) -> Outcome:
     """Validate a job's dataset; the outcome's detail holds the report in its JSON form.
 
-    The report is also left in the job's folder, as validation.json.
+    The report is also left in the job's folder, as validation.json. A dataset that was changed
+    meanwhile has failed: what was looked at first may be another thing by now.
 
     Raises:
         InputError: the dataset can't be read at all.
         ServiceError: the bucket refuses or doesn't answer.
     """
+    begun = job.fingerprint
     report = validate(
         job.dataset,
         ticket=job.ticket,
@@ -118,7 +122,11 @@ def check(job: Job) -> Outcome:
     )
     written = report.as_json()
     documents.write_atomic(job.folder / "validation.json", documents.pretty(written))
-    return judged("validate", _checks(report), _summary(report), report=written)
+    checks = _checks(report)
+    if fingerprint(job.dataset) != begun:
+        said = "it was changed while it was validated; validate it again when nobody writes to it"
+        checks.append(Check("dataset", False, said))
+    return judged("validate", checks, _summary(report), report=written)
 
 
 def _checks(report: Report) -> list[Check]:
@@ -187,17 +195,41 @@ def _with_vocabulary(given: Given, target: Target | None) -> tuple[Given, list[s
 def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> Listing:
     listing, rows, room = Listing(), Packer(), room_for_path(given)
     with run.no_cycles():
-        for file in given.dataset.entries():
-            rows.add("file", (file.path, file.size, file.kind))
-            if listing.note(file):
-                manifest.todo.add(file)
-            if not is_plain(file, room):
-                _gather(gathered, run.judge("file", file.path, given, file))
-            if listing.files % 10_000 == 0:
+        for found in given.dataset.entries():
+            plain = isinstance(found, Names) and are_plain(found, room)
+            if (
+                isinstance(found, Names)
+                and plain
+                and found.folder.startswith(DATA)
+                and len(found.names) <= TOGETHER
+            ):
+                rows.add("folder", (found.folder, found.names))
+                listing.note_data(len(found.names))
+            else:
+                for file in _apart(found, rows):
+                    rows.add("file", (file.path, file.size, file.kind))
+                    is_item = listing.note(file)
+                    if is_item:
+                        manifest.todo.add(file)
+                    if not (plain and (is_item or file.path.startswith(DATA))):
+                        _gather(gathered, run.judge("file", file.path, given, file))
+            if rows.rows >= AT_ONCE:
                 manifest.add(rows.packed())
                 tell("list", listing.files, 0, "files")
     manifest.add(rows.packed())
     return listing
+
+
+def _apart(found: File | Names, rows: Packer) -> Iterator[File]:
+    """Yield files that are compared one by one, after what stands for their folder."""
+    if isinstance(found, Names):
+        rows.add("folder", (found.folder, None))
+        for name in found.names:
+            yield File(found.folder + name, UNREAD, "")
+    else:
+        if found.kind != "file":
+            rows.add("folder", (found.path[: found.path.rfind("/") + 1], None))
+        yield found
 
 
 def _gather(gathered: Gatherer, findings: Iterable[Finding]) -> None:
@@ -213,7 +245,8 @@ def _before_items(given: Given, listing: Listing, manifest: Manifest) -> Iterato
         rows = Packer()
         for asset in given.assets:
             if asset.path is not None:
-                rows.add("href", (asset.path, COLLECTION, asset.key, -1, UNREAD))
+                folder, name = split(asset.path)
+                rows.add("group", (folder, COLLECTION, [(name, asset.key, -1, UNREAD)]))
         manifest.add(rows.packed())
 
 
@@ -243,8 +276,9 @@ def _items(
 
 def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:
     """Pass files on, and keep some of them, evenly spread."""
+    wanted = {count * n // SAMPLE for n in range(SAMPLE)}
     for n, file in enumerate(files):
-        if n * SAMPLE // max(count, 1) > (n - 1) * SAMPLE // max(count, 1) or n == 0:
+        if n in wanted:
             chosen.append(file)
         yield file
 
@@ -287,7 +321,7 @@ def _to_ask(given: Given, sample: Iterable[File]) -> Iterator[tuple[str, str, in
     for file in sample if "I01" not in given.off else ():
         item = read_item(given.dataset, file)
         if isinstance(item, Item):
-            yield "I01", file.path, file.size, item.document
+            yield "I01", file.path, len(item.data), item.document
 
 
 def _settled(

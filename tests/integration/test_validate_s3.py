@@ -166,7 +166,10 @@ def test_an_object_that_grows_between_listing_and_reading_is_a_finding(
     )
 
     (finding,) = [f for f in report.findings if f.severity == "error"]
-    assert (finding.rule, finding.message) == ("L03", "was changed while it was read")
+    assert (finding.rule, finding.message) == (
+        "L03",
+        "can't be read: it was changed while it was read",
+    )
 
 
 def test_a_server_that_goes_away_stops_the_validation_instead_of_failing_each_item(

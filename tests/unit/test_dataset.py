@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 from dedl_workbook import folders, s3
-from dedl_workbook.dataset import open_dataset
+from dedl_workbook.dataset import File, Names, open_dataset
 from dedl_workbook.errors import InputError
 
 from tests.unit.builders import any_dataset
@@ -78,28 +78,31 @@ def test_a_folder_of_more_names_than_are_held_in_memory_is_listed_in_order(
     assert whole == sorted(names, key=os.fsencode)
 
 
-def test_entries_are_the_files_without_what_a_look_at_each_data_file_would_tell(
-    tmp_path: Path,
-) -> None:
-    for name in ("data/a/x", "data/b", "metadata/items/i.json", "z"):
+def test_entries_are_the_files_of_which_only_the_odd_ones_were_looked_at(tmp_path: Path) -> None:
+    for name in ("data/a/x", "data/b", "data/c/y", "data/d", "metadata/items/i.json", "z"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "data/a/link").symlink_to("x")
     (tmp_path / "data/a/folder").symlink_to("..")
+    (tmp_path / "data/empty").mkdir()
     os.mkfifo(tmp_path / "data/pipe")
     dataset = open_dataset(str(tmp_path))
 
-    entries = {entry.path: entry for entry in dataset.entries()}
+    entries = list(dataset.entries())
 
     files = {file.path: file for file in dataset.files()}
-    assert list(entries) == list(files)
-    assert {path: entry.kind for path, entry in entries.items()} == {
-        path: file.kind for path, file in files.items()
-    }
-    assert {path for path, entry in entries.items() if entry != files[path]} == {
-        "data/a/x",
-        "data/b",
-    }
+    assert [e for e in entries if isinstance(e, File)] == [
+        file for file in files.values() if file.kind != "file"
+    ]
+    together = [e for e in entries if isinstance(e, Names)]
+    assert [(names.folder, names.names) for names in together] == [
+        ("data/a/", ["x"]),
+        ("data/", ["b"]),
+        ("data/c/", ["y"]),
+        ("data/", ["d"]),
+        ("metadata/items/", ["i.json"]),
+        ("", ["z"]),
+    ]
 
 
 def test_a_dataset_that_vanishes_is_an_error_and_no_empty_one(tmp_path: Path) -> None:

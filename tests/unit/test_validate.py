@@ -6,12 +6,13 @@ import copy
 import json
 import pickle
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import schemas, validate
-from dedl_workbook.dataset import Bucket, File, Folder, open_dataset
+from dedl_workbook import folders, schemas, validate
+from dedl_workbook.dataset import USUAL, Bucket, File, Folder, open_dataset
 from dedl_workbook.errors import InputError
 from dedl_workbook.findings import LISTED, Finding, Gatherer, Severity, grouped
 from dedl_workbook.job import Job
@@ -19,11 +20,20 @@ from dedl_workbook.rules import RULES
 from dedl_workbook.rules.delivered import parse
 from dedl_workbook.steps import Verdict
 from dedl_workbook.target import S3, Target
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, write
+from tests.unit.builders import (
+    GONE,
+    ID,
+    any_asset,
+    any_collection,
+    any_dataset,
+    any_item,
+    png,
+    write,
+)
 from tests.unit.rules.examples import any_ticket, report
 
 ITEM = "metadata/items/heat_20241116.json"
@@ -221,28 +231,47 @@ def test_a_bucket_can_go_to_another_process() -> None:
     assert again.client.meta.endpoint_url == "http://127.0.0.1:9"
 
 
-class Changing(Folder):
-    """A folder of which a file vanishes, or grows, between listing and reading."""
+class Vanishing(Folder):
+    """A folder of which an item vanishes between listing and reading."""
 
     def entries(self) -> Any:
         yield from super().entries()
-        if (self.root / "vanish").exists():
-            (self.root / ITEM).unlink()
-        else:
-            write(self.root, ITEM, any_item(properties={"x:more": "grown"}))
+        (self.root / ITEM).unlink()
 
 
-@pytest.mark.parametrize("vanishes", [True, False])
-def test_a_file_that_vanishes_or_changes_is_a_finding(tmp_path: Path, vanishes: bool) -> None:
-    root = any_dataset(tmp_path, files={"vanish": b"x"} if vanishes else {})
-
-    result = validate.validate(Changing(root), second_opinion="none")
+def test_an_item_that_vanishes_is_a_finding(tmp_path: Path) -> None:
+    result = validate.validate(Vanishing(any_dataset(tmp_path)), second_opinion="none")
 
     (finding,) = [f for f in result.findings if f.severity == "error"]
     assert (finding.rule, finding.file) == ("L03", ITEM)
-    assert finding.message == (
-        "can't be read: No such file or directory" if vanishes else "was changed while it was read"
-    )
+    assert finding.message == "can't be read: No such file or directory"
+
+
+class Growing(Folder):
+    """A folder of which an item of more than is read at once grows as it is read."""
+
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        found = super().head(path, length)
+        if path == ITEM:
+            with (self.root / path).open("a") as file:
+                file.write(" ")
+        return found
+
+
+def test_an_item_that_changes_while_it_is_read_is_a_finding(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(properties={"x:more": "x" * USUAL}))
+
+    result = validate.validate(Growing(root), second_opinion="none")
+
+    (finding,) = [f for f in result.findings if f.severity == "error"]
+    assert (finding.rule, finding.file) == ("L03", ITEM)
+    assert finding.message == "can't be read: it was changed while it was read"
+
+
+def test_a_large_item_is_read_whole(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(properties={"x:more": "x" * USUAL}))
+
+    assert report(root).passed
 
 
 def test_json_of_300_megabytes_is_refused_unread(tmp_path: Path) -> None:
@@ -334,6 +363,92 @@ def test_the_step_fails_a_bad_dataset_with_one_check_a_kind_of_error(tmp_path: P
     (check,) = outcome.checks
     assert check.name.startswith("I02")
     assert check.found.startswith("20 x names the collection")
+
+
+class Replaced(Folder):
+    """A folder of which a data file is replaced while the dataset is looked at."""
+
+    def entries(self) -> Any:
+        yield from super().entries()
+        (path,) = (self.root / "data").rglob("*.png")
+        path.write_bytes(path.read_bytes())
+
+
+def test_the_step_fails_a_dataset_that_changes_meanwhile(tmp_path: Path) -> None:
+    at_work = job(tmp_path, any_dataset(tmp_path))
+    vars(at_work)["dataset"] = Replaced(tmp_path / ID)
+
+    outcome = validate.check(at_work)
+
+    assert outcome.verdict is Verdict.FAILED
+    assert "changed while it was validated" in outcome.summary
+
+
+FOLDERS = ("data/2024/11/16/a/", "data/2024/11/16/A/", "data/2024/11/16/")
+NAMES = ("x.png", "X.png", "k.png", "\u212a.png", "back\\slash.png")
+PLACES = st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)).map("".join)
+CONTENTS = (b"", b"text", png(), png(9))
+HREFS = st.lists(st.tuples(PLACES, st.sampled_from([None, 4, len(png())])), max_size=2)
+X, K = FOLDERS[0] + "x.png", FOLDERS[0] + "k.png"
+RIGHT: tuple[bytes, bool] = (png(), True)
+
+
+@given(
+    files=st.dictionaries(PLACES, st.tuples(st.sampled_from(CONTENTS), st.booleans()), max_size=4),
+    strays=st.lists(PLACES, max_size=1),
+    more=st.lists(HREFS, max_size=2),
+    own=st.lists(st.tuples(PLACES, st.none()), max_size=1),
+)
+@example({X: RIGHT, K: RIGHT}, [], [], [])
+@example({X: (b"", False)}, [], [], [])
+@example({X: (b"text", True)}, [], [], [])
+@example({X: RIGHT}, [K], [], [])
+@example({X: RIGHT}, [], [[(X, None)]], [])
+@example({X: RIGHT}, [], [], [(X, None)])
+@example({X: RIGHT}, [], [], [(K, None)])
+@example({X: RIGHT, FOLDERS[0] + "X.png": RIGHT}, [], [], [])
+@example({K: RIGHT}, [FOLDERS[0] + "\u212a.png"], [], [])
+@example({X: RIGHT, FOLDERS[1] + "x.png": RIGHT}, [], [], [])
+@example({X: RIGHT}, [], [], [(FOLDERS[1] + "x.png", None)])
+@settings(deadline=None, max_examples=80)
+def test_files_are_compared_alike_together_and_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    files: dict[str, tuple[bytes, bool]],
+    strays: list[str],
+    more: list[list[tuple[str, int | None]]],
+    own: list[tuple[str, None]],
+) -> None:
+    """One item names what is there, which other items, strays and the collection can spoil."""
+    root = tmp_path_factory.mktemp("together") / ID
+    write(root, "metadata/collection.json", any_collection(assets=assets(own)))
+    # With the sizes of PNGs, so that some are wrong.
+    named = [(path, len(png()) if sized else None) for path, (_, sized) in files.items()]
+    for number, hrefs in enumerate([named, *more]):
+        item = any_item(f"heat_{number}", assets=assets(hrefs))
+        write(root, f"metadata/items/heat_{number}.json", item)
+    for path in strays:
+        write(root, path, png())
+    for path, (content, _) in files.items():
+        write(root, path, content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        together = report(root)
+        patch.setattr(folders, "TOGETHER", 1)
+        patch.setattr(folders, "RUN", 2)
+        in_runs = report(root)
+        patch.setattr(validate, "TOGETHER", 0)
+        one_by_one = report(root)
+
+    assert together == one_by_one
+    assert in_runs == one_by_one
+
+
+def assets(hrefs: Sequence[tuple[str, int | None]]) -> dict[str, Any]:
+    found = {}
+    for number, (href, size) in enumerate(hrefs):
+        promised = {} if size is None else {"file:size": size}
+        found[f"{number}-{href}"] = {"href": href, "type": "image/png", "roles": ["x"], **promised}
+    return found
 
 
 def paths_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -63,13 +63,23 @@ class _Tiff(NamedTuple):
     """The number of a directory's entries."""
     entry: struct.Struct
     """An entry: its tag, its type, the count of its values; they or their place follow."""
+    one: dict[int, struct.Struct]
+    """One value of each type that places and sizes of tiles come in."""
     order: str
+
+
+_TIFF_CODES = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_TIFF_SIZES = {
+    **{1: 1, 2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8},
+    **{kind: struct.calcsize(f"<{code}") for kind, code in _TIFF_CODES.items()},
+}
 
 
 def _laid_out(order: str, big: bool) -> _Tiff:
     start, forms = (8, ("Q", "Q", "HHQ8x")) if big else (4, ("I", "H", "HHI4x"))
     place, entries, entry = (struct.Struct(order + form) for form in forms)
-    return _Tiff(start, place, entries, entry, order)
+    one = {kind: struct.Struct(order + code) for kind, code in _TIFF_CODES.items()}
+    return _Tiff(start, place, entries, entry, one, order)
 
 
 _TIFFS = {
@@ -98,10 +108,8 @@ def _tiff(source: Source) -> None:
         (directory,) = tiff.place.unpack_from(table, length)
 
 
-_TIFF_CODES = {3: ("H", 2), 4: ("I", 4), 13: ("I", 4), 16: ("Q", 8), 18: ("Q", 8)}
-_TIFF_SIZES = {1: 1, 2: 1, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8}
 _OFFSETS = {273: 279, 324: 325}
-_WIDE = frozenset({5, 10, 12, 16, 17, 18})
+_WIDE = frozenset(kind for kind, size in _TIFF_SIZES.items() if size > 4)
 """Types of more than four bytes, which may lie elsewhere."""
 _PLACES = frozenset({273, 279, 324, 325})
 
@@ -113,21 +121,24 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
     at = -inline
     for tag, kind, count in tiff.entry.iter_unpack(whole):
         at += entry
-        if count == 1 and kind not in _WIDE and tag not in _PLACES:
+        wanted = tag in _PLACES and kind in _TIFF_CODES
+        if count == 1 and kind not in _WIDE:
+            if wanted:
+                arrays[tag] = tiff.one[kind].unpack_from(table, at)
             continue
-        code, size = _TIFF_CODES.get(kind) or ("", _TIFF_SIZES.get(kind, 1))
+        size = _TIFF_SIZES.get(kind, 1)
         total = count * size
         if total > inline:
             (offset,) = tiff.place.unpack_from(table, at)
             if offset + total > source.size:
                 raise Truncated
-            if code and tag in _PLACES and tag not in arrays:
+            if wanted and tag not in arrays:
                 # Of a giant's tiles the last ones tell whether it is whole.
                 few = min(count, 2**18)
                 raw = _demand(source.at(offset + (count - few) * size, few * size), few * size)
-                arrays[tag] = struct.unpack(f"{tiff.order}{few}{code}", raw)
-        elif code and tag in _PLACES:
-            arrays[tag] = struct.unpack_from(f"{tiff.order}{count}{code}", table, at)
+                arrays[tag] = struct.unpack(f"{tiff.order}{few}{_TIFF_CODES[kind]}", raw)
+        elif wanted:
+            arrays[tag] = struct.unpack_from(f"{tiff.order}{count}{_TIFF_CODES[kind]}", table, at)
     for offsets, counts in _OFFSETS.items():
         if offsets in arrays and counts in arrays:
             ends = map(add, arrays[offsets], arrays[counts])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File
+from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File, Names
 from dedl_workbook.findings import Severity
 from dedl_workbook.publication import is_item
 from dedl_workbook.rules.delivered import Item, Unreadable
@@ -187,21 +187,19 @@ def data_files_are_not_empty(part: Part, given: Given) -> Iterator[Found]:
             yield Found("is empty", fix, file=path)
 
 
-def is_plain(file: File, room: int) -> bool:
-    """Tell in a short way whether no rule of files has anything to say of one.
+def are_plain(files: Names, room: int) -> bool:
+    """Tell in a short way whether L08 has nothing to say of the files of a folder.
 
     Args:
-        file: the file.
+        files: the files.
         room: what `room_for_path` gave.
     """
-    path = file.path
+    text = files.folder + "".join(files.names)
     return (
-        file.kind == "file"
-        and path.isascii()
-        and path.isprintable()
-        and "\\" not in path
-        and len(path) <= room
-        and (path.startswith(DATA) or is_item(file))
+        text.isascii()
+        and text.isprintable()
+        and "\\" not in text
+        and (len(text) <= room or len(files.folder) + max(map(len, files.names)) <= room)
     )
 
 

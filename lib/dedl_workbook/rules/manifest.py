@@ -3,12 +3,17 @@
 A row belongs to the part that its path's checksum names, and so does every row that it is compared
 with. So each part can be judged by itself, and a dataset of millions of items needs little more
 memory than one of thousands.
+
+That is done twice. First by folder: where items name just the files that are there, each of them
+once, and have read them all, the folder is settled; in most datasets all are. Then by file, for all
+that is left.
 """
 
 from __future__ import annotations
 
 import itertools
 import marshal
+import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,10 +28,21 @@ PARTS = 64
 """With two million items of two data files each, a part holds some 150,000 rows: 50 MB."""
 BATCH = 1000
 """Files of a spool that are written together."""
+AT_ONCE = 10_000
+"""Rows that are packed together."""
 BUFFERED = 4 * 2**20
 """Bytes of rows that wait in memory to be written together."""
 
-Table = Literal["file", "href", "claim"]
+TOGETHER = 1000
+"""Files of a folder that are compared together, at most: all have to be in memory."""
+
+Table = Literal["folder", "group", "file", "href", "claim"]
+FolderRow = tuple[str, list[str] | None]
+"""A folder, with `/` at its end, and names of plain data files in it. None: it also holds, or would
+hold, what must be compared one by one."""
+GroupRow = tuple[str, str, list[tuple[str, str, int, int]]]
+"""Hrefs that name files in one folder: it, the file that they stand in, and of each the name and
+what an `HrefRow` has from the key on."""
 FileRow = tuple[str, int, str]
 """A file of the dataset: its path, its size in bytes (or `UNREAD`, or `GONE`), its kind."""
 HrefRow = tuple[str, str, str, int, int]
@@ -45,6 +61,12 @@ Rows = dict[tuple[Table, int], bytes]
 def folded(path: str) -> str:
     """Return what paths share that differ only in case or in the Unicode form of their letters."""
     return path.lower() if path.isascii() else unicodedata.normalize("NFC", path).lower()
+
+
+def split(path: str) -> tuple[str, str]:
+    """Return the folder that a path lies in, as a `FolderRow` has it, and its name there."""
+    at = path.rfind("/") + 1
+    return path[:at], path[at:]
 
 
 def _packed(rows: list[Any]) -> bytes:
@@ -68,9 +90,12 @@ class Packer:
 
     def __init__(self) -> None:
         self._rows: dict[Table, list[list[Any]]] = defaultdict(_parts)
+        self.rows = 0
+        """How many wait to be packed."""
 
-    def add(self, table: Table, row: FileRow | HrefRow | ClaimRow) -> None:
+    def add(self, table: Table, row: FolderRow | GroupRow | FileRow | HrefRow | ClaimRow) -> None:
         """Take a row in: into the part of its path, which is the same one in each process."""
+        self.rows += 1
         path = row[0]
         # As in `folded`, without the call.
         low = path.lower() if path.isascii() else folded(path)
@@ -85,6 +110,7 @@ class Packer:
             if part
         }
         self._rows.clear()
+        self.rows = 0
         return rows
 
 
@@ -105,14 +131,15 @@ class Part:
         seen = {href[0]: href[4] for href in self.hrefs if href[4] >= 0}
         total = 0
         for path, (_, size, kind) in self.files.items():
+            if not path.startswith(DATA):
+                continue
             if size < 0:
                 size = seen.get(path, UNREAD)
                 if size < 0:
                     found = dataset.stat(path)
                     size = found.size if found else GONE
                 self.files[path] = path, size, kind
-            if path.startswith(DATA):
-                total += max(size, 0)
+            total += max(size, 0)
         return total
 
 
@@ -147,11 +174,19 @@ class Manifest:
     """The rows of one validation, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self.todo = Spool(folder / "todo")
         """The items' files that are to be read."""
+        # One file for all rows: making one for each part and table costs more than judging them.
+        self._file = (folder / "rows").open("w+b")
+        self._end = 0
+        self._places: dict[tuple[Table, int], list[tuple[int, int]]] = defaultdict(list)
+        """Where in the file the rows of a table and part are: starts and lengths."""
         self._waiting: dict[tuple[Table, int], list[bytes]] = defaultdict(list)
         self._size = 0
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
 
     def add(self, rows: Rows) -> None:
         """Add packed rows."""
@@ -160,6 +195,53 @@ class Manifest:
             self._size += len(packed)
         if self._size > BUFFERED:
             self._write()
+
+    def settle(self) -> int:
+        """Put away the folders that no rule has anything to say of; return the bytes in them.
+
+        What is in the others is left to `parts`.
+        """
+        self._write()
+        return sum(map(self._settle, range(PARTS)))
+
+    def _settle(self, number: int) -> int:
+        rest = Packer()
+        folders: dict[str, list[str]] = defaultdict(list)
+        # Folders of which the files are compared one by one.
+        apart: set[str] = set()
+        for folder, names in self._read("folder", number):
+            if names is None:
+                apart.add(folder)
+            else:
+                folders[folder] += names
+        known: dict[str, str] = {}
+        for folder in (*folders, *apart):
+            if (like := known.setdefault(folded(folder), folder)) != folder:
+                apart |= {folder, like}
+        groups: dict[str, list[GroupRow]] = defaultdict(list)
+        for group in self._read("group", number):
+            folder = group[0]
+            if folder in folders and folder not in apart:
+                groups[folder].append(group)
+                continue
+            if folder not in folders:
+                # Where one is missing, what is called like it is offered.
+                apart.add(known.get(folded(folder), folder))
+            _add_hrefs(group, rest)
+            if rest.rows >= AT_ONCE:
+                self.add(rest.packed())
+        total = 0
+        for folder, names in folders.items():
+            size = -1 if folder in apart else _settled(names, groups[folder])
+            if size >= 0:
+                total += size
+                continue
+            for name in names:
+                rest.add("file", (folder + name, UNREAD, "file"))
+            for group in groups[folder]:
+                _add_hrefs(group, rest)
+        self.add(rest.packed())
+        return total
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts that hold anything, one after the other."""
@@ -171,21 +253,48 @@ class Manifest:
             if files or hrefs or claims:
                 yield Part(files, hrefs, claims)
 
-    def _path(self, table: Table, number: int) -> Path:
-        return self._folder / f"{table}-{number}"
-
     def _write(self) -> None:
         for place, packed in self._waiting.items():
-            with self._path(*place).open("ab") as file:
-                file.writelines(packed)
+            length = sum(map(len, packed))
+            self._places[place].append((self._end, length))
+            self._end += length
+        self._file.seek(0, os.SEEK_END)
+        for part in self._waiting.values():
+            self._file.write(b"".join(part))
         self._waiting.clear()
         self._size = 0
 
     def _read(self, table: Table, number: int) -> Iterator[Any]:
-        path = self._path(table, number)
-        data = memoryview(path.read_bytes() if path.exists() else b"")
-        at = 0
-        while at < len(data):
-            end = at + 4 + int.from_bytes(data[at : at + 4], "big")
-            yield from _unpacked(data[at + 4 : end])
-            at = end
+        for start, length in self._places.pop((table, number), ()):
+            self._file.seek(start)
+            data = memoryview(self._file.read(length))
+            at = 0
+            while at < length:
+                end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+                yield from _unpacked(data[at + 4 : end])
+                at = end
+
+
+def _settled(names: list[str], groups: list[GroupRow]) -> int:
+    """Return the bytes in a folder of which no rule has anything to say, or -1.
+
+    Its names have no twins, all of its files belong to an item and none to two, all were read, and
+    none is empty or of another size than was promised.
+    """
+    total = 0
+    named = []
+    for _, _, assets in groups:
+        for name, _, promised, size in assets:
+            if size <= 0 or promised not in (-1, size):
+                return -1
+            named.append(name)
+            total += size
+    named.sort()
+    names.sort()
+    return total if named == names and len({*map(str.lower, names)}) == len(names) else -1
+
+
+def _add_hrefs(group: GroupRow, rows: Packer) -> None:
+    folder, file, assets = group
+    for name, key, promised, size in assets:
+        rows.add("href", (folder + name, file, key, promised, size))

@@ -64,6 +64,11 @@ class Listing:
     """Entries of the root but metadata and data: how many files each has, and whether it is a
     folder. At most `MOST_OTHERS`; what comes after them is counted as `…`."""
 
+    def note_data(self, count: int) -> None:
+        """Count data files."""
+        self.files += count
+        self.below_data += count
+
     def note(self, file: File) -> bool:
         """Count a file; tell whether it is an item's."""
         self.files += 1
@@ -72,8 +77,9 @@ class Listing:
             return False
         if file.path.startswith(ITEMS):
             self.below_items += 1
-            self.items += is_item(file)
-            return is_item(file)
+            found = is_item(file)
+            self.items += found
+            return found
         top, slash, _ = file.path.partition("/")
         if top not in ("metadata", "data"):
             if top not in self.others and len(self.others) >= MOST_OTHERS:

@@ -12,7 +12,7 @@ from dedl_workbook.dataset import COLLECTION, ITEMS, File
 from dedl_workbook.findings import Finding, Gatherer, Severity
 from dedl_workbook.rules import RULES, checksums
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
-from dedl_workbook.rules.manifest import UNREAD, Packer, Rows
+from dedl_workbook.rules.manifest import UNREAD, Packer, Rows, split
 from dedl_workbook.rules.rulebook import Document, Found, Given, Scope
 from dedl_workbook.rules.stac import disagreement
 
@@ -120,10 +120,18 @@ def _note(item: Item, rows: Packer) -> None:
         rows.add("claim", (item.path, "", ""))
         if isinstance(item_id, str):
             rows.add("claim", (f"{ITEMS}{item_id}.json", item.path, item_id))
+    groups: dict[str, list[tuple[str, str, int, int]]] = {}
     for key, value, _, path in item.assets:
         if path is not None:
             promised = checksums.size(value["file:size"]) if "file:size" in value else -1
-            rows.add("href", (path, item.path, key, promised, item.seen.get(path, UNREAD)))
+            folder, name = split(path)
+            href = (name, key, promised, item.seen.get(path, UNREAD))
+            if folder in groups:
+                groups[folder].append(href)
+            else:
+                groups[folder] = [href]
+    for folder, hrefs in groups.items():
+        rows.add("group", (folder, item.path, hrefs))
 
 
 def second_opinion(rule: str, path: str, document: Document) -> Finding | None:
