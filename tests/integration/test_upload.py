@@ -281,6 +281,21 @@ def test_a_lost_manifest_is_made_again_by_comparing_bytes(shore: Shore):
     assert upload.plan(shore.job()).actions == ()
 
 
+def test_a_large_object_without_its_digest_gets_it_when_it_is_compared(shore: Shore):
+    """As when the client was killed between the two."""
+    data = noise(LARGE)
+    shore.deliver({"data/large.bin": data})
+    run(shore.job())
+    place = {"Bucket": shore.bucket, "Key": PREFIX + "data/large.bin"}
+    shore.client.delete_object_tagging(**place)
+    location(shore.job()).unlink()
+
+    run(shore.job())
+
+    tags = shore.client.get_object_tagging(**place)["TagSet"]
+    assert tags == [{"Key": "sha256", "Value": hashlib.sha256(data).hexdigest()}]
+
+
 def test_a_touched_file_is_compared_and_kept(shore: Shore):
     shore.deliver(SMALL)
     run(shore.job())

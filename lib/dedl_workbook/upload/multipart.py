@@ -33,6 +33,7 @@ from dedl_workbook.upload.transfer import (
     proven,
     read,
     starts,
+    tag,
     there,
     upload_part,
 )
@@ -130,20 +131,8 @@ def send(pool: Pool, part: Part) -> Row | None:
     if not last:
         return None
     row = _complete(pool, multipart)
-    patiently(pool, partial(_tag, pool, row))
+    patiently(pool, partial(tag, pool, row))
     return row
-
-
-def _tag(pool: Pool, row: Row) -> None:
-    """Keep an object's SHA-256 with it, where the store has tags and we may set them."""
-    try:
-        with calling(f"the SHA-256 of {pool.where(row.path)} can't be kept as its tag"):
-            pool.client.put_object_tagging(
-                **pool.at(row.path), Tagging={"TagSet": [{"Key": "sha256", "Value": row.sha256}]}
-            )
-    except ServiceError as error:
-        if code_of(error) not in {"AccessDenied", "NotImplemented", "MethodNotAllowed"}:
-            raise
 
 
 def _copy(pool: Pool, part: Part) -> str:

@@ -339,7 +339,25 @@ def compare(pool: Pool, todo: Todo) -> Row:
     found = proven(pool, hashed(pool, todo), todo.etag or "")
     if found is None:
         raise conflict(pool.where(todo.path))
+    if "-" in found.etag:
+        # Who put it there may have been killed before its tag was set.
+        tag(pool, found)
     return found
+
+
+def tag(pool: Pool, row: Row) -> None:
+    """Keep an object's SHA-256 with it as a tag, where the store has tags and we may set them.
+
+    Metadata is given before the bytes are read: too early for an object in parts.
+    """
+    try:
+        with calling(f"the SHA-256 of {pool.where(row.path)} can't be kept as its tag"):
+            pool.client.put_object_tagging(
+                **pool.at(row.path), Tagging={"TagSet": [{"Key": "sha256", "Value": row.sha256}]}
+            )
+    except ServiceError as error:
+        if code_of(error) not in {"AccessDenied", "NotImplemented", "MethodNotAllowed"}:
+            raise
 
 
 def digest_of(pool: Pool, path: str, key: str | None = None) -> str:
