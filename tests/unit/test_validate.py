@@ -163,7 +163,8 @@ def test_each_missing_field_and_each_unknown_keyword_is_told_with_its_own_remedy
 
     told = [group.finding for group in grouped(report(root).findings)]
 
-    assert {f.fix for f in told if f.rule == "C02"} == {"Add title.", "Add license."}
+    wanted = {"Add title to the collection.", "Add license to the collection."}
+    assert {f.fix for f in told if f.rule == "C02"} == wanted
     words = [f for f in told if f.rule == "C04"]
     assert [f.message.split("'")[1] for f in words] == ["temperatur", "precipitatio"]
     assert len({f.fix for f in words}) == 2

@@ -15,6 +15,7 @@ from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointe
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _REMOTE = ("http://", "https://", "s3://", "ftp://")
+_DELIVER = "Deliver that file, or write the path of the one that is meant."
 _MEND = "Write the path of the file from the dataset's root, such as data/2024/11/16/ID/x.tif."
 
 
@@ -75,7 +76,7 @@ def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
     names = {folded(path): path for path in there if path.startswith(DATA)}
     for path, file, key, _, _ in missing:
         like = names.get(folded(path))
-        fix = f"There is '{like}': write it exactly so." if like else "Deliver it, or correct it."
+        fix = f"There is '{like}': write it exactly so." if like else _DELIVER
         where = pointer("assets", key, "href")
         yield Found(f"there is no file '{path[:200]}'", fix, where, file)
 
@@ -110,7 +111,12 @@ def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Found]:
     for path, file, key, *_ in part.hrefs if shared else ():
         if path in shared and file not in (COLLECTION, firsts[path]):
             text = f"'{path}' is also an asset of '{firsts[path]}'"
-            yield Found(text, "Correct one of them.", pointer("assets", key, "href"), file)
+            yield Found(
+                text,
+                "Name its own file in each, unless one file really covers both.",
+                pointer("assets", key, "href"),
+                file,
+            )
 
 
 @rule("A06", "item", Severity.INFO)
@@ -143,14 +149,16 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
         if name in seen:
             yield Found(
                 f"'{name}' is the base name of the asset '{seen[name]}' too: HDA would drop one",
-                "Rename one of the files.",
+                "Rename one of the files, and correct its href.",
                 pointer("assets", key, "href"),
             )
         else:
             seen[name] = key
         if key == "downloadLink" or name == "downloadLink":
             yield Found(
-                "HDA has an asset 'downloadLink' of its own", "Rename it.", pointer("assets", key)
+                "HDA has an asset 'downloadLink' of its own",
+                "Give the asset another key and the file another name.",
+                pointer("assets", key),
             )
 
 

@@ -33,7 +33,7 @@ def mandatory_fields_are_filled(collection: Document, given: Given) -> Iterator[
         if field == "links" and value == [] and is_spdx(collection.get("license")):
             continue
         if field not in collection:
-            yield Found(f"{field} is missing", f"Add {field}.")
+            yield Found(f"{field} is missing", f"Add {field} to the collection.")
         elif (
             value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
         ):
@@ -217,6 +217,9 @@ def no_placeholder_is_left_in_items(item: Item, given: Given) -> Iterator[Found]
             yield Found(f"is still the placeholder {name}", _REPLACE, where)
 
 
+_CONVERT = "Convert it to one of these, for instance with pystac, which writes the version too."
+
+
 @rule("C10", "collection")
 def stac_version_is_served(collection: Document, given: Given) -> Iterator[Found]:
     """The STAC version is one that the target serves: 1.0.0 or 1.1.0.
@@ -226,7 +229,7 @@ def stac_version_is_served(collection: Document, given: Given) -> Iterator[Found
     found = collection.get("stac_version")
     if isinstance(found, str) and found not in given.served:
         served = ", ".join(given.served)
-        yield Found(f"STAC {found} is not served: {served} is", "Convert it.", "/stac_version")
+        yield Found(f"STAC {found} is not served: {served} is", _CONVERT, "/stac_version")
 
 
 @part_of("C10", "item")
@@ -235,7 +238,7 @@ def stac_version_of_item_is_served(item: Item, given: Given) -> Iterator[Found]:
     found = item.document.get("stac_version")
     if found not in given.served and isinstance(found, str):
         served = ", ".join(given.served)
-        yield Found(f"STAC {found} is not served: {served} is", "Convert it.", "/stac_version")
+        yield Found(f"STAC {found} is not served: {served} is", _CONVERT, "/stac_version")
 
 
 @rule("C13", "collection")
@@ -250,7 +253,7 @@ def id_is_free(collection: Document, given: Given) -> Iterator[Found]:
     if found.problem:
         yield Found(
             f"the target can't be asked for published collections: {found.problem}",
-            "Ask again when it answers.",
+            "Validate again when it answers.",
             "/id",
             severity=Severity.WARNING,
         )

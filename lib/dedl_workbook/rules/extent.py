@@ -108,7 +108,11 @@ def _judge_interval(interval: list[Any], where: str) -> Iterator[Found]:
         except ValueError as error:
             yield Found(str(error), "Write it in UTC, as 2024-11-16T12:00:00Z.", f"{where}/{n}")
     if len(ends) == 2 and ends[0] > ends[1]:
-        yield Found("the interval ends before it starts", "Exchange or correct them.", where)
+        yield Found(
+            "the interval ends before it starts",
+            "Write the earlier time first; null leaves an end open.",
+            where,
+        )
 
 
 @part_of("C12", "item")
@@ -132,6 +136,7 @@ def extent_holds_the_item(item: Item, given: Given) -> Iterator[Found]:
         )
 
 
+_URL = "Write a whole URL, such as https://example.org/a%20b, where %20 stands for a blank."
 _BAD_CHARS = re.compile(r"[\s\x00-\x1f\x7f<>\"{}|\\^`]")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -177,7 +182,7 @@ def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Found]
             value = entry.get(name) if isinstance(entry, dict) else None
             if isinstance(value, str) and not placeholder(value) and (wrong := malformed(value)):
                 where = pointer(field, n, name)
-                yield Found(f"the {name} {wrong}", "Correct it.", where)
+                yield Found(f"the {name} {wrong}", _URL, where)
 
 
 @part_of("C11", "item")
@@ -187,7 +192,7 @@ def hrefs_of_items_are_well_formed(item: Item, given: Given) -> Iterator[Found]:
     for n, link in enumerate(links if isinstance(links, list) else ()):
         value = link.get("href") if isinstance(link, dict) else None
         if isinstance(value, str) and (wrong := malformed(value)) and not placeholder(value):
-            yield Found(f"the href {wrong}", "Correct it.", pointer("links", n, "href"))
+            yield Found(f"the href {wrong}", _URL, pointer("links", n, "href"))
     for key, _, href, path in item.assets:
         if path is None and is_remote(href) and (wrong := malformed(href)):
-            yield Found(f"the href {wrong}", "Correct it.", pointer("assets", key, "href"))
+            yield Found(f"the href {wrong}", _URL, pointer("assets", key, "href"))

@@ -134,11 +134,18 @@ def _judge_ring(where: str, ring: Positions, most: int) -> Generator[Found, None
     if not ring or ring[0] != ring[-1]:
         yield Found("the ring is not closed", "Repeat the first position at the end.", where)
     elif len(ring) < 4:
-        yield Found("the ring has fewer than four positions", "Correct the outline.", where)
+        yield Found(
+            "the ring has fewer than four positions",
+            "Close it: the last is the first again.",
+            where,
+        )
     elif not _is_box(ring):
         crosses, compared = crosses_itself(ring, most)
         if crosses:
-            text, fix = "the outline crosses itself", "Correct the outline."
+            text, fix = (
+                "the outline crosses itself",
+                "Put the positions in the order in which they follow each other on the outline.",
+            )
             yield Found(text, fix, where, severity=Severity.WARNING)
     return compared
 

@@ -27,7 +27,7 @@ def item_names_its_collection(item: Item, given: Given) -> Iterator[Found]:
         else:
             yield Found(
                 f"names the collection {str(found)!r}, not {given.id!r}",
-                f"Write {given.id}.",
+                f'Write "collection": "{given.id}".',
                 "/collection",
             )
 
@@ -51,7 +51,7 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
     if found != item.stem:
         yield Found(
             f"the id is '{found}', the file's name says '{item.stem}'",
-            "Make them equal.",
+            "Write the file's name without .json as id, or rename the file after the id.",
             "/id",
         )
     if _USUAL.fullmatch(found):
@@ -78,7 +78,9 @@ def item_ids_are_unique(part: Part, given: Given) -> Iterator[Found]:
         for file in files:
             if file != first:
                 text = f"the id '{item_id}' is also that of '{first}'"
-                yield Found(text, "Make ids unique.", "/id", file)
+                yield Found(
+                    text, "Give one of them another id, and its file the same name.", "/id", file
+                )
 
 
 @rule("I04", "item")
@@ -127,14 +129,26 @@ def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Found]:
         yield Found("has no datetime, nor start and end", _WRITE, "/properties")
     if (start is None) != (end is None):
         missing = "start_datetime" if start is None else "end_datetime"
-        yield Found(f"{missing} is missing beside the other", f"Add {missing}.", "/properties")
+        yield Found(
+            f"{missing} is missing beside the other",
+            f"Add {missing}; or write datetime alone.",
+            "/properties",
+        )
     if start is not None and end is not None and item.span and item.span[0] > item.span[1]:
         yield Found(
-            "starts after its end", "Exchange or correct them.", "/properties/start_datetime"
+            "starts after its end",
+            "Write the earlier time in start_datetime, the later in end_datetime.",
+            "/properties/start_datetime",
         )
 
 
 _WRITE = "Write it in UTC, as 2024-11-16T12:00:00Z."
+
+
+_ADD = {
+    "type": 'Add its media type, such as "type": "image/tiff; application=geotiff".',
+    "roles": 'Add what it is for, such as "roles": ["data"].',
+}
 
 
 @rule("I06", "item")
@@ -149,11 +163,11 @@ def item_has_described_assets(item: Item, given: Given) -> Iterator[Found]:
     for key, value, _, _ in item.assets:
         if value.get("type") and value.get("roles"):
             continue
-        for field in ("type", "roles"):
+        for field in _ADD:
             if not value.get(field):
                 yield Found(
                     f"the asset has no {field}",
-                    f"Add {field}.",
+                    _ADD[field],
                     pointer("assets", key),
                     severity=Severity.WARNING,
                 )

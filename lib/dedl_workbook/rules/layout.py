@@ -54,7 +54,7 @@ def items_are_there(listing: Listing, given: Given) -> Iterator[Found]:
 
 IRREGULAR = {
     "symlink": ("is a symbolic link", "Deliver the file itself in its place."),
-    "other": ("is a device, pipe or socket", "Take it out."),
+    "other": ("is a device, pipe or socket", "Take it out of the dataset."),
     "unreadable": ("can't be read", "Give the operators the right to read it."),
 }
 """What is to be said of what is no regular file, by its kind: what is wrong, how to mend it."""
@@ -72,7 +72,7 @@ def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Found]
     else:
         yield Found(
             "does not end in .json: it is not loaded",
-            "Rename it, or take it out.",
+            "Rename it to end in .json if it is an item, else take it out.",
             severity=Severity.WARNING,
         )
 
@@ -134,11 +134,14 @@ def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Found]:
     path, room = file.path, room_for_path(given)
     size = len(path.encode("utf-8", "surrogateescape"))
     if size > room:
-        yield Found(f"is {size} bytes long; keys have room for {room}", "Shorten it.")
+        yield Found(
+            f"is {size} bytes long; keys have room for {room}",
+            "Shorten the names of the file and its folders.",
+        )
     if not _decodable(path):
-        yield Found("has bytes that are no UTF-8", "Rename it in UTF-8.")
+        yield Found("has bytes that are no UTF-8", "Rename it in UTF-8, here and in the items.")
     elif any(ord(char) < 32 or ord(char) == 127 for char in path):
-        yield Found("has control characters in its name", "Rename it.")
+        yield Found("has control characters in its name", "Rename it without them.")
     if "\\" in path and path.startswith(DATA):
         yield Found("has a backslash in its name", "Rename it without, here and in the items.")
 

@@ -81,7 +81,7 @@ def _compiled(
 def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
     found = document.get("type")
     if found != kind and isinstance(found, str):
-        yield Found(f"is a {found!r}, not a {kind!r}", f"Write {kind}.", "/type")
+        yield Found(f"is a {found!r}, not a {kind!r}", f'Write "type": "{kind}".', "/type")
         return
     validity = schemas.check(document, given.schemas)
     for problem in validity.problems:

@@ -170,7 +170,7 @@ def test_a_submitter_is_told_how_to_mend_what_the_schemas_refuse(tmp_path: Path)
 
     told = {f.pointer: f.fix for f in found(root, "I01")}
 
-    assert told["/type"] == "Write Feature."
+    assert told["/type"] == 'Write "type": "Feature".'
     assert told["/properties/datetime"] == "Write it in UTC, as 2024-11-16T12:00:00Z."
 
 
