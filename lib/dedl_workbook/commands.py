@@ -54,13 +54,22 @@ def validate(options: Any) -> int:
         write_atomic(options.csv, report.as_csv())
     if options.fix:
         with terminal.Progress() as progress:
-            fixed = fix.fix(dataset, options.fix, tell=sparse(progress))
+            fixed = fix.fix(
+                dataset,
+                options.fix,
+                tell=sparse(progress),
+                second_opinion=options.second_opinion,
+            )
+        left = fixed.remaining
         terminal.out.print(
-            f"{fixed.changed} of {fixed.documents} documents are mended in {options.fix}, with "
-            "the patches; a person has to mend what remains:",
+            f"{fixed.changed} of {fixed.documents} documents are mended in {options.fix}, with the "
+            + (
+                "patches; with them it passes:"
+                if left.passed
+                else "patches; a person has to mend what remains:"
+            ),
             markup=False,
         )
-        left = fixed.remaining
         terminal.show_report(views.report_rows(left), views.report_head(left), left.notes)
     return DONE if report.passed else FAILED
 

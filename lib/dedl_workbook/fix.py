@@ -25,7 +25,7 @@ from dedl_workbook.rules.delivered import Unreadable, assets_of, read_document
 from dedl_workbook.rules.extent import Extent, extent_of
 from dedl_workbook.rules.geometry import Box, bounds_of, box_of, judge
 from dedl_workbook.rules.times import instant, span
-from dedl_workbook.validate import validate
+from dedl_workbook.validate import SecondOpinion, validate
 
 METADATA = "metadata/"
 PATCHES = "patches"
@@ -75,7 +75,13 @@ def _around(one: Box, other: Box) -> Box:
     )
 
 
-def fix(dataset: Dataset, folder: Path, *, tell: Tell = silent) -> Fixed:
+def fix(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    tell: Tell = silent,
+    second_opinion: SecondOpinion = "sample",
+) -> Fixed:
     """Write a mended copy of a dataset's metadata, and the patches that made it.
 
     Mended are: the spelling of known keywords, our keyword and host, the extent (widened to hold
@@ -107,7 +113,8 @@ def fix(dataset: Dataset, folder: Path, *, tell: Tell = silent) -> Fixed:
         after = mended_collection(collection, covered)
         changed += _write(folder, COLLECTION, collection, after, raw)
         count += 1
-    remaining = validate(Mended(dataset, Folder(folder.resolve())), tell=tell)
+    mended = Mended(dataset, Folder(folder.resolve()))
+    remaining = validate(mended, tell=tell, second_opinion=second_opinion)
     return Fixed(folder, count, changed, remaining)
 
 

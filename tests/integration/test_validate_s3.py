@@ -209,6 +209,22 @@ def test_a_bucket_is_validated_with_what_the_environment_says(
     assert "1 item, 3 files, 69 B: 0 errors" in capsys.readouterr().out
 
 
+def test_the_metadata_of_a_bucket_is_mended_into_a_folder(
+    surroundings: Shore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = any_dataset(tmp_path / "local", any_item("heat_0", collection="EO.XXX.DAT.COLD"))
+    location, before = deliver(surroundings, root), surroundings.objects()
+    mended = tmp_path / "mended"
+
+    assert cli.main(["validate", location, "--second-opinion", "none", "--fix", str(mended)]) == 1
+
+    assert json.loads((mended / ITEM).read_bytes())["collection"] == ID
+    assert (mended / "patches/items/heat_0.json").is_file()
+    assert not (mended / "data").exists()
+    assert surroundings.objects() == before
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def policy(shore: Shore, action: str, resource: str) -> None:
     """Refuse an action to everybody."""
     statement = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
