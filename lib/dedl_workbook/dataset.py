@@ -48,6 +48,8 @@ class Names(NamedTuple):
     folder: str
     """Its path with `/` at its end, or '' for the root."""
     names: list[str]
+    whole: bool
+    """Whether the folder holds these, and nothing else."""
 
 
 class Dataset(Protocol):
@@ -175,8 +177,8 @@ class Folder:
     def entries(self) -> Iterator[File | Names]:
         """Yield every file as `files` does, the regular ones of a folder together."""
         for folder, names, seen in self._walked(""):
-            if seen == "file":
-                yield Names(folder, names)
+            if seen in ("file", "whole"):
+                yield Names(folder, names, seen == "whole")
             elif found := self._looked_at(folder + names[0], seen):
                 yield found
 
@@ -408,7 +410,8 @@ def bounded(dataset: Dataset, file: File, limit: int) -> bytes:
     if size > limit:
         raise ValueError(f"has {size} bytes; more than {limit} are not read")
     if file.size < 0 and len(data) < size:
-        data = dataset.read(file.path)
+        # One byte more here too.
+        data = dataset.read(file.path, 0, size + 1)
     if len(data) != (size if file.size < 0 else file.size):
         raise OSError("it was changed while it was read")
     return data

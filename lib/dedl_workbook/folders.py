@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-Seen = Literal["file", "odd", "closed"]
-"""What an entry is: a regular file, neither file nor folder, or a folder that can't be read."""
+Seen = Literal["file", "whole", "odd", "closed"]
+"""What entries are: regular files, all that a folder holds and regular files, neither file nor
+folder, or a folder that can't be read."""
 
 
 def walk(root: str, below: str) -> Iterator[tuple[str, list[str], Seen]]:
@@ -32,7 +33,7 @@ def walk(root: str, below: str) -> Iterator[tuple[str, list[str], Seen]]:
                 inside, files = _names(root + path)
                 if files and len(files) <= TOGETHER:
                     # The short way for most folders: there are but files in them, and few.
-                    yield path, files, "file"
+                    yield path, files, "whole"
                     continue
                 stack.append((path, _runs(inside)))
                 break
@@ -60,7 +61,7 @@ def _runs(names: Iterable[str]) -> Iterator[tuple[list[str], Seen | Literal["fol
         yield run, "file"
 
 
-TOGETHER = 10_000
+TOGETHER = 1000
 """Names that are yielded together, at most."""
 RUN = 50_000
 """Names of a folder that are sorted in memory; of a larger one, so many at a time on disk."""
@@ -78,26 +79,32 @@ def _names(folder: str) -> tuple[Iterable[str], list[str]]:
     names: list[str] = []
     runs: list[Iterator[str]] = []
     marked = False
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if not entry.is_file(follow_symlinks=False):
-                    marked = True
-                    name += "/" if entry.is_dir(follow_symlinks=False) else _ODD
-                names.append(name)
-                if len(names) == RUN:
-                    runs.append(_run(names))
-                    names = []
-    except (FileNotFoundError, NotADirectoryError):
-        return [], []
-    except OSError:
-        return [""], []
+    for name in _marked(folder):
+        marked = marked or name[-1:] in _MARKS
+        names.append(name)
+        if len(names) == RUN:
+            runs.append(_run(names))
+            names = []
     # Among ASCII, the order of characters is that of bytes.
     names.sort(key=None if "".join(names).isascii() else os.fsencode)
     if runs:
         return heapq.merge(*runs, names, key=os.fsencode), []
     return names, [] if marked else names
+
+
+def _marked(folder: str) -> Iterator[str]:
+    """Yield a folder's entries as they come, with their marks."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    yield entry.name
+                else:
+                    yield entry.name + ("/" if entry.is_dir(follow_symlinks=False) else _ODD)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError:
+        yield ""
 
 
 def _run(names: list[str]) -> Iterator[str]:

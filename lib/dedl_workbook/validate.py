@@ -30,7 +30,7 @@ from dedl_workbook.rules.delivered import (
 )
 from dedl_workbook.rules.extent import extent_of
 from dedl_workbook.rules.layout import IRREGULAR, are_plain, room_for_path
-from dedl_workbook.rules.manifest import AT_ONCE, TOGETHER, UNREAD, Manifest, Packer, split
+from dedl_workbook.rules.manifest import AT_ONCE, UNREAD, Manifest, Packer, split
 from dedl_workbook.rules.rulebook import Listing
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.target import Target
@@ -197,12 +197,7 @@ def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> L
     with run.no_cycles():
         for found in given.dataset.entries():
             plain = isinstance(found, Names) and are_plain(found, room)
-            if (
-                isinstance(found, Names)
-                and plain
-                and found.folder.startswith(DATA)
-                and len(found.names) <= TOGETHER
-            ):
+            if isinstance(found, Names) and plain and found.whole and found.folder.startswith(DATA):
                 rows.add("folder", (found.folder, found.names))
                 listing.note_data(len(found.names))
             else:

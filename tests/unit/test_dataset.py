@@ -1,7 +1,9 @@
 """Datasets: what can be opened, and how a person is told that something can't."""
 
+import errno
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,25 @@ def test_a_folder_of_more_names_than_are_held_in_memory_is_listed_in_order(
 
     assert [file.path for file in open_dataset(str(tmp_path)).files()] == whole
     assert whole == sorted(names, key=os.fsencode)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left"), FileNotFoundError("No usable folder")]
+)
+def test_a_large_folder_is_neither_closed_nor_gone_where_there_is_no_room_to_sort_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def full(**_: str) -> None:
+        raise error
+
+    for name in "abc":
+        (tmp_path / name).write_text("x")
+    monkeypatch.setattr(folders, "RUN", 2)
+    # A disk that is full can't be had without mounting one.
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+
+    with pytest.raises(type(error)):
+        list(open_dataset(str(tmp_path)).files())
 
 
 def test_entries_are_the_files_of_which_only_the_odd_ones_were_looked_at(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from dedl_workbook import folders, schemas, validate
@@ -386,36 +388,47 @@ def test_the_step_fails_a_dataset_that_changes_meanwhile(tmp_path: Path) -> None
 
 
 FOLDERS = ("data/2024/11/16/a/", "data/2024/11/16/A/", "data/2024/11/16/")
-NAMES = ("x.png", "X.png", "k.png", "\u212a.png", "back\\slash.png")
+NAMES = ("x.png", "X.png", "k.png", "\u212a.png", "back\\slash.png", "a b.png", "a%20b.png")
 PLACES = st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)).map("".join)
 CONTENTS = (b"", b"text", png(), png(9))
-HREFS = st.lists(st.tuples(PLACES, st.sampled_from([None, 4, len(png())])), max_size=2)
+SPELLED = st.sampled_from([str, quote, "./{}".format])
+HREFS = st.lists(
+    st.tuples(
+        st.tuples(PLACES, SPELLED).map(lambda drawn: drawn[1](drawn[0])),
+        st.sampled_from([None, 4, len(png())]),
+    ),
+    max_size=2,
+)
 X, K = FOLDERS[0] + "x.png", FOLDERS[0] + "k.png"
 RIGHT: tuple[bytes, bool] = (png(), True)
 
 
 @given(
     files=st.dictionaries(PLACES, st.tuples(st.sampled_from(CONTENTS), st.booleans()), max_size=4),
-    strays=st.lists(PLACES, max_size=1),
+    strays=st.dictionaries(PLACES, st.sampled_from(["file", "link", "pipe", "folder"]), max_size=1),
     more=st.lists(HREFS, max_size=2),
     own=st.lists(st.tuples(PLACES, st.none()), max_size=1),
 )
-@example({X: RIGHT, K: RIGHT}, [], [], [])
-@example({X: (b"", False)}, [], [], [])
-@example({X: (b"text", True)}, [], [], [])
-@example({X: RIGHT}, [K], [], [])
-@example({X: RIGHT}, [], [[(X, None)]], [])
-@example({X: RIGHT}, [], [], [(X, None)])
-@example({X: RIGHT}, [], [], [(K, None)])
-@example({X: RIGHT, FOLDERS[0] + "X.png": RIGHT}, [], [], [])
-@example({K: RIGHT}, [FOLDERS[0] + "\u212a.png"], [], [])
-@example({X: RIGHT, FOLDERS[1] + "x.png": RIGHT}, [], [], [])
-@example({X: RIGHT}, [], [], [(FOLDERS[1] + "x.png", None)])
+@example({X: RIGHT, K: RIGHT}, {}, [], [])
+@example({X: (b"", False)}, {}, [], [])
+@example({X: (b"text", True)}, {}, [], [])
+@example({X: RIGHT}, {K: "file"}, [], [])
+@example({X: RIGHT}, {K: "link"}, [[(K, None)]], [])
+@example({X: RIGHT}, {FOLDERS[0] + "X.png": "pipe"}, [], [])
+@example({X: RIGHT}, {FOLDERS[0] + "X.png": "folder"}, [], [])
+@example({X: RIGHT}, {}, [[(X, None)]], [])
+@example({X: RIGHT, K: RIGHT}, {}, [[(X, None), ("./" + X, None)], [(K, None)]], [])
+@example({X: RIGHT}, {}, [], [(X, None)])
+@example({X: RIGHT}, {}, [], [(K, None)])
+@example({X: RIGHT, FOLDERS[0] + "X.png": RIGHT}, {}, [], [])
+@example({K: RIGHT}, {FOLDERS[0] + "\u212a.png": "file"}, [], [])
+@example({X: RIGHT, FOLDERS[1] + "x.png": RIGHT}, {}, [], [])
+@example({X: RIGHT}, {}, [], [(FOLDERS[1] + "x.png", None)])
 @settings(deadline=None, max_examples=80)
 def test_files_are_compared_alike_together_and_one_by_one(
     tmp_path_factory: pytest.TempPathFactory,
     files: dict[str, tuple[bytes, bool]],
-    strays: list[str],
+    strays: dict[str, str],
     more: list[list[tuple[str, int | None]]],
     own: list[tuple[str, None]],
 ) -> None:
@@ -427,21 +440,35 @@ def test_files_are_compared_alike_together_and_one_by_one(
     for number, hrefs in enumerate([named, *more]):
         item = any_item(f"heat_{number}", assets=assets(hrefs))
         write(root, f"metadata/items/heat_{number}.json", item)
-    for path in strays:
-        write(root, path, png())
     for path, (content, _) in files.items():
         write(root, path, content)
+    for path, kind in strays.items():
+        if path not in files:
+            stray(root / path, kind)
 
     with pytest.MonkeyPatch.context() as patch:
         together = report(root)
         patch.setattr(folders, "TOGETHER", 1)
         patch.setattr(folders, "RUN", 2)
         in_runs = report(root)
-        patch.setattr(validate, "TOGETHER", 0)
+        # Then no folder is whole.
+        patch.setattr(folders, "TOGETHER", 0)
         one_by_one = report(root)
 
     assert together == one_by_one
     assert in_runs == one_by_one
+
+
+def stray(path: Path, kind: str) -> None:
+    if kind == "folder":
+        path /= "inside.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "link":
+        path.symlink_to("/etc/hostname")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(png())
 
 
 def assets(hrefs: Sequence[tuple[str, int | None]]) -> dict[str, Any]:

@@ -39,7 +39,10 @@ class Source:
         end = start + length
         if end <= len(self.head) or len(self.head) == self.size:
             return self.head[start:end]
-        return self._dataset.read(self._path, start, min(length, max(0, self.size - start)))
+        if start >= self.size:
+            # Tables promise places that no file has, nor a system knows.
+            return b""
+        return self._dataset.read(self._path, start, min(length, self.size - start))
 
 
 class Truncated(Exception):  # noqa: N818 - a finding, no error

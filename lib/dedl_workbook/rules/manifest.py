@@ -33,13 +33,10 @@ AT_ONCE = 10_000
 BUFFERED = 4 * 2**20
 """Bytes of rows that wait in memory to be written together."""
 
-TOGETHER = 1000
-"""Files of a folder that are compared together, at most: all have to be in memory."""
-
 Table = Literal["folder", "group", "file", "href", "claim"]
 FolderRow = tuple[str, list[str] | None]
-"""A folder, with `/` at its end, and names of plain data files in it. None: it also holds, or would
-hold, what must be compared one by one."""
+"""A folder, with `/` at its end, and the names of all that is in it: plain data files. None: what is
+in it must be compared one by one."""
 GroupRow = tuple[str, str, list[tuple[str, str, int, int]]]
 """Hrefs that name files in one folder: it, the file that they stand in, and of each the name and
 what an `HrefRow` has from the key on."""
@@ -206,27 +203,33 @@ class Manifest:
 
     def _settle(self, number: int) -> int:
         rest = Packer()
-        folders: dict[str, list[str]] = defaultdict(list)
+        folders: dict[str, list[str]] = {}
         # Folders of which the files are compared one by one.
         apart: set[str] = set()
         for folder, names in self._read("folder", number):
             if names is None:
                 apart.add(folder)
             else:
-                folders[folder] += names
+                folders[folder] = names
         known: dict[str, str] = {}
         for folder in (*folders, *apart):
-            if (like := known.setdefault(folded(folder), folder)) != folder:
-                apart |= {folder, like}
-        groups: dict[str, list[GroupRow]] = defaultdict(list)
+            if (first := known.setdefault(folded(folder), folder)) != folder:
+                apart |= {folder, first}
+        groups: dict[str, list[GroupRow]] = {folder: [] for folder in folders}
+        unnamed = {folder: len(names) for folder, names in folders.items()}
         for group in self._read("group", number):
             folder = group[0]
-            if folder in folders and folder not in apart:
-                groups[folder].append(group)
-                continue
             if folder not in folders:
-                # Where one is missing, what is called like it is offered.
-                apart.add(known.get(folded(folder), folder))
+                if like := known.get(folded(folder)):
+                    # What is called like a missing file is offered.
+                    apart.add(like)
+            elif folder not in apart:
+                unnamed[folder] -= len(group[2])
+                if unnamed[folder] >= 0:
+                    groups[folder].append(group)
+                    continue
+                # More hrefs than files, perhaps of millions of items.
+                apart.add(folder)
             _add_hrefs(group, rest)
             if rest.rows >= AT_ONCE:
                 self.add(rest.packed())

@@ -71,7 +71,9 @@ def needed_size(data: bytes) -> int | None:
     if records == 256**header.wide - 1:
         # Still being written: the count of records isn't known.
         records = 0
-    stride = sum(size + -size % 4 for size, _, recorded in variables if recorded)
+    sizes = [size for size, _, recorded in variables if recorded]
+    # One alone is not padded: the specification's special case.
+    stride = sizes[0] if len(sizes) == 1 else sum(size + -size % 4 for size in sizes)
     ends = [start + size for size, start, recorded in variables if not recorded]
     if records:
         ends += [

@@ -322,6 +322,29 @@ def test_a_netcdf_header_that_can_not_be_read_to_its_end_tells_nothing() -> None
     assert needed_size(netcdf(1)[:40]) is None
 
 
+@good("A03")
+def test_the_records_of_a_netcdf_variable_that_is_the_only_one_of_records_are_not_padded() -> None:
+    dimension = struct.pack(">3I4sI", 10, 1, 1, b"t", 0)
+    variable = struct.pack(">3I4s2I", 11, 1, 1, b"v", 1, 0)
+    # Of bytes, from the end of the header on.
+    rest = struct.pack(">5I", 0, 0, 1, 4, 80)
+    header = b"CDF\1" + struct.pack(">I", 5) + dimension + bytes(8) + variable + rest
+
+    assert len(header) == 80
+    assert needed_size(header) == 80 + 5
+
+
+@pytest.mark.parametrize("start", [2**63, 2**64 - 1])
+@bad("A03")
+def test_a_tiff_that_promises_what_lies_beyond_any_file_is_an_error(
+    tmp_path: Path, start: int
+) -> None:
+    large = b"II+\0" + struct.pack("<HHQ", 8, 0, start) + bytes(content.HEAD)
+    root = with_file(tmp_path, "x", large, type="image/tiff")
+
+    assert places(root, "A03") == [f"error {FILE}#/assets/map/type"]
+
+
 @bad("A03")
 def test_a_netcdf_variable_of_endless_dimensions_is_beyond_any_file() -> None:
     dimension = struct.pack(">3I4sI", 10, 1, 1, b"x", 2**32 - 1)
