@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"error: {named}{error.strerror or error}\n")
-        sys.stderr.write("  Make room there, or make it writable; then run the same again.\n")
+        remedy = "Make room there, or make it writable"
+        if not error.filename:
+            temporary = tempfile.tempdir or "/tmp"  # noqa: S108
+            remedy = f"Make room, also in {temporary}, or name another folder in TMPDIR"
+        sys.stderr.write(f"  {remedy}; then run the same again.\n")
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was done is recorded; running again goes on\n")

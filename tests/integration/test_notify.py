@@ -173,7 +173,7 @@ def test_the_plan_shows_the_very_letter_and_how_large_its_attachments_are(site: 
     text = plan.detail["text"]
     assert f"https://stac.example/collections/{ID}" in text
     assert "Demo heat maps" in text
-    assert "1,204 items, 1,204 data files, 34.6 MB" in text
+    assert "1,204 items, 1,204 files, 34.6 MB of data" in text
     assert plan.detail["to"] == f"{site.desk.url}/issue{site.number}"
     assert [a["name"] for a in plan.detail["attachments"]] == [
         "10-validate.html",

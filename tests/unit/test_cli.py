@@ -1,10 +1,13 @@
 """The command line: exit codes, help and words for what was mistyped."""
 
+import errno
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from dedl_workbook import commands
 from dedl_workbook.cli import COULD_NOT_RUN, main
 
 COMMANDS = ["demo", "validate", "plan", "run", "approve", "status", "evidence", "rules"]
@@ -36,6 +39,23 @@ def test_says_that_there_is_no_workbook_here(
     assert main(["status"]) == COULD_NOT_RUN
 
     assert "no workbook here" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_with_the_folder_of_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: object) -> int:
+        # As writing to an open file says it: without the file's name.
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(commands, "validate", full)
+
+    assert main(["validate", "x"]) == COULD_NOT_RUN
+
+    said = capsys.readouterr().err
+    assert said.startswith("error: No space left on device\n")
+    assert f"Make room, also in {tmp_path}, or name another folder in TMPDIR" in said
 
 
 def test_importing_the_library_loads_nothing_heavy() -> None:

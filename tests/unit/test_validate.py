@@ -18,6 +18,7 @@ from dedl_workbook.dataset import USUAL, Bucket, File, Folder, open_dataset
 from dedl_workbook.errors import InputError
 from dedl_workbook.findings import LISTED, Finding, Gatherer, Severity, grouped
 from dedl_workbook.job import Job
+from dedl_workbook.notify import reply
 from dedl_workbook.rules import RULES
 from dedl_workbook.rules.delivered import parse
 from dedl_workbook.steps import Verdict
@@ -385,6 +386,10 @@ def test_the_step_fails_a_dataset_that_changes_meanwhile(tmp_path: Path) -> None
 
     assert outcome.verdict is Verdict.FAILED
     assert "changed while it was validated" in outcome.summary
+    # There is nothing that its user could mend.
+    write(tmp_path, "attempts/001-validate/outcome.json", outcome.as_json())
+    with pytest.raises(InputError, match="can't be called refused"):
+        reply.draft(at_work, "refused")
 
 
 FOLDERS = ("data/2024/11/16/a/", "data/2024/11/16/A/", "data/2024/11/16/")

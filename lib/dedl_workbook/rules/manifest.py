@@ -35,8 +35,8 @@ BUFFERED = 4 * 2**20
 
 Table = Literal["folder", "group", "file", "href", "claim"]
 FolderRow = tuple[str, list[str] | None]
-"""A folder, with `/` at its end, and the names of all that is in it: plain data files. None: what is
-in it must be compared one by one."""
+"""A folder, with `/` at its end, and the names of all that is in it: plain data files. None: what
+is in it must be compared one by one."""
 GroupRow = tuple[str, str, list[tuple[str, str, int, int]]]
 """Hrefs that name files in one folder: it, the file that they stand in, and of each the name and
 what an `HrefRow` has from the key on."""
