@@ -313,6 +313,7 @@ class Case:
         steps = {plan.step: plan.as_json() for plan in planned}
         case_plan: dict[str, Any] = {**self.terms_of_plan(steps), "steps": steps}
         case_plan["digest"] = plans.digest_of(case_plan)
+        case_plan["refused"] = plans.refusal(self.ledger(), case_plan["digest"])
         case_plan["describes"] = {
             "ticket": self.ticket.parameters(),
             "target": self.target.identity(),

@@ -138,10 +138,11 @@ def _unapproved(case: Case, say: Say) -> Outcome | None:
     case_plan = _all_planned(case, say)
     if case.ticket.approve == "any" or not any(s["actions"] for s in case_plan["steps"].values()):
         return None
+    refused = f" {case_plan['refused']}." if case_plan["refused"] else ""
     return Outcome(
         "plan",
         Verdict.PLANNED,
-        "Nothing was changed, since no plan is approved. Read it, then:\n"
+        f"Nothing was changed, since no plan is approved.{refused} Read it, then:\n"
         f"dedl-workbook approve {case.ticket.ticket} {case_plan['digest']}",
     )
 

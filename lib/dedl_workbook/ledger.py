@@ -71,6 +71,12 @@ def withdrawn(lines: list[dict[str, Any]]) -> bool:
     return bool(done) and (done[-1]["step"], done[-1]["verdict"]) == ("withdraw", "passed")
 
 
+def refused(lines: list[dict[str, Any]]) -> bool:
+    """Whether the last step, but for telling the user, was a validation that failed."""
+    done = [line for line in lines if line["event"] == "outcome" and line["step"] != "notify"]
+    return bool(done) and (done[-1]["step"], done[-1]["verdict"]) == ("validate", "failed")
+
+
 def last_outcome(lines: list[dict[str, Any]], step: str) -> dict[str, Any]:
     """Return the last outcome of a step that still counts; empty if there is none.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ def read(file: Path, wanted: str, ticket: str) -> dict[str, Any]:
             f"dedl-workbook plan {ticket}",
         )
     return plan
+
+
+def refusal(lines: Sequence[Mapping[str, Any]], digest: str) -> str:
+    """Return who refused a case plan and why, if that is what was said of it last; else ''."""
+    said = [x for x in lines if x["event"] in ("approved", "refused") and x["digest"] == digest]
+    if not said or said[-1]["event"] != "refused":
+        return ""
+    return f"{said[-1]['operator']} refused this very plan: {said[-1]['reason']}"
 
 
 def named(lines: Sequence[dict[str, Any]], given: str, ticket: str) -> str:

@@ -95,6 +95,9 @@ def _standing(file: Path, root: Path) -> Standing:
     last = told[-1]
     if last.get("step") == "notify" and ledger.withdrawn(told):
         last = next(line for line in reversed(told) if line.get("step") == "withdraw")
+    elif last.get("step") == "notify" and ledger.refused(told):
+        refused = next(line for line in reversed(told) if line.get("step") == "validate")
+        last = refused | {"waiting_for": "the user, who was told", "since": last["at"]}
     elif last.get("verdict") == "passed":
         # What went on meanwhile doesn't end the waiting of another step.
         outcomes = {line["step"]: line for line in told if line["event"] == "outcome"}

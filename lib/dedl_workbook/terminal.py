@@ -121,6 +121,8 @@ def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:
         out.print(f"{ticket}: nothing to do; what is wanted is there already", markup=False)
         return
     show_table(("step", "does", "what", "how many", "size"), rows, f"{ticket}: what would be done")
+    if plan["refused"]:
+        out.print(plan["refused"], markup=False)
     out.print(f"to approve exactly this: dedl-workbook approve {ticket} {plan['digest']}")
 
 

@@ -8,6 +8,7 @@ import pytest
 from dedl_workbook import notify, steps
 from dedl_workbook.case import Case
 from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
+from dedl_workbook.evidence import index
 from dedl_workbook.job import Job, state_before
 from dedl_workbook.steps import Action, Outcome, Plan, Verdict, unpublished
 
@@ -148,6 +149,34 @@ def test_an_approval_of_an_earlier_plan_does_not_hold_for_a_later_one(
 
     with pytest.raises(NotApprovedError, match="what upload would do"):
         later.gate_approval(upload_of(later))
+
+
+def test_a_plan_that_was_refused_says_so_until_it_is_approved(root: Path) -> None:
+    case = make_case(root)
+    by = case.refuse(planned(case), "the wrong title")["operator"]
+
+    assert case.plan()["refused"] == f"{by} refused this very plan: the wrong title"
+
+    case.approve(planned(case))
+    assert case.plan()["refused"] == ""
+
+
+def test_the_page_of_a_pack_lists_every_plan_that_was_approved(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case(root)
+    first = planned(case)
+    case.approve(first)
+    monkeypatch.setattr(FakeModule, "goal", {"objects": 4})
+    later = make_case(root)
+    second = planned(later)
+    later.approve(second)
+
+    shown = index.page(later, later.ledger(), set())
+
+    assert f"What was approved: {second}" in shown
+    assert f"Plan {first[:12]}, approved before" in shown
+    assert f"What was approved: {first}" in shown
 
 
 def test_the_ticket_itself_can_carry_the_approval(root: Path) -> None:

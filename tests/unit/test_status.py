@@ -71,3 +71,20 @@ def test_a_step_that_waits_is_shown_while_others_go_on(root: Path) -> None:
         case.new_attempt("access"), Outcome("access", Verdict.PASSED, ""), "dataset"
     )
     assert status.standings(root)[0].verdict == "passed"
+
+
+def test_once_the_user_was_told_what_to_mend_the_ticket_waits_for_the_user(root: Path) -> None:
+    case = make_case(root)
+    _ticket(root, "DEDL-1", "site")
+    outcomes = (
+        Outcome("validate", Verdict.FAILED, "I02"),
+        Outcome("notify", Verdict.PASSED, "told"),
+    )
+    for outcome in outcomes:
+        case.record_outcome(case.new_attempt(outcome.step), outcome, "")
+
+    found = status.standings(root)[0]
+
+    assert (found.step, found.verdict) == ("validate", "failed")
+    assert found.waiting_for == "the user, who was told"
+    assert found.since

@@ -43,7 +43,8 @@ def plan(case_plan: Mapping[str, Any], *, folded: bool = False) -> str:
     whole = views.details("The whole plan, step by step", views.case_plan(case_plan).markup)
     if folded:
         return views.details(head, table + diffs + whole)
-    return f"<h4>{head}: what would be done</h4>{table}{diffs}{whole}"
+    refused = f"<p>{html.escape(case_plan['refused'])}</p>" if case_plan.get("refused") else ""
+    return f"<h4>{head}: what would be done</h4>{refused}{table}{diffs}{whole}"
 
 
 def changes(case_plan: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dedl_workbook import __version__, ledger, maps, pages, views
-from dedl_workbook.errors import NotApprovedError
+from dedl_workbook.errors import EvidenceError, NotApprovedError
 from dedl_workbook.findings import Report
 from dedl_workbook.pictures import number
 from dedl_workbook.progress import amount
@@ -51,7 +51,7 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
         _published(case, lines, records, files),
         '<h2 id="plan">Plan and approval</h2>',
         _approvals(lines),
-        _plan(case),
+        _plan(case, lines),
         '<h2 id="validation">Validation</h2>',
         _validation(lines, records),
         '<h2 id="timeline">Timeline</h2>',
@@ -168,31 +168,50 @@ def _approvals(lines: Lines) -> str:
             x["operator"],
             x["event"],
             x["digest"][:12],
+            ", ".join(x.get("steps", ())),
             x.get("attempt") or x.get("reason", ""),
         )
         for x in lines
         if x["event"] in ("planned", "approved", "refused")
     ]
-    columns = ("when (UTC)", "who", "event", "digest of the plan", "attempt or reason")
+    columns = ("when (UTC)", "who", "event", "digest of the plan", "of", "attempt or reason")
     return views.table(columns, rows, most=_ALL)
 
 
-def _plan(case: Case) -> str:
-    """Return what the approved plan lists."""
+def _plan(case: Case, lines: Sequence[dict[str, Any]]) -> str:
+    """Return what the approved plan lists, and to fold out, what those before it did."""
     try:
         approved = case.approved_plan()
     except NotApprovedError as error:
         return f"<p>{html.escape(error.what)}.</p>"
-    if approved is None:
-        return "<p>No plan is approved.</p>"
+    last = approved["digest"] if approved else ""
+    planned = {line["digest"]: line for line in lines if line["event"] == "planned"}
+    before = dict.fromkeys(line["digest"] for line in lines if line["event"] == "approved")
+    folded = [
+        views.details(f"Plan {digest[:12]}, approved before", _earlier(case, planned[digest]))
+        for digest in before
+        if digest != last and digest in planned
+    ]
+    shown = _listed(approved) if approved else "<p>No plan is approved.</p>"
+    return shown + "".join(folded)
+
+
+def _earlier(case: Case, line: dict[str, Any]) -> str:
+    try:
+        return _listed(case.read_plan(line))
+    except EvidenceError as error:
+        return f"<p>{html.escape(str(error))}</p>"
+
+
+def _listed(plan: Mapping[str, Any]) -> str:
     rows = [
         (step, *views.action_row(Action(**action)))
-        for step, planned in approved["steps"].items()
+        for step, planned in plan["steps"].items()
         for action in planned["actions"]
     ]
     if not rows:
         return "<p>The plan lists no change: all was there already.</p>"
-    caption = f"What was approved: {approved['digest']}"
+    caption = f"What was approved: {plan['digest']}"
     return views.table(("step", "does", "what", "how many", "size"), rows, caption, most=_ALL)
 
 
