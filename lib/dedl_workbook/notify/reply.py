@@ -155,8 +155,8 @@ def _validated(job: Job, done: list[Attempt], kind: Kind) -> Attempt:
     # What failed without an error, because it was changed meanwhile, has nothing to mend.
     if found is None or found.detail.get("report", {}).get("verdict") != wanted:
         raise InputError(
-            f"the dataset can't be called {kind}: the last validation of this case that has "
-            f"{wanted} has no report that says so",
+            f"the dataset can't be called {kind}: no validation of this case has {wanted} "
+            "with a report that says so",
             where=job.ticket.ticket,
             remedy=f"Run it first: dedl-workbook run {job.ticket.ticket} --step validate",
         )

@@ -228,8 +228,8 @@ def stac_version_is_served(collection: Document, given: Given) -> Iterator[Found
     """
     found = collection.get("stac_version")
     if isinstance(found, str) and found not in given.served:
-        served = ", ".join(given.served)
-        yield Found(f"STAC {found} is not served: {served} is", _CONVERT, "/stac_version")
+        served = " and ".join(given.served)
+        yield Found(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
 
 
 @part_of("C10", "item")
@@ -237,8 +237,8 @@ def stac_version_of_item_is_served(item: Item, given: Given) -> Iterator[Found]:
     """Hold an item to the same versions."""
     found = item.document.get("stac_version")
     if found not in given.served and isinstance(found, str):
-        served = ", ".join(given.served)
-        yield Found(f"STAC {found} is not served: {served} is", _CONVERT, "/stac_version")
+        served = " and ".join(given.served)
+        yield Found(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
 
 
 @rule("C13", "collection")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,17 @@ _UNKNOWN = "See that the URL is right. If it is, stac-validator can judge it, wi
 _UTC = "Write it in UTC, as 2024-11-16T12:00:00Z."
 _IN_UTC = r'does not match "(\+00:00|Z)$"'
 """How the schemas say that a time isn't in UTC."""
+_REQUIRED = " is a required property"
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "an object",
+    "string": "a text in quotes",
+}
+_TYPED = re.compile(rf' is not of type "({"|".join(_TYPES)})"$')
 
 
 @rule("C01", "collection")
@@ -106,10 +118,15 @@ def _mend(problem: schemas.Problem, kind: str) -> str:
     if not problem.schema:
         meant = "1.0.0" if problem.pointer == "/stac_version" else kind
         return f'Write "{problem.pointer[1:]}": "{meant}".'
+    what = "Correct it"
+    if problem.message.endswith(_REQUIRED):
+        what = f'Add "{problem.message.removesuffix(_REQUIRED)}"'
+    elif typed := _TYPED.search(problem.message):
+        what = f"Write {_TYPES[typed[1]]} there,"
     if "/schemas.stacspec.org/" not in problem.schema:
-        return "Correct it as that extension wants it."
+        return f"{what} as that extension wants it."
     name = "item" if kind == "Feature" else "collection"
-    return f"Correct it as STAC wants it: https://github.com/radiantearth/stac-spec, {name}-spec."
+    return f"{what} as STAC wants it: https://github.com/radiantearth/stac-spec, {name}-spec."
 
 
 def disagreement(ours: bool, theirs: bool, said: str) -> Found | None:

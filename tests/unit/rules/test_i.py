@@ -166,12 +166,15 @@ def test_a_submitter_is_told_how_to_mend_what_the_schemas_refuse(tmp_path: Path)
     root = any_dataset(tmp_path)
     document = any_item(type="feature", properties={"datetime": "2024-11-16T12:00:00+01:00"})
     write(root, FILE, document)
-    write(root, "metadata/items/other.json", {**document, "type": "Feature"})
+    without = {name: value for name, value in document.items() if name != "links"}
+    write(root, "metadata/items/other.json", {**without, "type": "Feature", "collection": 7})
 
     told = {f.pointer: f.fix for f in found(root, "I01")}
 
     assert told["/type"] == 'Write "type": "Feature".'
     assert told["/properties/datetime"] == "Write it in UTC, as 2024-11-16T12:00:00Z."
+    assert told[""].startswith('Add "links" as STAC wants it: https://')
+    assert told["/collection"].startswith("Write a text in quotes there, as STAC wants it: ")
 
 
 @pytest.mark.parametrize(
