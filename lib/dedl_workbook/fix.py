@@ -89,7 +89,7 @@ def fix(
     its times (to UTC, where they have an offset), its assets' media types (from the content).
 
     Raises:
-        InputError: the folder is not empty, or lies in the dataset.
+        InputError: the folder is not empty, or lies in the dataset; a document can't be read.
     """
     demand_fresh(dataset, folder)
     file = dataset.stat(COLLECTION)
@@ -140,14 +140,25 @@ def _documents(dataset: Dataset) -> Iterator[tuple[str, dict[str, Any] | None, b
         if file.kind != "file" or file.path == COLLECTION:
             continue
         if not publication.is_item(file):
-            yield file.path, None, dataset.read(file.path)
+            yield file.path, None, _bytes(dataset, file.path)
             continue
         found = read_document(dataset, file, "L03")
         if isinstance(found, Unreadable) or not isinstance(found[1], dict):
-            yield file.path, None, dataset.read(file.path)
+            yield file.path, None, _bytes(dataset, file.path)
         else:
             # Exact numbers: what isn't mended stays as it is.
             yield file.path, documents.parse(found[0]), found[0]
+
+
+def _bytes(dataset: Dataset, path: str) -> bytes:
+    try:
+        return dataset.read(path)
+    except OSError as error:
+        raise InputError(
+            f"can't be copied: {error.strerror or error}",
+            where=f"{dataset.location}/{path}",
+            remedy="Make it readable, or take it out; then name a new folder.",
+        ) from error
 
 
 def _write(folder: Path, path: str, before: Any, after: Any, raw: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 from dedl_workbook.cli import main
 from dedl_workbook.commands import COULD_NOT_RUN
-from dedl_workbook.dataset import open_dataset
+from dedl_workbook.dataset import Folder, open_dataset
 from dedl_workbook.errors import InputError
 from dedl_workbook.fix import Fixed, fix
 from dedl_workbook.publication import patched
 
 from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
+from tests.unit.rules.examples import found
 
 ITEM = "metadata/items/heat_20241116.json"
 COLLECTION = "metadata/collection.json"
@@ -212,3 +214,24 @@ def test_a_folder_that_holds_something_or_lies_in_the_dataset_is_refused(tmp_pat
         fix(dataset, root / "data")
     with pytest.raises(InputError, match="lies in the dataset"):
         fix(dataset, root / "mended")
+
+
+def test_a_document_that_can_not_be_read_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = any_dataset(tmp_path)
+
+    def closed(_: Folder, path: str, *__: Any) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    # Root may read everything.
+    monkeypatch.setattr(Folder, "read", closed)
+    monkeypatch.setattr(Folder, "head", closed)
+
+    with pytest.raises(InputError, match=f"{ITEM}: can't be copied: Permission denied") as refused:
+        fixed(tmp_path, root)
+
+    assert "Make it readable" in refused.value.remedy
+    for rule in ("L02", "L03"):
+        (finding,) = found(root, rule)
+        assert "operators may read it" in finding.fix

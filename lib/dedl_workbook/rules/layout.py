@@ -34,11 +34,8 @@ def collection_is_readable(given: Given) -> Iterator[Found]:
     A key that stands twice and NaN are refused: programs disagree on what they mean.
     """
     if given.collection is None:
-        yield Found(
-            given.problem,
-            "Deliver metadata/collection.json with one STAC Collection, in UTF-8.",
-            file=COLLECTION,
-        )
+        fix = "Deliver metadata/collection.json with one STAC Collection, in UTF-8."
+        yield Found(given.problem, _readable(given.problem) or fix, file=COLLECTION)
 
 
 @rule("L03", "listing")
@@ -81,7 +78,14 @@ def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Found]
 def items_are_readable(problem: Unreadable, given: Given) -> Iterator[Found]:
     """Report what could not be read."""
     if problem.rule == "L03":
-        yield Found(problem.text, "Deliver one STAC Item as a JSON object in UTF-8.")
+        fix = "Deliver one STAC Item as a JSON object in UTF-8."
+        yield Found(problem.text, _readable(problem.text) or fix)
+
+
+def _readable(problem: str) -> str:
+    """Return how to mend that no bytes could be had, or '' for what is wrong with them."""
+    remedy = "See that the operators may read it, and that nobody changes it; then validate again."
+    return remedy if problem.startswith("can't be read") else ""
 
 
 @rule("L04", "listing")
