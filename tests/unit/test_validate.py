@@ -7,7 +7,9 @@ import json
 import os
 import pickle
 import socket
+import tracemalloc
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from dedl_workbook.job import Job
 from dedl_workbook.notify import reply
 from dedl_workbook.rules import RULES
 from dedl_workbook.rules.delivered import parse
+from dedl_workbook.rules.manifest import AT_ONCE, UNREAD, Manifest, Packer
 from dedl_workbook.steps import Verdict
 from dedl_workbook.target import S3, Target
 from hypothesis import HealthCheck, example, given, settings
@@ -474,6 +477,26 @@ def stray(path: Path, kind: str) -> None:
         os.mkfifo(path)
     else:
         path.write_bytes(png())
+
+
+def test_hrefs_of_endless_items_to_one_folder_are_not_held_together(tmp_path: Path) -> None:
+    hrefs, rows = 50_000, Packer()
+    with closing(Manifest(tmp_path)) as manifest:
+        rows.add("folder", ("data/", ["README.txt"]))
+        for number in range(hrefs):
+            href = (f"{number}.tif", "map", -1, UNREAD)
+            rows.add("group", ("data/", f"metadata/items/{number}.json", [href]))
+            if rows.rows >= AT_ONCE:
+                manifest.add(rows.packed())
+        manifest.add(rows.packed())
+
+        tracemalloc.start()
+        manifest.settle()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert sum(len(part.hrefs) for part in manifest.parts()) == hrefs
+    assert peak < 18e6
 
 
 def assets(hrefs: Sequence[tuple[str, int | None]]) -> dict[str, Any]:
