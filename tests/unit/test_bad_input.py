@@ -38,6 +38,7 @@ ITEM = "metadata/items/heat_20241116.json"
 COLLECTION = "metadata/collection.json"
 BAD_ITEM = "metadata/items/bad.json"
 PICTURE = "data/2024/11/16/heat_20241116/heat_20241116.png"
+TABLE, STRAY = "data/2024/11/16/heat_20241116/table.csv", "data/2024/stray.csv"
 Break = Callable[[Path], object]
 
 
@@ -253,15 +254,19 @@ def test_a_place_that_is_no_dataset_is_one_error(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-@pytest.mark.parametrize("closed", ["data/2024", "metadata/items", "metadata", PICTURE, ITEM])
-def test_what_may_not_be_read_is_a_finding(closed: str) -> None:
+@pytest.mark.parametrize(
+    "closed", ["data/2024", "metadata/items", "metadata", PICTURE, TABLE, STRAY, ITEM]
+)
+def test_what_may_not_be_read_is_one_finding(closed: str) -> None:
     """As somebody who really may not: for root, every folder is open."""
     # pytest's own folders are closed to others.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        root = any_dataset(Path(folder))
+        table = any_asset(href=TABLE, type="text/csv", **{"file:size": 3})
+        item = any_item(assets={"map": any_asset(), "table": table})
+        root = any_dataset(Path(folder), item, files={TABLE: b"a,b", STRAY: b"stray"})
+        assert report(root).passed
         (root / closed).chmod(0)
-        report(root)
         os.seteuid(65534)
         try:
             result = report(root)
@@ -271,6 +276,8 @@ def test_what_may_not_be_read_is_a_finding(closed: str) -> None:
     assert not result.passed
     errors = [f for f in result.findings if f.severity == "error"]
     assert [f for f in errors if closed in f.file or "ermission denied" in f.message]
+    if closed in (PICTURE, TABLE, STRAY):
+        assert len(errors) == 1
 
 
 ODD: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from dedl_workbook.dataset import COLLECTION, DATA
 from dedl_workbook.findings import Severity
 from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.delivered import Asset, Item
-from dedl_workbook.rules.manifest import GONE, Part, folded
+from dedl_workbook.rules.manifest import CLOSED, GONE, Part, folded
 from dedl_workbook.rules.placeholders import placeholder
 from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointer, rule
 
@@ -207,8 +207,8 @@ def sizes_agree(part: Part, given: Given) -> Iterator[Found]:
         if promised < 0 or path not in part.files:
             continue
         size = part.files[path][1]
-        if size in (promised, GONE):
-            # A01 has what is gone.
+        if size < 0 or size == promised:
+            # A01 has what is gone, L06 what can't be read.
             continue
         yield Found(
             f"the file has {size} bytes, file:size says {promised}",
@@ -224,6 +224,7 @@ def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -
     if found is None:
         item.seen[path] = GONE
     elif found.kind == "file":
+        item.seen[path] = CLOSED
         yield Found(
             f"the file can't be read: {error.strerror or error}",
             "Give the operators the right to read it.",

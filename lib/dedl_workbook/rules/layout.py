@@ -108,6 +108,13 @@ def files_are_regular(file: File, given: Given) -> Iterator[Found]:
         yield Found(*IRREGULAR[file.kind])
 
 
+@part_of("L06", "across")
+def files_can_be_read(part: Part, given: Given) -> Iterator[Found]:
+    """Report the data files that can't be opened, of those that no other rule reads."""
+    for path in part.closed:
+        yield Found(*IRREGULAR["unreadable"], file=path)
+
+
 @rule("L07", "listing", Severity.INFO)
 def top_level_is_known(listing: Listing, given: Given) -> Iterator[Found]:
     """The root holds metadata/ and data/ alone.

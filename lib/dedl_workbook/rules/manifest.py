@@ -45,9 +45,10 @@ FileRow = tuple[str, int, str]
 HrefRow = tuple[str, str, str, int, int]
 """An href that names a file in data/: that file's path, the file that it stands in, the asset's
 key, the bytes that file:size promises (or -1), the bytes that the file had when it was read (or
-`UNREAD`, or `GONE`)."""
-UNREAD, GONE = -1, -2
-"""In place of a size: the file wasn't looked at, or was not there any more."""
+`UNREAD`, `GONE` or `CLOSED`)."""
+UNREAD, GONE, CLOSED = -1, -2, -3
+"""In place of a size: the file wasn't looked at, was not there any more, or can't be read, which
+was said."""
 ClaimRow = tuple[str, str, str]
 """An item whose id isn't its file's name: the path that its file had, were it called after the id;
 the item's file; the id. The row that stands with its real path has '' for both."""
@@ -119,25 +120,35 @@ class Part:
     """By path."""
     hrefs: list[HrefRow] = field(default_factory=list)
     claims: list[ClaimRow] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    """Data files that can't be read, of those that no rule read for an item."""
 
     def measure(self, dataset: Dataset) -> int:
-        """Look at the files that weren't looked at yet; return the bytes of all data files.
+        """Open the files that weren't opened yet; return the bytes of all data files.
 
         Most were read for an item, which took down their sizes.
         """
-        seen = {href[0]: href[4] for href in self.hrefs if href[4] >= 0}
+        seen = {href[0]: href[4] for href in self.hrefs if href[4] not in (UNREAD, GONE)}
         total = 0
         for path, (_, size, kind) in self.files.items():
             if not path.startswith(DATA):
                 continue
             if size < 0:
                 size = seen.get(path, UNREAD)
-                if size < 0:
-                    found = dataset.stat(path)
-                    size = found.size if found else GONE
+                if size == UNREAD and kind == "file":
+                    size = self._opened(dataset, path)
                 self.files[path] = path, size, kind
             total += max(size, 0)
         return total
+
+    def _opened(self, dataset: Dataset, path: str) -> int:
+        try:
+            return dataset.head(path, 0)[1]
+        except FileNotFoundError:
+            return GONE
+        except OSError:
+            self.closed.append(path)
+            return CLOSED
 
 
 class Spool:
