@@ -183,6 +183,11 @@ SHAPES = 200
 """How many shapes of one rule are told apart."""
 
 
+def number(count: int, what: str) -> str:
+    """Return a count with what is counted, which is given in the plural."""
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
+
+
 class Gatherer:
     """Findings as they come, in bounded memory: of each shape the first ones and a count.
 

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dedl_workbook.pictures import BLUE, ORANGE, Picture, framed, label, number
+from dedl_workbook.findings import number
+from dedl_workbook.pictures import BLUE, ORANGE, Picture, framed, label
 
 _WIDTH, _HEIGHT, _INSET = 620, 400, 170
 _MOST_DRAWN = 2000

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from dedl_workbook.findings import number
+
 BLUE, ORANGE = "#2a8bcf", "#d55e00"
 """Told apart by all eyes, and at least 3:1 against white and against black."""
 _WIDTH, _HEIGHT, _LEFT = 760, 120, 56
@@ -50,11 +52,6 @@ def label(x: float, y: float, text: str, anchor: str = "start") -> str:
     """Return a text for a picture; `anchor` is start, middle or end."""
     place = f'x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}"'
     return f'<text {place} font-size="11" fill="currentColor">{html.escape(text)}</text>'
-
-
-def number(count: int, what: str) -> str:
-    """Return a count with what is counted, which is given in the plural."""
-    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
 
 
 def bars(text: str, heights: Sequence[int], labels: Sequence[str]) -> Picture:

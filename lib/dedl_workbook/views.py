@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dedl_workbook.documents import printable
-from dedl_workbook.findings import Group, Report, Severity, grouped
+from dedl_workbook.findings import Group, Report, Severity, grouped, number
 from dedl_workbook.job import Job
-from dedl_workbook.pictures import number
 from dedl_workbook.progress import amount
 from dedl_workbook.steps import Action, Check, Outcome, Plan, Receipt
 

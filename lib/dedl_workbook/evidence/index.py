@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 from dedl_workbook import __version__, ledger, maps, pages, views
 from dedl_workbook.errors import EvidenceError, NotApprovedError
-from dedl_workbook.findings import Report
-from dedl_workbook.pictures import number
+from dedl_workbook.findings import Report, number
 from dedl_workbook.progress import amount
 from dedl_workbook.steps import STEPS, Action, now
 

@@ -20,6 +20,7 @@ from dedl_workbook.errors import InputError, WorkbookError
 from dedl_workbook.explore import images, live, opened, tables
 from dedl_workbook.explore.seen import Glance, Seen, ending, item_files, see
 from dedl_workbook.explore.tables import INSTALL
+from dedl_workbook.findings import number
 from dedl_workbook.pictures import Picture
 from dedl_workbook.progress import amount, for_notebook
 from dedl_workbook.reading import workbook_root
@@ -110,7 +111,7 @@ def overview(seen: Seen) -> View:
     }
     markup = views.pairs(rows)
     if seen.unread:
-        what = f"{pictures.number(len(seen.unread), 'items')} of them can't be read"
+        what = f"{number(len(seen.unread), 'items')} of them can't be read"
         rows["not read"] = what
         markup += views.details(what, views.table(("file", "why"), seen.unread))
     lines = (printable(f"{key}: {value}") for key, value in rows.items())
@@ -190,7 +191,7 @@ def sizes(seen: Seen) -> Picture:
     if not seen.sizes:
         return pictures.framed("No sizes: there are no data files.", "", 0, 0)
     digits = range(min(seen.sizes), max(seen.sizes) + 1)
-    text = f"Sizes of {pictures.number(seen.files, 'data files')}: each bar begins at its label."
+    text = f"Sizes of {number(seen.files, 'data files')}: each bar begins at its label."
     return pictures.bars(text, [seen.sizes.get(n, 0) for n in digits], [*map(_power, digits)])
 
 
@@ -311,7 +312,7 @@ def table(seen: Seen) -> View:
         )
         for field in items.schema
     ]
-    text = f"{pictures.number(items.num_rows, 'rows')}, {items.num_columns} columns"
+    text = f"{number(items.num_rows, 'rows')}, {items.num_columns} columns"
     columns = ("column", "type", "first item")
     return View(f"<p>{text}</p>" + views.table(columns, rows), text)
 

@@ -14,7 +14,7 @@ from dedl_workbook.dataset import Dataset, Folder
 from dedl_workbook.errors import InputError
 from dedl_workbook.explore.images import Raster
 from dedl_workbook.explore.seen import ending
-from dedl_workbook.pictures import number
+from dedl_workbook.findings import number
 
 if TYPE_CHECKING:
     from rasterio import DatasetReader

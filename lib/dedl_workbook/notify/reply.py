@@ -15,7 +15,7 @@ from typing import Any, Literal
 from dedl_workbook import publication
 from dedl_workbook.documents import digest, pretty, write_atomic
 from dedl_workbook.errors import EvidenceError, GateError, InputError
-from dedl_workbook.findings import Finding, Severity, grouped
+from dedl_workbook.findings import Finding, Severity, grouped, number
 from dedl_workbook.helpdesk import Attachment, letter
 from dedl_workbook.job import Job
 from dedl_workbook.notify import archive
@@ -182,11 +182,11 @@ def _access(job: Job) -> str:
 def _counts(report: Mapping[str, Any]) -> dict[str, Any]:
     counts = report["counts"]
     return {
-        "items": counts["items"],
-        "files": counts["files"],
+        "items": number(counts["items"], "items"),
+        "files": number(counts["files"], "files"),
         "size": _amount(counts["bytes"]),
-        "errors": counts["error"],
-        "warnings": counts["warning"],
+        "errors": number(counts["error"], "errors"),
+        "warnings": number(counts["warning"], "warnings"),
     }
 
 
@@ -202,11 +202,11 @@ def _to_mend(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a report as lines: alike ones as one, each with its remedy."""
     findings = [Finding(**f | {"severity": Severity(f["severity"])}) for f in report["findings"]]
     groups = grouped(f for f in findings if f.severity is Severity.ERROR and not f.waived)
-    for number, group in enumerate(groups[:_KINDS], 1):
+    for n, group in enumerate(groups[:_KINDS], 1):
         finding = group.finding
         times = f", {group.count:,} times" if group.count > 1 else ""
         yield ""
-        yield f"  {number}. {finding.rule}{times}: {finding.message}"
+        yield f"  {n}. {finding.rule}{times}: {finding.message}"
         for place in group.examples:
             yield f"       in {place or 'the dataset'}"
         if finding.fix:
