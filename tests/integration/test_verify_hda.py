@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from dedl_workbook import catalog, hda, s3, upload
+from dedl_workbook import catalog, hda, s3, upload, verify
 from dedl_workbook.documents import pretty
 from dedl_workbook.errors import InputError
 from dedl_workbook.iam import fresh_token
@@ -203,6 +203,30 @@ def test_a_field_that_hda_serves_otherwise_is_noticed(lake: HdaLake) -> None:
     lake.reload()
 
     assert _failed(verify_hda.check(site.job, _nobody))["HDA: license"].startswith("other")
+
+
+@pytest.mark.parametrize(("failing", "spare"), [(3, 10), (3, 2), (99, 10)])
+def test_a_download_that_fails_once_is_tried_again(
+    public: Site, monkeypatch: pytest.MonkeyPatch, failing: int, spare: int
+) -> None:
+    """As when the catalogue doesn't answer HDA in time, which then answers 404."""
+    fetched, asked = verify.fetched, set[str]()
+
+    def once(client: Any, url: str) -> tuple[int, str, str, str]:
+        if failing == 99 or (len(asked) < failing and url not in asked):
+            asked.add(url)
+            return 0, "", "the download answered 404", ""
+        return fetched(client, url)
+
+    monkeypatch.setattr(verify, "fetched", once)
+    monkeypatch.setattr(verify_hda, "AGAIN", spare)
+    monkeypatch.setattr(verify_hda, "PAUSE", 0)
+
+    outcome = verify_hda.check(public.job, _nobody)
+
+    passes = failing <= spare
+    assert outcome.verdict is (Verdict.PASSED if passes else Verdict.FAILED), outcome.summary
+    assert passes or "answered 404" in outcome.summary
 
 
 def test_a_collection_that_hda_does_not_have_fails(lake: HdaLake, public: Site) -> None:

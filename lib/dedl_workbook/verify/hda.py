@@ -8,6 +8,8 @@ their size and SHA-256.
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -176,13 +178,14 @@ def _downloads(
 ) -> Iterator[dict[str, Any]]:
     assets = [asset for some in seen.assets.values() for asset in some]
     delivered = {item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}}
+    spare = threading.Semaphore(AGAIN)
     with ThreadPoolExecutor(verify.CLIENTS) as pool:
-        one = partial(_download, user, delivered)
+        one = partial(_download, user, delivered, spare)
         for done, row in enumerate(map_shards(one, assets, pool), 1):
             job.tell("downloading", done, len(assets), "files")
             yield row
     for item in seen.items:
-        yield _whole(user, item, delivered.get(str(item["id"]), {}))
+        yield _whole(user, item, delivered.get(str(item["id"]), {}), spare)
 
 
 def _delivered(
@@ -201,12 +204,15 @@ def _delivered(
 
 
 def _download(
-    user: Asker, delivered: Mapping[str, Mapping[tuple[int, str], str]], asset: Asset
+    user: Asker,
+    delivered: Mapping[str, Mapping[tuple[int, str], str]],
+    spare: threading.Semaphore,
+    asset: Asset,
 ) -> dict[str, Any]:
     row = {"item": asset.item, "asset": asset.name, "type": asset.type, "file": ""}
     if not asset.href.startswith(user.url + user.offers):
         return row | {"bytes": 0, "sha256": "", "fault": "isn't offered through HDA"}
-    size, sha256, fault = _fetched(user, asset.href)
+    size, sha256, fault = _patiently(user, asset.href, spare)
     file = delivered.get(asset.item, {}).get((size, sha256), "")
     if not fault and not file:
         fault = f"is none of the files that were delivered for it ({size} bytes)"
@@ -214,19 +220,36 @@ def _download(
 
 
 def _whole(
-    user: Asker, item: Mapping[str, Any], delivered: Mapping[tuple[int, str], str]
+    user: Asker,
+    item: Mapping[str, Any],
+    delivered: Mapping[tuple[int, str], str],
+    spare: threading.Semaphore,
 ) -> dict[str, Any]:
     """Download an item as a whole: the file, or an archive of several."""
     link = item.get(_WHOLE) or {}
     row = {"item": str(item["id"]), "asset": _WHOLE, "type": "whole item", "file": ""}
     if not link:
         return row | {"bytes": 0, "sha256": "", "fault": "has no download link"}
-    size, sha256, fault = _fetched(user, str(link.get("href")))
+    size, sha256, fault = _patiently(user, str(link.get("href")), spare)
     if not fault and len(delivered) == 1 and (size, sha256) not in delivered:
         fault = f"is not the file that was delivered ({size} bytes)"
     elif not fault and any(known for known, _ in delivered) and not size:
         fault = "is empty"
     return row | {"bytes": size, "sha256": sha256, "fault": fault}
+
+
+AGAIN, PAUSE = 10, 2.0
+"""Downloads that are tried again, at most, and after how many seconds. HDA searches its catalogue
+for each, and answers 404 too where that fails or takes too long."""
+
+
+def _patiently(user: Asker, href: str, spare: threading.Semaphore) -> tuple[int, str, str]:
+    """Return what `_fetched` does; if that fails, of a second try while there are any to spare."""
+    found = _fetched(user, href)
+    if found[2] and spare.acquire(blocking=False):
+        time.sleep(PAUSE)
+        found = _fetched(user, href)
+    return found
 
 
 def _fetched(user: Asker, href: str) -> tuple[int, str, str]:
