@@ -123,10 +123,11 @@ def check(job: Job) -> Outcome:
     written = report.as_json()
     documents.write_atomic(job.folder / "validation.json", documents.pretty(written))
     checks = _checks(report)
-    if fingerprint(job.dataset) != begun:
+    changed = fingerprint(job.dataset) != begun
+    if changed:
         said = "it was changed while it was validated; validate it again when nobody writes to it"
-        checks.append(Check("dataset", False, said))
-    return judged("validate", checks, _summary(report), report=written)
+        checks.insert(0, Check("dataset", False, said))
+    return judged("validate", checks, _summary(report), report=written, changed=changed)
 
 
 def _checks(report: Report) -> list[Check]:

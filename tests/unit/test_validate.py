@@ -381,15 +381,18 @@ class Replaced(Folder):
         path.write_bytes(path.read_bytes())
 
 
-def test_the_step_fails_a_dataset_that_changes_meanwhile(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_step_fails_a_dataset_that_changes_meanwhile(tmp_path: Path, broken: bool) -> None:
     at_work = job(tmp_path, any_dataset(tmp_path))
+    if broken:
+        (tmp_path / ID / "metadata/items/b.json").write_bytes(b"{")
     vars(at_work)["dataset"] = Replaced(tmp_path / ID)
 
     outcome = validate.check(at_work)
 
     assert outcome.verdict is Verdict.FAILED
     assert "changed while it was validated" in outcome.summary
-    # There is nothing that its user could mend.
+    # Nobody knows yet what its user has to mend.
     write(tmp_path, "attempts/001-validate/outcome.json", outcome.as_json())
     with pytest.raises(InputError, match="can't be called refused"):
         reply.draft(at_work, "refused")

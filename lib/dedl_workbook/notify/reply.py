@@ -152,11 +152,11 @@ def _publications(done: list[Attempt], kind: Kind) -> int:
 def _validated(job: Job, done: list[Attempt], kind: Kind) -> Attempt:
     wanted = "failed" if kind == "refused" else "passed"
     found = _last([a for a in done if a.verdict == wanted], "validate")
-    # What failed without an error, because it was changed meanwhile, has nothing to mend.
-    if found is None or found.detail.get("report", {}).get("verdict") != wanted:
+    # Of what was changed meanwhile, the report may tell what never was.
+    if found is None or "report" not in found.detail or found.detail.get("changed"):
         raise InputError(
             f"the dataset can't be called {kind}: no validation of this case has {wanted} "
-            "with a report that says so",
+            "that saw it as it is",
             where=job.ticket.ticket,
             remedy=f"Run it first: dedl-workbook run {job.ticket.ticket} --step validate",
         )
