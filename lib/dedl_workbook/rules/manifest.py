@@ -214,8 +214,24 @@ class Manifest:
 
     def _settle(self, number: int) -> int:
         rest = Packer()
+        folders, apart = self._folders(number)
+        groups = self._groups(number, folders, apart, rest)
+        total = 0
+        for folder, names in folders.items():
+            size = -1 if folder in apart else _settled(names, groups[folder])
+            if size >= 0:
+                total += size
+                continue
+            for name in names:
+                rest.add("file", (folder + name, UNREAD, "file"))
+            for group in groups[folder]:
+                _add_hrefs(group, rest)
+        self.add(rest.packed())
+        return total
+
+    def _folders(self, number: int) -> tuple[dict[str, list[str]], set[str]]:
+        """Return the folders with their names, and those whose files are compared one by one."""
         folders: dict[str, list[str]] = {}
-        # Folders of which the files are compared one by one.
         apart: set[str] = set()
         for folder, names in self._read("folder", number):
             if names is None:
@@ -226,6 +242,16 @@ class Manifest:
         for folder in (*folders, *apart):
             if (first := known.setdefault(folded(folder), folder)) != folder:
                 apart |= {folder, first}
+        return folders, apart
+
+    def _groups(
+        self, number: int, folders: dict[str, list[str]], apart: set[str], rest: Packer
+    ) -> dict[str, list[GroupRow]]:
+        """Return the groups of hrefs by folder; those of no folder, or of one apart, go to `rest`.
+
+        Folders that prove to be for comparing one by one are added to `apart`.
+        """
+        known = {folded(folder): folder for folder in folders}
         groups: dict[str, list[GroupRow]] = {folder: [] for folder in folders}
         unnamed = {folder: len(names) for folder, names in folders.items()}
         for group in self._read("group", number):
@@ -244,18 +270,7 @@ class Manifest:
             _add_hrefs(group, rest)
             if rest.rows >= AT_ONCE:
                 self.add(rest.packed())
-        total = 0
-        for folder, names in folders.items():
-            size = -1 if folder in apart else _settled(names, groups[folder])
-            if size >= 0:
-                total += size
-                continue
-            for name in names:
-                rest.add("file", (folder + name, UNREAD, "file"))
-            for group in groups[folder]:
-                _add_hrefs(group, rest)
-        self.add(rest.packed())
-        return total
+        return groups
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts that hold anything, one after the other."""
