@@ -84,11 +84,12 @@ def test_a_geotiff_in_a_bucket_is_read_by_ranges(
 ) -> None:
     """A large one is not fetched whole for a picture of it."""
     import numpy
-    import rasterio
+    import rasterio.transform
 
     path = lake.root / "large.tif"
     profile = {"width": 4096, "height": 4096, "count": 1, "dtype": "uint8", "tiled": True}
-    with rasterio.open(path, "w", driver="GTiff", **profile) as out:
+    place = rasterio.transform.from_bounds(-10, 35, 5, 50, 4096, 4096)
+    with rasterio.open(path, "w", driver="GTiff", transform=place, **profile) as out:
         out.write(numpy.random.default_rng(1).integers(0, 255, (1, 4096, 4096), "uint8"))
         out.build_overviews([2, 4, 8, 16])
     s3.client(lake.target.s3).upload_file(str(path), lake.bucket, "x/data/large.tif")
