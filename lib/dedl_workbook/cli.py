@@ -29,10 +29,22 @@ examples:
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **how: Any) -> None:
+        """Take options by their whole names: `--wi` wipes nothing."""
+        super().__init__(allow_abbrev=False, **how)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse what a command doesn't know in its own words, not in those of all commands."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
-        """Name the nearest command for one that isn't known, and end with exit code 2."""
-        wrong = message.partition("invalid choice: '")[2].partition("'")[0]
-        known = [c for a in self._actions for c in (a.choices or ())]
+        """Name the nearest command or option for one that isn't known, and end with exit code 2."""
+        unknown = message.partition("unrecognized arguments: ")[2].split("=")[0].split(" ")[0]
+        wrong = unknown or message.partition("invalid choice: '")[2].partition("'")[0]
+        known = [c for a in self._actions for c in (*(a.choices or ()), *a.option_strings)]
         near = difflib.get_close_matches(wrong, known, n=1)
         hint = f"\nDid you mean {near[0]!r}?" if near else ""
         self.print_usage(sys.stderr)

@@ -31,6 +31,26 @@ def test_offers_the_nearest_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'approve'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        (["run", "DEDL-1", "--rehearsal"], "--rehearse"),
+        (["evidence", "verify", "x", "--signer=f"], "--signers"),
+        (["sandbox", "down", "--wip"], "--wipe"),
+    ],
+)
+def test_refuses_an_option_that_its_command_does_not_know(
+    given: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+
+    said = capsys.readouterr().err
+    assert ended.value.code == COULD_NOT_RUN
+    assert said.startswith(f"usage: dedl-workbook {given[0]}")
+    assert f"Did you mean {near!r}?" in said
+
+
 def test_says_that_there_is_no_workbook_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
