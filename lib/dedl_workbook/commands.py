@@ -381,6 +381,15 @@ def sandbox_grant(options: Any) -> int:
     return DONE
 
 
+def sandbox_file(options: Any) -> int:
+    from dedl_workbook import sandbox, terminal
+
+    filed = sandbox.file(sandbox_folder(), options.ticket)
+    said = "is filed in" if filed else "is in"
+    terminal.out.print(f"{options.ticket} {said} the sandbox's help desk", markup=False)
+    return DONE
+
+
 def sandbox_status(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 

@@ -18,6 +18,7 @@ RUN_ELSEWHERE = {
     "make demo": "by the test of the demo",
     "make test": "it runs this test",
     "dedl-workbook sandbox up": "by the tests of the sandbox; here it is up",
+    "dedl-workbook sandbox file DEDL-1": "by the tests of its help desk; here it is filed",
 }
 
 

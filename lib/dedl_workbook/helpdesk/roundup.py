@@ -118,10 +118,13 @@ class Roundup:
         rows = self._get(client, "issue", {"title:": ticket, "@fields": "title"})["collection"]
         ids = [str(row["id"]) for row in rows if row["title"] == ticket]
         if len(ids) != 1:
+            remedy = "The title of the ticket's issue must be the ticket's id, and of no other."
+            if not ids:
+                remedy += f" In the sandbox, this files it: dedl-workbook sandbox file {ticket}"
             raise InputError(
                 f"{'no' if not ids else len(ids)} tickets with the title {ticket!r}",
                 where=self.place,
-                remedy="The title of the ticket's issue must be the ticket's id, and of no other.",
+                remedy=remedy,
             )
         return ids[0]
 

@@ -2,6 +2,7 @@
 
 from dedl_workbook.sandbox.client import Sandbox, ServiceStatus, Status, down, status, up
 from dedl_workbook.sandbox.environments import ensure_environments
+from dedl_workbook.sandbox.helpdesk import file
 from dedl_workbook.sandbox.oidc import grant, revoke
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Status",
     "down",
     "ensure_environments",
+    "file",
     "grant",
     "revoke",
     "status",

@@ -6,14 +6,18 @@ import base64
 import http.client
 import json
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
-from dedl_workbook.sandbox import environments, processes
+from dedl_workbook.errors import ServiceError
+from dedl_workbook.sandbox import environments, processes, state
 from dedl_workbook.sandbox.state import Lake
 
 OPERATOR = "workbook"
 """As whom the workbook replies."""
 SUBMITTER = "submitter"
 """Who filed the tickets."""
+_ROLES = {OPERATOR: "operator", SUBMITTER: "submitter"}
 TICKETS = {
     "DEMO-1": "Please promote our dataset EO.DEDL.DAT.DEMO_HEAT: it is for everybody.",
     "DEMO-2": "Please promote our dataset for those who hold its role.",
@@ -66,22 +70,63 @@ def connections(lake: Lake) -> dict[str, str]:
 
 def probe(lake: Lake) -> str:
     """Return why it isn't well, or the empty string."""
+    try:
+        found = _filed(lake, OPERATOR, "DEMO-1")
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        return str(error) or type(error).__name__
+    return "" if found else "the ticket DEMO-1 isn't there"
+
+
+def file(folder: Path, ticket: str) -> bool:
+    """File a ticket, as its submitter would; return False if it is there already.
+
+    Args:
+        folder: the sandbox's.
+        ticket: its id, which becomes the title of its issue.
+
+    Raises:
+        ServiceError: the server is down.
+    """
+    remedy = "Type: dedl-workbook sandbox up"
+    if not (folder / state.PORTS).exists():
+        raise ServiceError("the sandbox isn't up", where=str(folder), remedy=remedy)
+    lake = state.read_lake(folder.resolve())
+    try:
+        if _filed(lake, SUBMITTER, ticket):
+            return False
+        _call(lake, SUBMITTER, "POST", "/rest/data/issue", {"title": ticket})
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        what = f"the sandbox's help desk doesn't answer: {error}"
+        raise ServiceError(what, where=str(lake.log("helpdesk")), remedy=remedy) from error
+    return True
+
+
+def _filed(lake: Lake, user: str, ticket: str) -> bool:
+    # With `:`, a title must be that very text.
+    query = urlencode({"title:": ticket})
+    found = _call(lake, user, "GET", f"/rest/data/issue?{query}")
+    return bool(found["data"]["collection"])
+
+
+def _call(lake: Lake, user: str, method: str, path: str, body: object = None) -> Any:
     # http.client and not a bigger one: it knows no proxies, and reads no settings of the user.
     connection = http.client.HTTPConnection(processes.LOOPBACK, lake.ports["helpdesk"], timeout=5)
-    login = f"{OPERATOR}:{lake.secrets['helpdesk_operator_password']}".encode()
+    login = f"{user}:{lake.secrets[f'helpdesk_{_ROLES[user]}_password']}".encode()
     headers = {
         "Authorization": f"Basic {base64.b64encode(login).decode()}",
         "Accept": "application/json",
+        "Content-Type": "application/json",
+        # Its defence against forged requests asks for these.
+        "X-Requested-With": "dedl-workbook",
+        "Origin": url(lake),
+        "Referer": f"{url(lake)}/",
     }
     try:
-        connection.request("GET", "/rest/data/issue?title=DEMO-1", headers=headers)
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            return f"the list of tickets answers {answer.status}"
-        found = json.loads(body)["data"]["collection"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        return str(error) or type(error).__name__
+        text = answer.read()
     finally:
         connection.close()
-    return "" if found else "the ticket DEMO-1 isn't there"
+    if answer.status >= 300:
+        raise ValueError(f"{method} {path} answers {answer.status}")
+    return json.loads(text)
