@@ -50,11 +50,11 @@ def run(options: Any) -> int:
     from dedl_workbook.reading import workbook_root
     from dedl_workbook.ticket import Ticket, ticket_names
 
+    root = workbook_root()
+    options.tickets = ticket_names(options.tickets, root)
     if options.rehearse:
         return each(options, lambda name, told: _rehearse(name, told, quiet=options.json))
-    root = workbook_root()
     steps = headless.steps_from(options.first, options.step)
-    options.tickets = ticket_names(options.tickets, root)
     batch = len(options.tickets) > 1
 
     def one(name: str, told: dict[str, Any]) -> int:

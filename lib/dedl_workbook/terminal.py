@@ -72,8 +72,10 @@ def show_json(value: object) -> None:
 def show_error(error: Exception, ticket: str = "") -> None:
     """Print an error as it says itself: what, where, remedy; of a ticket among many on one line."""
     if ticket:
-        text = f"{ticket}: {printable(' '.join(str(error).split()))}"
-        err.print(f"[bold red]could not run[/] {escape(text)}")
+        lines = [" ".join(line.split()) for line in str(error).splitlines()]
+        ended = (line if line.endswith((".", ":", ";")) else f"{line}." for line in lines)
+        text = printable(" ".join(ended)).removeprefix(f"{ticket}: ")
+        err.print(f"[bold red]could not run[/] {escape(ticket)}: {escape(text)}")
     else:
         err.print(f"[bold red]error:[/] {escape(printable(str(error), lines=True))}")
 

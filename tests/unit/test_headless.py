@@ -236,6 +236,19 @@ def test_a_folder_with_braces_in_its_name_is_no_parameter(
     assert run(folder, BEGIN, PASS)[1].verdict is Verdict.PASSED
 
 
+@pytest.mark.parametrize("how", [[], ["--rehearse"]])
+def test_a_pattern_that_fits_no_ticket_is_named(
+    root: Path,
+    how: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
+
+    assert main(["run", "NONE-*", *how]) == COULD_NOT_RUN
+    assert "no ticket fits the pattern 'NONE-*'" in capsys.readouterr().err
+
+
 def test_many_tickets_get_a_line_each_and_one_that_fails_does_not_stop_the_others(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

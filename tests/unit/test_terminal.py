@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import cli
+from dedl_workbook import cli, terminal
 from dedl_workbook.batch import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.cli import main
+from dedl_workbook.errors import ConflictError
 from dedl_workbook.steps import Action, Plan
 
 from tests.unit.conftest import make_case
@@ -197,3 +198,14 @@ def test_colours_are_for_terminals_that_want_them(
     assert bool(re.search(r"\x1b\[(1;)?3\d", done.stderr)) is coloured
     assert ("│" in listed.stdout) is table
     assert table or "DEDL-1\tEO.XXX.DAT.YYY\tsite" in listed.stdout
+
+
+def test_an_error_of_one_ticket_of_many_is_a_line_of_sentences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = ConflictError("the case is in use", where="DEDL-1", remedy="Wait until that ends.")
+
+    terminal.show_error(error, "DEDL-1")
+
+    said = capsys.readouterr().err
+    assert said == "could not run DEDL-1: the case is in use. Wait until that ends.\n"
