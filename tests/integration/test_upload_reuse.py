@@ -58,6 +58,8 @@ def test_only_what_is_new_is_uploaded_and_the_addresses_lead_to_where_the_rest_l
     assert (receipt.done["reused"], receipt.done["uploaded"]) == (2, 2)
     outcome = upload.check(plan)
     assert outcome.verdict is Verdict.PASSED, outcome
+    assert f"{ID}/DEDL-2/ (2) and, reused, in s3://" in outcome.summary
+    assert f"{ID}/DEDL-1/ (2)" in outcome.summary
     made = shore.objects().keys() - before.keys()
     assert made == {key(2, "data/other"), key(2, "data/new"), key(1, ".used-by-DEDL-2")}
     [(_, item)] = publication.items(job)

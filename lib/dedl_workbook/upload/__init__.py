@@ -213,8 +213,13 @@ def check(plan: Plan) -> Outcome:
             _check_content(job, pool, manifest, _whole(states)[0]),
         ]
         _write_sums(job.folder / SUMS, manifest.rows())
+        earlier = [f"s3://{pool.bucket}/{prefix}" for prefix in sorted(manifest.reused_from())]
     files, size = _whole(states)
-    summary = f"{files} files, {size} bytes lie in {pool.where()} as they were delivered."
+    where = pool.where()
+    if earlier:
+        reused = states.get("reused", (0, 0))[0]
+        where += f" ({files - reused}) and, reused, in {' and '.join(earlier)} ({reused})"
+    summary = f"{files} files, {size} bytes lie in {where} as they were delivered."
     return judged(STEP, checks, summary, sha256sums=SUMS, files=files, bytes=size)
 
 
