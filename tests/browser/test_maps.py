@@ -38,8 +38,8 @@ def test_a_map_can_be_moved_about_in_with_and_without_a_network(seat: Seat, lake
 
     button = seat.page.get_by_role("button", name="OpenStreetMap")
     seat.page.route(TILES, lambda route: route.abort())
-    button.click()
-    seat.page.wait_for_event("requestfailed", lambda request: "openstreetmap" in request.url)
+    with seat.page.expect_event("requestfailed", lambda one: "openstreetmap" in one.url):
+        button.click()
     assert chart.locator(".leaflet-land-pane path").count() == 1
     button.click()
     seat.page.route(TILES, lambda route: route.fulfill(body=TILE, content_type="image/png"))
