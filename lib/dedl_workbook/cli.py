@@ -397,14 +397,13 @@ def _add_sandbox(group: Any) -> None:
             below, "status", commands.sandbox_status, "show it", "dedl-workbook sandbox status"
         )
     )
-    filed = _command(
+    _of_ticket(
         below,
         "file",
         commands.sandbox_file,
         "file a ticket in its help desk, as its submitter would",
         "dedl-workbook sandbox file DEDL-1",
     )
-    filed.add_argument("ticket", metavar="TICKET")
     grant = _command(
         below,
         "grant",

@@ -385,8 +385,11 @@ def sandbox_file(options: Any) -> int:
     from dedl_workbook import sandbox, terminal
 
     filed = sandbox.file(sandbox_folder(), options.ticket)
-    said = "is filed in" if filed else "is in"
-    terminal.out.print(f"{options.ticket} {said} the sandbox's help desk", markup=False)
+    if options.json:
+        terminal.show_json({"ticket": options.ticket, "filed": filed})
+    else:
+        said = "is filed in" if filed else "is already in"
+        terminal.out.print(f"{options.ticket} {said} the sandbox's help desk", markup=False)
     return DONE
 
 

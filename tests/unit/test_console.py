@@ -205,3 +205,19 @@ def test_a_strangers_folder_among_the_attempts_hides_none_of_them(tmp_path: Path
 
     assert "3 attempts" in markup
     assert markup.index("010-verify") < markup.index("002-plan") < markup.index("001-validate")
+
+
+@pytest.mark.parametrize(("target", "shown"), [("site", False), ("sandbox", True)])
+def test_only_the_sandbox_has_its_tickets_filed_from_here(
+    root: Path, console: Console, monkeypatch: pytest.MonkeyPatch, target: str, shown: bool
+) -> None:
+    targets = root / "parameters" / "targets"
+    (targets / "sandbox.yaml").write_bytes((targets / "site.yaml").read_bytes())
+    for name in ("S3__ACCESS_KEY", "S3__SECRET_KEY", "CATALOG__PASSWORD"):
+        monkeypatch.setenv(f"DEDL_SANDBOX__{name}", "canary-of-the-sandbox")
+    write(root, target=target)
+    console.refresh()
+
+    console.choose("DEDL-1")
+
+    assert (console.panel.acts["file"].box.layout.display != "none") is shown

@@ -180,4 +180,5 @@ def _left(found: int, all_: int) -> str:
     more = (
         f"{found - _SHOWN} more are not shown: narrow them down above. " if found > _SHOWN else ""
     )
-    return f'<span style="{look.SUBDUED}">{more}{found} of {all_} tickets</span>'
+    shown = f"{found} of {all_} tickets" if found < all_ else ""
+    return f'<span style="{look.SUBDUED}">{more}{shown}</span>'

@@ -58,6 +58,7 @@ class Panel:
 
     def _make_acts(self) -> dict[str, look.Act]:
         return {
+            "file": look.Act("File in the sandbox", "", self.file),
             "plan": look.Act("Validate and plan", "", self.plan, style="primary"),
             "approve": look.Act("Approve this plan", "", self.approve, style="primary"),
             "refuse": look.Act("Refuse this plan", "", self.refuse),
@@ -73,7 +74,7 @@ class Panel:
             self._head,
             self.note,
             self.work.box,
-            *(acts[name].box for name in ("plan", "approve")),
+            *(acts[name].box for name in ("file", "plan", "approve")),
             self._refusal,
             acts["run"].box,
             self._notebook,
@@ -118,6 +119,7 @@ class Panel:
         self._notebook.value = papers.next_notebook(case, lines, self._root)
         steps = plan["steps"] if plan else ()
         shown = {
+            "file": move is Move.PLAN and case.target.name == "sandbox",
             "plan": move is not Move.NOTHING or not lines,
             "approve": move is Move.APPROVE,
             "refuse": move is Move.APPROVE,
@@ -139,6 +141,7 @@ class Panel:
         ticket, acts = case.ticket.ticket, self.acts
         digest = plan["digest"][:12] if plan else ""
         changes = papers.changes(plan) if plan else ""
+        acts["file"].say(f"Files {ticket} in the sandbox's help desk, as its submitter would.")
         acts["plan"].button.button_style = "primary" if move is Move.PLAN else ""
         acts["plan"].say(
             f"Checks the dataset, and looks at {case.target.name} to see what would be done. "
@@ -181,6 +184,10 @@ class Panel:
             act.button.disabled = busy
 
     # What the buttons do
+
+    def file(self) -> None:
+        """File the ticket in the sandbox's help desk."""
+        self._start("sandbox", "file", self._ticket)
 
     def plan(self) -> None:
         """Validate and plan."""
