@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dedl_workbook.dataset import COLLECTION, DATA
 from dedl_workbook.findings import Severity
+from dedl_workbook.publication import href_path
 from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.delivered import Asset, Item
 from dedl_workbook.rules.manifest import CLOSED, GONE, Part, folded
@@ -16,6 +17,10 @@ from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointe
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _REMOTE = ("http://", "https://", "s3://", "ftp://")
 _DELIVER = "Deliver that file, or write the path of the one that is meant."
+_ONE_FILE = (
+    "An asset is one file: deliver the folder as one, such as a zip, or make an asset of each file "
+    "in it."
+)
 _MEND = "Write the path of the file from the dataset's root, such as data/2024/11/16/ID/x.tif."
 
 
@@ -54,6 +59,8 @@ def _no_path(asset: Asset) -> Iterator[Found]:
         yield Found(f"the href '{href[:200]}' leads out of data/", _MEND, where)
     elif href.startswith("/") or _SCHEME.match(href):
         yield Found(f"the href '{href[:200]}' is absolute", _MEND, where)
+    elif href.endswith("/") and href_path(href.rstrip("/")):
+        yield Found(f"the href '{href[:200]}' names a folder", _ONE_FILE, where)
     else:
         yield Found(f"the href '{href[:200]}' is no path inside data/", _MEND, where)
 
@@ -76,7 +83,9 @@ def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
     names = {folded(path): path for path in there if path.startswith(DATA)}
     for path, file, key, _, _ in missing:
         like = names.get(folded(path))
-        fix = f"There is '{like}': write it exactly so." if like else _DELIVER
+        # What lies in a folder isn't in this part, but Zarr's folders are told by their names.
+        fix = _ONE_FILE if path.endswith(".zarr") else _DELIVER
+        fix = f"There is '{like}': write it exactly so." if like else fix
         where = pointer("assets", key, "href")
         yield Found(f"there is no file '{path[:200]}'", fix, where, file)
 

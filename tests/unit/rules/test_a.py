@@ -65,6 +65,19 @@ def test_an_href_that_differs_in_case_is_an_error_that_names_the_file(tmp_path: 
     assert f"{FOLDER}/Map.PNG" in finding.fix
 
 
+@pytest.mark.parametrize("name", ["x.zarr", "x.zarr/", "tiles/"])
+@bad("A01")
+def test_a_folder_as_an_asset_is_an_error_that_says_what_to_deliver(
+    tmp_path: Path, name: str
+) -> None:
+    root = with_file(tmp_path, f"{name.rstrip('/')}/0.0", png())
+    write(root, FILE, any_item(assets={"map": any_asset(href=f"{FOLDER}/{name}")}))
+
+    (finding,) = found(root, "A01")
+
+    assert "An asset is one file" in finding.fix
+
+
 @bad("A01")
 def test_an_href_that_names_a_link_or_a_folder_is_an_error(tmp_path: Path) -> None:
     root = any_dataset(tmp_path)
