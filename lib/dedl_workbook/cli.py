@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import os
 import sys
 import tempfile
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from dedl_workbook import __version__, batch, commands
+from dedl_workbook import __version__, batch, commands, tools
+from dedl_workbook.arguments import Parser, command, group_of, on_ticket, takes_json
 from dedl_workbook.batch import COULD_NOT_RUN, FAILED
 from dedl_workbook.errors import EvidenceError, WorkbookError
 
@@ -26,29 +24,6 @@ examples:
   dedl-workbook approve DEDL-1 3f9a...       approve that very plan
   dedl-workbook run DEDL-1                   do it
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, **how: Any) -> None:
-        """Take options by their whole names: `--wi` wipes nothing."""
-        super().__init__(allow_abbrev=False, **how)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Refuse what a command doesn't know in its own words, not in those of all commands."""
-        found, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return found, unknown
-
-    def error(self, message: str) -> NoReturn:
-        """Name the nearest command or option for one that isn't known, and end with exit code 2."""
-        unknown = message.partition("unrecognized arguments: ")[2].split("=")[0].split(" ")[0]
-        wrong = unknown or message.partition("invalid choice: '")[2].partition("'")[0]
-        known = [c for a in self._actions for c in (*(a.choices or ()), *a.option_strings)]
-        near = difflib.get_close_matches(wrong, known, n=1)
-        hint = f"\nDid you mean {near[0]!r}?" if near else ""
-        self.print_usage(sys.stderr)
-        self.exit(COULD_NOT_RUN, f"{self.prog}: {message}{hint}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,12 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="dedl-workbook",
         description="Promote a user's dataset to a public one on the DestinE Data Lake.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -111,71 +85,18 @@ def _parser() -> _Parser:
     return parser
 
 
-def _epilog(examples: str) -> str:
-    head = "examples" if "\n" in examples else "example"
-    return f"{head}:\n{textwrap.indent(examples, '  ')}"
-
-
-def _command(
-    group: Any, name: str, run: Callable[[Any], int], what: str, example: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = group.add_parser(
-        name,
-        help=what,
-        description=what[0].upper() + what[1:] + ".",
-        epilog=_epilog(example),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
-
-
-def _of_ticket(
-    group: Any,
-    name: str,
-    run: Callable[[Any], int],
-    what: str,
-    example: str,
-    *,
-    digest: bool = False,
-) -> argparse.ArgumentParser:
-    """Add a command on one ticket, and on one plan of it if `digest`."""
-    parser = _command(group, name, run, what, example)
-    parser.add_argument("ticket", metavar="TICKET")
-    if digest:
-        help_ = "all of it, or its first 12 characters"
-        parser.add_argument("digest", metavar="DIGEST", help=help_)
-    _json(parser)
-    return parser
-
-
-def _group(group: Any, name: str, what: str, example: str) -> Any:
-    parser: argparse.ArgumentParser = group.add_parser(
-        name,
-        help=what,
-        description=what[0].upper() + what[1:] + ".",
-        epilog=_epilog(example),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-
 def _add_demo(group: Any) -> None:
-    _command(
+    command(
         group,
         "demo",
-        commands.demo,
+        tools.demo,
         "publish a sample dataset into the embedded data lake, from ticket to evidence",
         "dedl-workbook demo",
     )
 
 
 def _add_validate(group: Any) -> None:
-    parser = _command(
+    parser = command(
         group,
         "validate",
         commands.validate,
@@ -207,7 +128,7 @@ def _add_validate(group: Any) -> None:
 
 
 def _add_tickets(group: Any) -> None:
-    parser = _command(
+    parser = command(
         group,
         "plan",
         commands.plan,
@@ -215,8 +136,8 @@ def _add_tickets(group: Any) -> None:
         "dedl-workbook plan DEDL-1",
     )
     parser.add_argument("tickets", nargs="+", metavar="TICKET", help="a file, or its name")
-    _json(parser)
-    parser = _command(
+    takes_json(parser)
+    parser = command(
         group,
         "run",
         batch.run,
@@ -228,7 +149,7 @@ def _add_tickets(group: Any) -> None:
     parser.add_argument(
         "tickets", nargs="+", metavar="TICKET", help="a file, its name, or a pattern"
     )
-    _json(parser)
+    takes_json(parser)
     parser.add_argument("--step", metavar="S", help="this step alone")
     parser.add_argument("--from", dest="first", metavar="S", help="this step and those after it")
     parser.add_argument(
@@ -236,7 +157,7 @@ def _add_tickets(group: Any) -> None:
         action="store_true",
         help="publish into the sandbox, with a copy of HDA's configuration; not into the target",
     )
-    _of_ticket(
+    on_ticket(
         group,
         "approve",
         commands.approve,
@@ -244,14 +165,14 @@ def _add_tickets(group: Any) -> None:
         "dedl-workbook approve DEDL-1 3f9a52c01b7e",
         digest=True,
     )
-    _of_ticket(
+    on_ticket(
         group,
         "unlock",
         commands.unlock,
         "take away the lock of a run that died on another host",
         "dedl-workbook unlock DEDL-1",
     )
-    parser = _of_ticket(
+    parser = on_ticket(
         group,
         "refuse",
         commands.refuse,
@@ -260,15 +181,15 @@ def _add_tickets(group: Any) -> None:
         digest=True,
     )
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why")
-    parser = _command(
+    parser = command(
         group, "status", commands.status, "show where tickets stand", "dedl-workbook status"
     )
     parser.add_argument("tickets", nargs="*", metavar="TICKET", help="default: all")
-    _json(parser)
+    takes_json(parser)
 
 
 def _add_withdraw(group: Any) -> None:
-    _of_ticket(
+    on_ticket(
         group,
         "withdraw",
         commands.withdraw,
@@ -278,7 +199,7 @@ def _add_withdraw(group: Any) -> None:
 
 
 def _add_audit(group: Any) -> None:
-    parser = _command(
+    parser = command(
         group,
         "audit",
         commands.audit,
@@ -288,24 +209,24 @@ def _add_audit(group: Any) -> None:
     parser.add_argument("collection", metavar="COLLECTION", help="its id, also if by hand")
     parser.add_argument("--target", default="", metavar="T", help="where; default: as archived")
     parser.add_argument("--every-byte", action="store_true", help="read all objects, not a sample")
-    _json(parser)
+    takes_json(parser)
 
 
 def _add_evidence(group: Any) -> None:
-    below = _group(
+    below = group_of(
         group,
         "evidence",
         "pack a ticket's evidence; verify and compare packs",
         "dedl-workbook evidence pack DEDL-1",
     )
-    _of_ticket(
+    on_ticket(
         below,
         "pack",
         commands.pack,
         "pack a ticket's evidence",
         "dedl-workbook evidence pack DEDL-1",
     )
-    check = _command(
+    check = command(
         below,
         "verify",
         commands.verify,
@@ -320,8 +241,8 @@ def _add_evidence(group: Any) -> None:
         help="demand a signature by one of these (lines NAME KEY-TYPE KEY, see man ssh-keygen)",
     )
     check.add_argument("--digest", default="", help="what the pack's digest should be")
-    _json(check)
-    compare = _command(
+    takes_json(check)
+    compare = command(
         below,
         "diff",
         commands.diff,
@@ -330,40 +251,40 @@ def _add_evidence(group: Any) -> None:
     )
     compare.add_argument("first", type=Path, metavar="A", help="a bag's folder, or its zip")
     compare.add_argument("second", type=Path, metavar="B", help="another of the same collection")
-    _json(compare)
+    takes_json(compare)
 
 
 def _add_tools(group: Any) -> None:
-    rules = _command(
-        group, "rules", commands.rules, "list the rules of validation", "dedl-workbook rules C04"
+    rules = command(
+        group, "rules", tools.rules, "list the rules of validation", "dedl-workbook rules C04"
     )
     rules.add_argument("rules", nargs="*", metavar="RULE", help="default: all")
-    _json(rules)
-    below = _group(
+    takes_json(rules)
+    below = group_of(
         group,
         "schemas",
         "the local store of STAC's JSON schemas",
         "dedl-workbook schemas sync --from-packages",
     )
-    sync = _command(
+    sync = command(
         below,
         "sync",
-        commands.schemas_sync,
+        tools.schemas_sync,
         "fill the store: from the network, from packages, or from a folder",
         "dedl-workbook schemas sync --from-packages",
     )
     source = sync.add_mutually_exclusive_group()
     source.add_argument("--from", dest="folder", type=Path, metavar="FOLDER")
     source.add_argument("--from-packages", action="store_true", help="the core schemas only")
-    _json(sync)
-    parser = _command(
-        group, "sample", commands.sample, "write a sample dataset", "dedl-workbook sample demo"
+    takes_json(sync)
+    parser = command(
+        group, "sample", tools.sample, "write a sample dataset", "dedl-workbook sample demo"
     )
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser = _command(
+    parser = command(
         group,
         "lab",
-        commands.lab,
+        tools.lab,
         "open JupyterLab on this machine alone; what is saved there is put into its case",
         "dedl-workbook lab --sandbox",
     )
@@ -373,41 +294,39 @@ def _add_tools(group: Any) -> None:
 
 
 def _add_target(group: Any) -> None:
-    below = _group(
+    below = group_of(
         group, "target", "the data lakes to publish to", "dedl-workbook target check sandbox"
     )
-    check = _command(
+    check = command(
         below,
         "check",
-        commands.target_check,
+        tools.target_check,
         "ask every service of a target whether it answers; nothing is changed",
         "dedl-workbook target check sandbox",
     )
     check.add_argument("names", nargs="*", metavar="NAME", help="default: all")
-    _json(check)
+    takes_json(check)
 
 
 def _add_sandbox(group: Any) -> None:
-    below = _group(group, "sandbox", "the embedded data lake", "dedl-workbook sandbox up")
-    _json(_command(below, "up", commands.sandbox_up, "start it", "dedl-workbook sandbox up"))
-    down = _command(below, "down", commands.sandbox_down, "stop it", "dedl-workbook sandbox down")
+    below = group_of(group, "sandbox", "the embedded data lake", "dedl-workbook sandbox up")
+    takes_json(command(below, "up", tools.sandbox_up, "start it", "dedl-workbook sandbox up"))
+    down = command(below, "down", tools.sandbox_down, "stop it", "dedl-workbook sandbox down")
     down.add_argument("--wipe", action="store_true", help="delete all that it holds, too")
-    _json(
-        _command(
-            below, "status", commands.sandbox_status, "show it", "dedl-workbook sandbox status"
-        )
+    takes_json(
+        command(below, "status", tools.sandbox_status, "show it", "dedl-workbook sandbox status")
     )
-    _of_ticket(
+    on_ticket(
         below,
         "file",
-        commands.sandbox_file,
+        tools.sandbox_file,
         "file a ticket in its help desk, as its submitter would",
         "dedl-workbook sandbox file DEDL-1",
     )
-    grant = _command(
+    grant = command(
         below,
         "grant",
-        commands.sandbox_grant,
+        tools.sandbox_grant,
         "grant a role to one of its users, as the IAM service would",
         "dedl-workbook sandbox grant alice DEDL_UGD_DEMO",
     )
