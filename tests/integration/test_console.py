@@ -73,7 +73,7 @@ def test_a_ticket_goes_from_the_form_to_the_evidence_and_is_taken_back(
     console.panel.name.value = "DEDL-1"
     press(console, "withdraw")
     hidden = [k for k, act in console.panel.acts.items() if act.box.layout.display == "none"]
-    assert hidden == ["run", "rehearse"]
+    assert hidden == ["file", "run", "rehearse"]
     press(console, "approve")
     console.panel.name.value = "DEDL-1"
     assert "withdraw: passed" in press(console, "withdraw")
