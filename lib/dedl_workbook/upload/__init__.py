@@ -219,7 +219,7 @@ def check(plan: Plan) -> Outcome:
     if earlier:
         reused = states.get("reused", (0, 0))[0]
         where += f" ({files - reused}) and, reused, in {' and '.join(earlier)} ({reused})"
-    summary = f"{files} files, {size} bytes lie in {where} as they were delivered."
+    summary = f"{files:,} files, {size:,} bytes lie in {where} as they were delivered."
     return judged(STEP, checks, summary, sha256sums=SUMS, files=files, bytes=size)
 
 
