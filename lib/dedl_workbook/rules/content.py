@@ -97,12 +97,15 @@ def _tiff(source: Source) -> None:
     tiff = _TIFFS[source.head[:4]]
     width, before = tiff.place.size, tiff.entries.size
     (directory,) = tiff.place.unpack_from(source.head, tiff.start)
+    if not directory:
+        # Writers fill it in last.
+        raise Truncated
     seen: set[int] = set()
     while directory and directory not in seen and len(seen) < 100:
         seen.add(directory)
         (count,) = tiff.entries.unpack(source.at(directory, before))
         length = count * tiff.entry.size
-        if directory + before + length + width > source.size:
+        if not count or directory + before + length + width > source.size:
             raise Truncated
         table = source.at(directory + before, min(length + width, 2**20))
         _tiff_directory(source, table[:length], tiff)
@@ -153,6 +156,8 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def _png(source: Source) -> None:
+    if source.at(12, 4) != b"IHDR":
+        raise Truncated
     if source.at(source.size - 12, 12) != _PNG_END:
         start = max(0, source.size - TAIL)
         if _PNG_END not in source.at(start, TAIL):
@@ -164,7 +169,7 @@ def _jpeg(source: Source) -> None:
     for _ in range(1000):
         marker = _demand(source.at(at, 4), 4)
         if marker[0] != 0xFF:
-            return
+            break
         if marker[1] == 0xFF:
             at += 1
             continue
@@ -187,6 +192,9 @@ def _hdf5(source: Source) -> None:
         width, at = block[13], 24 + (4 if block[8] == 1 else 0)
     else:
         width, at = block[9], 12
+    if not width:
+        # Room that was made for the file, but never filled.
+        raise Truncated
     if width in (2, 4, 8):
         end = int.from_bytes(block[at + 2 * width : at + 3 * width], "little")
         # All ones: a file that was never closed.
@@ -219,6 +227,8 @@ def _grib(source: Source) -> None:
         head = _demand(source.at(at, 16), 16)
         edition = head[7]
         length = int.from_bytes(head[8:16] if edition == 2 else head[4:7], "big")
+        if not any(head[4:8]):
+            raise Truncated
         if edition not in (1, 2) or (edition == 1 and length & 0x800000):
             break
         if at + length > source.size or source.at(at + length - 4, 4) != b"7777":
@@ -279,6 +289,7 @@ BY_TYPE = {
     **dict.fromkeys(
         ("image/tiff", "image/x.geotiff", "image/geotiff", "application/geotiff"), TIFF
     ),
+    "image/vnd.stac.geotiff": TIFF,
     "image/png": PNG,
     "image/jpeg": JPEG,
     "image/jpg": JPEG,

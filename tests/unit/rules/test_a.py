@@ -307,6 +307,30 @@ def test_a_truncated_file_is_an_error(
     assert places(root, "A03") == [f"error {FILE}#/assets/map/type"]
 
 
+@pytest.mark.parametrize(
+    ("media_type", "start"),
+    [
+        ("image/tiff", b"II*\0"),
+        ("image/tiff", b"II+\0\x08\0\0\0"),
+        ("image/tiff", b"II*\0\x08\0\0\0"),
+        ("image/vnd.stac.geotiff; cloud-optimized=true", b"MM\0*"),
+        ("image/png", b"\x89PNG\r\n\x1a\n"),
+        ("image/jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF"),
+        ("application/x-hdf5", b"\x89HDF\r\n\x1a\n"),
+        ("application/wmo-GRIB2", b"GRIB"),
+    ],
+)
+@bad("A03")
+def test_a_file_whose_room_was_made_but_never_filled_is_an_error(
+    tmp_path: Path, media_type: str, start: bytes
+) -> None:
+    # Ends that a format has are there, as of a file that was fetched in parts.
+    ends = b"\0\0\0\0IEND\xaeB`\x82" if "png" in media_type else b"7777"
+    root = with_file(tmp_path, "x", start + bytes(5000) + ends, type=media_type)
+
+    assert places(root, "A03") == [f"error {FILE}#/assets/map/type"]
+
+
 @pytest.mark.parametrize("media_type", sorted({media_type for media_type, _ in WHOLE.values()}))
 @bad("A03")
 def test_a_file_of_another_format_is_an_error(tmp_path: Path, media_type: str) -> None:
