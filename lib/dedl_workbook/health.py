@@ -29,7 +29,7 @@ class Health:
 
     service: str
     state: str
-    """answers, fails, or absent: the target has none."""
+    """answers, fails, or not configured: the target has none."""
     found: str
     """What answered, with versions; or what is wrong, and where."""
     remedy: str = ""
@@ -90,7 +90,7 @@ def _asked(target: Target, service: str, question: Callable[[Target], str]) -> H
         odd = WorkbookError(f"answers in a way that nobody foresaw ({type(error).__name__})")
         return _failed(service, odd, time.monotonic() - start)
     seconds = round(time.monotonic() - start, 2)
-    return Health(service, "answers" if found else "absent", found, seconds=seconds)
+    return Health(service, "answers" if found else "not configured", found, seconds=seconds)
 
 
 def _failed(service: str, error: WorkbookError, seconds: float) -> Health:

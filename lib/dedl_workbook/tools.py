@@ -20,9 +20,15 @@ def demo(_: Any) -> int:
 def target_check(options: Any) -> int:
     from dedl_workbook import health, terminal
     from dedl_workbook.reading import workbook_root
+    from dedl_workbook.target import Target
 
     root = workbook_root()
-    found = {name: health.check(name, root) for name in options.names or health.names(root)}
+    known = health.names(root)
+    for name in options.names:
+        if name not in known:
+            # It says which there are: a wrong name is no service that fails.
+            Target.load(name, root)
+    found = {name: health.check(name, root) for name in options.names or known}
     if options.json:
         terminal.show_json({name: [one.as_json() for one in all_] for name, all_ in found.items()})
     else:

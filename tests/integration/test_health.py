@@ -32,7 +32,7 @@ def test_every_service_of_the_sandbox_answers(root: Path) -> None:
 
     assert {name: found[name].found for name in ENDS if found[name].state != "answers"} == {}
     assert "PgSTAC 0." in found["database"].found
-    assert found["S3 proposals"].state == "absent"
+    assert found["S3 proposals"].state == "not configured"
 
 
 @pytest.mark.parametrize(
