@@ -10,9 +10,10 @@ from dedl_workbook.findings import Severity
 from dedl_workbook.publication import href_path
 from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.delivered import Asset, Item
+from dedl_workbook.rules.found import Found, pointer
 from dedl_workbook.rules.manifest import CLOSED, GONE, Part, folded
 from dedl_workbook.rules.placeholders import placeholder
-from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointer, rule
+from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _REMOTE = ("http://", "https://", "s3://", "ftp://")

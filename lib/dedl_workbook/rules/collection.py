@@ -11,8 +11,9 @@ from dedl_workbook.findings import Severity
 from dedl_workbook.publication import KEYWORD, has_keyword, slug
 from dedl_workbook.rules import keywords
 from dedl_workbook.rules.delivered import Item
+from dedl_workbook.rules.found import Found, pointer
 from dedl_workbook.rules.placeholders import may_hold_placeholder, placeholders
-from dedl_workbook.rules.rulebook import Document, Found, Given, part_of, pointer, rule
+from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
 
 MANDATORY = (
     *("id", "title", "description", "dedl:short_description", "license", "extent", "links"),

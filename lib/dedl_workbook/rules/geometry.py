@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 from typing import Any
 
 from dedl_workbook.findings import Severity
-from dedl_workbook.rules.rulebook import Found, pointer
+from dedl_workbook.rules.found import Found, pointer
 
 TOLERANCE = 0.01
 """Degrees by which a bbox may be rounded off the geometry."""

@@ -9,8 +9,9 @@ from dedl_workbook.dataset import ITEMS
 from dedl_workbook.findings import Severity
 from dedl_workbook.rules import geometry
 from dedl_workbook.rules.delivered import Item, Unreadable
+from dedl_workbook.rules.found import Found, pointer
 from dedl_workbook.rules.manifest import Part
-from dedl_workbook.rules.rulebook import Found, Given, part_of, pointer, rule
+from dedl_workbook.rules.rulebook import Given, part_of, rule
 from dedl_workbook.rules.times import instant
 
 

@@ -9,8 +9,9 @@ from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File, Names
 from dedl_workbook.findings import Severity
 from dedl_workbook.publication import is_item
 from dedl_workbook.rules.delivered import Item, Unreadable
+from dedl_workbook.rules.found import Found, pointer
 from dedl_workbook.rules.manifest import Part, folded
-from dedl_workbook.rules.rulebook import Found, Given, Listing, part_of, pointer, rule
+from dedl_workbook.rules.rulebook import Given, Listing, part_of, rule
 
 
 @rule("L01", "dataset")

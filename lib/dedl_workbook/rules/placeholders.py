@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dedl_workbook.dataset import DATA
-from dedl_workbook.rules.rulebook import pointer
+from dedl_workbook.rules.found import pointer
 
 KNOWN = (
     *("DATASET_TITLE", "PROVIDER_NAME", "PROVIDER_URL", "LICENCE_URL_LINK", "LICENCE_NAME"),

@@ -7,35 +7,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dedl_workbook.dataset import DATA, ITEMS, Bucket, Dataset, File
 from dedl_workbook.findings import Severity
 from dedl_workbook.publication import is_item
-
-if TYPE_CHECKING:
-    from dedl_workbook.rules.delivered import Asset
-    from dedl_workbook.rules.extent import Extent
+from dedl_workbook.rules.delivered import Asset
+from dedl_workbook.rules.extent import Extent
+from dedl_workbook.rules.found import Found
 
 Scope = Literal["dataset", "collection", "file", "listing", "item", "unreadable", "across"]
 """What a rule looks at: see `rule`."""
 
 Document = Mapping[str, Any]
 PROPOSAL_BUCKET = "usergenerated-proposal-"
-
-
-class Found(NamedTuple):
-    """What a rule found: what is wrong, how to mend it, where."""
-
-    message: str
-    """Names that vary from file to file stand in quotes: findings are grouped without them."""
-    fix: str
-    pointer: str = ""
-    """An RFC 6901 JSON pointer into the file."""
-    file: str = ""
-    """Default: the file at hand (the collection's or the item's)."""
-    severity: Severity | None = None
-    """Default: the rule's."""
 
 
 @dataclass(frozen=True)
@@ -212,8 +197,3 @@ def in_order(*modules: ModuleType) -> dict[str, Rule]:
         modules: those that enter rules; importing them did.
     """
     return dict(sorted(_RULES.items(), key=lambda entry: (_GROUPS[entry[0][0]], entry[0])))
-
-
-def pointer(*parts: str | int) -> str:
-    """Return the JSON pointer (RFC 6901) to a place in a document."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)

@@ -12,8 +12,9 @@ from dedl_workbook.dataset import COLLECTION, ITEMS, File
 from dedl_workbook.findings import Finding, Gatherer, Severity
 from dedl_workbook.rules import RULES, checksums
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
+from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.manifest import UNREAD, Packer, Rows, split
-from dedl_workbook.rules.rulebook import Document, Found, Given, Scope
+from dedl_workbook.rules.rulebook import Document, Given, Scope
 from dedl_workbook.rules.stac import disagreement
 
 

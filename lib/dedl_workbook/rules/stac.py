@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from dedl_workbook import schemas
 from dedl_workbook.findings import Severity
 from dedl_workbook.rules.delivered import Item
-from dedl_workbook.rules.rulebook import Document, Found, Given, rule
+from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.rulebook import Document, Given, rule
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator

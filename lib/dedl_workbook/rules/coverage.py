@@ -1,0 +1,74 @@
+"""Coverage: C12, the collection's extent and the items in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dedl_workbook.rules.delivered import Item
+from dedl_workbook.rules.extent import part
+from dedl_workbook.rules.found import Found, pointer
+from dedl_workbook.rules.geometry import box_of
+from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
+from dedl_workbook.rules.times import instant
+
+
+@rule("C12", "collection")
+def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Found]:
+    """The extent is well-formed and holds every item; null ends are open.
+
+    HDA and its users search by it: an item outside is not found. Boxes may cross the antimeridian.
+    """
+    extent = part(collection, "extent")
+    intervals = part(extent, "temporal").get("interval")
+    for n, interval in enumerate(intervals if isinstance(intervals, list) else ()):
+        where = pointer("extent", "temporal", "interval", n)
+        if isinstance(interval, list) and len(interval) == 2:
+            yield from _judge_interval(interval, where)
+    boxes = part(extent, "spatial").get("bbox")
+    for n, bbox in enumerate(boxes if isinstance(boxes, list) else ()):
+        box = box_of(bbox)
+        if box is None:
+            continue
+        west, south, east, north = box
+        if south > north or max(abs(west), abs(east)) > 180 or max(abs(south), abs(north)) > 90:
+            where = pointer("extent", "spatial", "bbox", n)
+            yield Found("the bbox leaves the range", "Write [west, south, east, north].", where)
+
+
+def _judge_interval(interval: list[Any], where: str) -> Iterator[Found]:
+    ends = []
+    for n, value in enumerate(interval):
+        if value is None:
+            continue
+        try:
+            ends.append(instant(value) if isinstance(value, str) else instant(str(value)))
+        except ValueError as error:
+            yield Found(str(error), "Write it in UTC, as 2024-11-16T12:00:00Z.", f"{where}/{n}")
+    if len(ends) == 2 and ends[0] > ends[1]:
+        yield Found(
+            "the interval ends before it starts",
+            "Write the earlier time first; null leaves an end open.",
+            where,
+        )
+
+
+@part_of("C12", "item")
+def extent_holds_the_item(item: Item, given: Given) -> Iterator[Found]:
+    """Compare each item with the overall extent."""
+    extent = given.extent
+    if extent is None:
+        return
+    box = box_of(item.document.get("bbox"))
+    if box is not None and not extent.holds_box(box):
+        yield Found(
+            "lies outside the collection's spatial extent",
+            "Widen extent.spatial.bbox of the collection.",
+            "/bbox",
+        )
+    if item.span is not None and not extent.holds_span(*item.span):
+        yield Found(
+            "lies outside the collection's temporal extent",
+            "Widen extent.temporal.interval of the collection.",
+            "/properties",
+        )

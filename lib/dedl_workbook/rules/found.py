@@ -1,0 +1,26 @@
+"""What rules find, and where."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dedl_workbook.findings import Severity
+
+
+class Found(NamedTuple):
+    """What a rule found: what is wrong, how to mend it, where."""
+
+    message: str
+    """Names that vary from file to file stand in quotes: findings are grouped without them."""
+    fix: str
+    pointer: str = ""
+    """An RFC 6901 JSON pointer into the file."""
+    file: str = ""
+    """Default: the file at hand (the collection's or the item's)."""
+    severity: Severity | None = None
+    """Default: the rule's."""
+
+
+def pointer(*parts: str | int) -> str:
+    """Return the JSON pointer (RFC 6901) to a place in a document."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
