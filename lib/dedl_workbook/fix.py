@@ -275,23 +275,27 @@ _PLAIN_ENDINGS = {
 def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
     """Return the media type that an asset should name, or '' if it should stay as it is.
 
-    Only where none is named, or a misspelt one; where content can be told, it must agree.
+    Only where none is named, a misspelt one, or one that the content belies; where content can be
+    told, it must agree with the file's ending.
     """
     written = asset.get("type")
     if written in _SPELLED:
         return _SPELLED[written]
-    if written:
-        return ""
     ending = PurePosixPath(path).suffix.lower()
     kind = _ENDINGS.get(ending)
-    if kind is None:
-        return _PLAIN_ENDINGS.get(ending, "")
-    promised = content.format_of(kind)
     try:
-        agrees = promised is not None and not content.judge(dataset, path, promised)[0]
+        if written and not _is_belied(written, path, dataset):
+            return ""
+        if kind is None:
+            return "" if written else _PLAIN_ENDINGS.get(ending, "")
+        return "" if _is_belied(kind, path, dataset) else kind
     except OSError:
         return ""
-    return kind if agrees else ""
+
+
+def _is_belied(media_type: object, path: str, dataset: Dataset) -> bool:
+    promised = content.format_of(media_type)
+    return promised is not None and bool(content.judge(dataset, path, promised)[0])
 
 
 @dataclass(frozen=True)

@@ -101,10 +101,14 @@ def test_times_go_to_utc_only_if_their_zone_is_known(
         ("x.csv", GONE, "text/csv"),
         ("x", GONE, None),
         ("x.jpg", "image/jpg", "image/jpeg"),
-        ("x.png", "image/tiff", "image/tiff"),
+        ("x.png", "image/tiff; application=geotiff", "image/png"),
+        ("x.tif", "image/tiff", "image/tiff"),
+        ("x.jpg", "image/tiff", "image/tiff"),
+        ("x.csv", "image/tiff", "image/tiff"),
+        ("x.png", "image/vnd.own", "image/vnd.own"),
     ],
 )
-def test_media_types_are_added_where_the_content_agrees(
+def test_media_types_are_mended_where_ending_and_content_agree(
     tmp_path: Path, name: str, written: object, expected: str | None
 ) -> None:
     asset = any_asset(href=f"data/2024/11/16/{name}", type=written)
