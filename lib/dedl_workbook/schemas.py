@@ -130,9 +130,14 @@ def _compiled(url: str, store: Path) -> Validator | None:
 
     schema = _read(url, store)
     absent: list[str] = []
+    broken: list[InputError] = []
 
     def retrieve(uri: str) -> Any:
-        found = _read(uri.split("#")[0], store)
+        try:
+            found = _read(uri.split("#")[0], store)
+        except InputError as error:
+            broken.append(error)
+            raise
         if found is None:
             absent.append(uri)
             raise LookupError(uri)
@@ -145,6 +150,8 @@ def _compiled(url: str, store: Path) -> Validator | None:
             schema, retriever=retrieve, validate_formats=False, mask=_VALUE
         )
     except jsonschema_rs.ValidationError:
+        if broken:
+            raise broken[0] from None
         if absent:
             return None
         raise

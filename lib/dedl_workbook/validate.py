@@ -23,14 +23,13 @@ from dedl_workbook.rules import RULES, Given, keywords, published, run
 from dedl_workbook.rules.delivered import (
     Item,
     Unreadable,
-    assets_of,
     kind,
     read_document,
     read_item,
 )
 from dedl_workbook.rules.extent import extent_of
 from dedl_workbook.rules.layout import IRREGULAR, are_plain, room_for_path
-from dedl_workbook.rules.manifest import AT_ONCE, UNREAD, Manifest, Packer, split
+from dedl_workbook.rules.manifest import AT_ONCE, UNREAD, Manifest, Packer
 from dedl_workbook.rules.rulebook import Listing
 from dedl_workbook.steps import Check, Outcome, judged
 from dedl_workbook.target import Target
@@ -178,8 +177,8 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
     )
     if given.collection is None:
         return given
-    assets = tuple(assets_of(dict(given.collection), dataset))
-    given = replace(given, extent=extent_of(given.collection), assets=assets)
+    own = Item.of(COLLECTION, dict(given.collection), b"", dataset)
+    given = replace(given, extent=extent_of(given.collection), own=own)
     if target is not None and "C13" not in given.off:
         given = replace(given, published=published.look_up(target, given.id))
     return given
@@ -238,11 +237,10 @@ def _before_items(given: Given, listing: Listing, manifest: Manifest) -> Iterato
     yield from run.judge("listing", "", given, listing)
     if given.collection is not None:
         yield from run.judge("collection", COLLECTION, given, given.collection)
+    if given.own is not None:
+        # After the rules, which note what they read.
         rows = Packer()
-        for asset in given.assets:
-            if asset.path is not None:
-                folder, name = split(asset.path)
-                rows.add("group", (folder, COLLECTION, [(name, asset.key, -1, UNREAD)]))
+        run.note_assets(given.own, rows)
         manifest.add(rows.packed())
 
 

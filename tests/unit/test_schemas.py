@@ -454,15 +454,16 @@ def test_second_opinion_names_what_it_left_out(core: Path) -> None:
     assert "'id' is a required property" in message
 
 
-def test_damaged_store_is_an_error_and_not_a_verdict(core: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("url", [CORE, CORE.replace("item.json", "basics.json")])
+def test_damaged_store_is_an_error_and_not_a_verdict(core: Path, tmp_path: Path, url: str) -> None:
     shutil.copytree(core, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / schemas.path_of(CORE)
+    path = tmp_path / schemas.path_of(url)
     path.write_text("{}")
 
     with pytest.raises(InputError) as caught:
         schemas.check(any_item(), tmp_path)
 
-    assert schemas.lock()[CORE] in str(caught.value)
+    assert schemas.lock()[url] in str(caught.value)
     assert hashlib.sha256(b"{}").hexdigest() in str(caught.value)
     with pytest.raises(InputError):
         schemas.schema_map(tmp_path)

@@ -45,7 +45,7 @@ def href_names_a_data_file(item: Item, given: Given) -> Iterator[Found]:
 @part_of("A01", "collection")
 def href_of_the_collection_names_a_file(collection: Document, given: Given) -> Iterator[Found]:
     """Look at the collection's own assets too, but leave placeholders to C09."""
-    for asset in given.assets:
+    for asset in given.own.assets if given.own else ():
         href = asset.href
         if asset.path is None and not is_remote(href) and not placeholder(str(href)):
             yield from _no_path(asset)
@@ -83,6 +83,14 @@ def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
     there = sorted(part.files, reverse=True) if missing else ()
     names = {folded(path): path for path in there if path.startswith(DATA)}
     for path, file, key, _, _ in missing:
+        if path in part.files:
+            yield Found(
+                f"'{path[:200]}' is no regular file",
+                "Deliver the file itself.",
+                pointer("assets", key, "href"),
+                file,
+            )
+            continue
         like = names.get(folded(path))
         # What lies in a folder isn't in this part, but Zarr's folders are told by their names.
         fix = _ONE_FILE if path.endswith(".zarr") else _DELIVER
@@ -144,6 +152,13 @@ def remote_hrefs_are_known(item: Item, given: Given) -> Iterator[Found]:
             )
 
 
+@part_of("A06", "collection")
+def remote_hrefs_of_the_collection_are_known(collection: Document, given: Given) -> Iterator[Found]:
+    """Look at the collection's own assets too."""
+    if given.own is not None:
+        yield from remote_hrefs_are_known(given.own, given)
+
+
 @rule("A07", "item")
 def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
     """The base names of an item's assets differ, and no asset is called downloadLink.
@@ -153,9 +168,14 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
     """
     seen: dict[str, str] = {}
     for key, _, href, path in item.assets:
+        if path is None and isinstance(href, str):
+            href = re.split("[?#]", href, maxsplit=1)[0]
         name = (path if path is not None else href if isinstance(href, str) else key).rpartition(
             "/"
         )[2]
+        if not name:
+            # A service's address.
+            continue
         if name in seen:
             yield Found(
                 f"'{name}' is the base name of the asset '{seen[name]}' too: HDA would drop one",
@@ -186,28 +206,39 @@ def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
                 "Write the file's size in bytes, as a whole number.",
                 pointer("assets", key, "file:size"),
             )
-        checksum = value.get("file:checksum")
-        if checksum is None or path is None:
-            continue
-        where = pointer("assets", key, "file:checksum")
-        try:
-            algorithm, promised = checksums.parse(str(checksum))
-        except ValueError as error:
-            yield Found(
-                f"the checksum {error}", "Write a multihash, such as 1220 and SHA-256.", where
-            )
-            continue
-        try:
-            found = checksums.digest(given.dataset, path, algorithm)
-        except OSError as error:
-            yield from _unreadable(item, given, key, path, error)
-            continue
+        if value.get("file:checksum") is not None and path is not None:
+            yield from _checksum_agrees(item, given, key, path)
+
+
+def _checksum_agrees(item: Item, given: Given, key: str, path: str) -> Iterator[Found]:
+    where = pointer("assets", key, "file:checksum")
+    checksum = item.document["assets"][key]["file:checksum"]
+    try:
+        algorithm, promised = checksums.parse(str(checksum))
+        found = checksums.digest(given.dataset, path, algorithm)
+    except checksums.UnknownAlgorithm as error:
+        fix = "Nothing to do, unless it should be compared: then write 1220 and the SHA-256."
+        text = f"the checksum was not looked at: it {error}"
+        yield Found(text, fix, where, severity=Severity.WARNING)
+    except ValueError as error:
+        fix = "Write a multihash, such as 1220 and SHA-256."
+        yield Found(f"the checksum {error}", fix, where)
+    except OSError as error:
+        yield from _unreadable(item, given, key, path, error)
+    else:
         if found != promised:
             yield Found(
                 f"the file's {algorithm} is '{found.hex()}', the checksum says otherwise",
                 "Deliver the right file, or correct the checksum.",
                 where,
             )
+
+
+@part_of("A02", "collection")
+def checksums_of_the_collection_agree(collection: Document, given: Given) -> Iterator[Found]:
+    """Look at the collection's own assets too."""
+    if given.own is not None:
+        yield from checksums_agree(given.own, given)
 
 
 @part_of("A02", "across")
@@ -260,3 +291,10 @@ def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Found]:
         if wrong:
             fix = "Deliver the whole file, or correct the asset's type."
             yield Found(f"the file {wrong}", fix, pointer("assets", key, "type"))
+
+
+@part_of("A03", "collection")
+def content_of_the_collection_matches(collection: Document, given: Given) -> Iterator[Found]:
+    """Look at the collection's own assets too."""
+    if given.own is not None:
+        yield from content_matches_the_media_type(given.own, given)

@@ -19,17 +19,26 @@ ALGORITHMS = {
     0x16: "sha3_256",
     0x17: "sha3_224",
     0x20: "sha384",
+    0xB240: "blake2b",
+    0xB260: "blake2s",
     0xD5: "md5",
 }
 """By multihash code (https://multiformats.io/multihash)."""
+SHORTEST = 16
+"""Bytes of a digest: fewer are none of any algorithm that is used for files."""
 CHUNK = 2**20
+
+
+class UnknownAlgorithm(ValueError):  # noqa: N818 - a finding, no error
+    """A multihash, but of an algorithm that isn't known here."""
 
 
 def parse(checksum: str) -> tuple[str, bytes]:
     """Return the algorithm and the digest of a multihash.
 
     Raises:
-        ValueError: it is none, or of an algorithm that is not known; the message says which.
+        UnknownAlgorithm: it is one of an algorithm that isn't known.
+        ValueError: it is none; the message says why.
     """
     try:
         data = bytes.fromhex(checksum)
@@ -38,7 +47,9 @@ def parse(checksum: str) -> tuple[str, bytes]:
     code, rest = _varint(data)
     length, digest = _varint(rest)
     if code not in ALGORITHMS:
-        raise ValueError("is of an algorithm that is not known")
+        if len(digest) == length >= SHORTEST:
+            raise UnknownAlgorithm(f"is of an algorithm that is not known here, {code:#x}")
+        raise ValueError("is no multihash")
     if len(digest) != length or length != hashlib.new(ALGORITHMS[code]).digest_size:
         raise ValueError("has a wrong length")
     return ALGORITHMS[code], digest

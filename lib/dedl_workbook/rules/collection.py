@@ -12,7 +12,7 @@ from dedl_workbook.publication import KEYWORD, has_keyword, slug
 from dedl_workbook.rules import keywords
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.found import Found, pointer
-from dedl_workbook.rules.placeholders import may_hold_placeholder, placeholders
+from dedl_workbook.rules.placeholders import guessed, may_hold_placeholder, placeholders
 from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
 
 MANDATORY = (
@@ -187,7 +187,8 @@ def _spdx(text: str) -> bool:
 
     try:
         return "LicenseRef-" not in canonicalize_license_expression(text)
-    except InvalidLicenseExpression:
+    except (InvalidLicenseExpression, MemoryError, RecursionError):
+        # It is compiled, and Python's parser gives up on a hundred nested brackets and more.
         return False
 
 
@@ -204,10 +205,14 @@ def no_placeholder_is_left(collection: Document, given: Given) -> Iterator[Found
     """No placeholder of the submitters' template is left in texts and URLs.
 
     Such as DATASET_TITLE, LICENCE_URL_LINK or "Text describing the dataset. ...", in collection
-    and items. The id may look like one.
+    and items. The id may look like one. In the collection, other texts of nothing but such words
+    in capitals, as in LICENSE_URL, are a warning: they may be meant.
     """
     for where, name in placeholders(collection):
         yield Found(f"is still the placeholder {name}", _REPLACE, where)
+    for where, name in guessed(collection):
+        text = f"looks like a placeholder: {name}"
+        yield Found(text, _REPLACE, where, severity=Severity.WARNING)
 
 
 @part_of("C09", "item")

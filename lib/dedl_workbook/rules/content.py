@@ -202,6 +202,31 @@ def _hdf5(source: Source) -> None:
             raise Truncated
 
 
+_HDF4 = b"\x0e\x03\x13\x01"
+_DESCRIPTORS = struct.Struct(">HI")
+"""The head of a block of descriptors: how many, and the place of the next block."""
+_DESCRIPTOR = struct.Struct(">HHII")
+"""The tag of an object, its number, its place and its length."""
+_ABSENT = 0xFFFFFFFF
+
+
+def _hdf(source: Source) -> None:
+    if not source.head.startswith(_HDF4):
+        _hdf5(source)
+        return
+    block, blocks = len(_HDF4), 0
+    while block and blocks < 1000:
+        blocks += 1
+        head = _demand(source.at(block, _DESCRIPTORS.size), _DESCRIPTORS.size)
+        count, following = _DESCRIPTORS.unpack(head)
+        length = count * _DESCRIPTOR.size
+        table = _demand(source.at(block + _DESCRIPTORS.size, length), length)
+        for _, _, place, size in _DESCRIPTOR.iter_unpack(table):
+            if _ABSENT not in (place, size) and place + size > source.size:
+                raise Truncated
+        block = following
+
+
 def _netcdf(source: Source) -> None:
     if source.at(0, 3) == b"CDF":
         from dedl_workbook.rules.netcdf import needed_size
@@ -234,8 +259,10 @@ def _grib(source: Source) -> None:
         if at + length > source.size or source.at(at + length - 4, 4) != b"7777":
             raise Truncated
         gap = source.at(at + length, 1024).find(b"GRIB")
-        if gap < 0:
+        if gap < 0 and at + length + 1024 >= source.size:
             return
+        if gap < 0:
+            break
         at += length + gap
     tail = source.at(max(0, source.size - 1024), 1024)
     if not tail.rstrip(b"\0\r\n ").endswith(b"7777"):
@@ -281,6 +308,8 @@ TIFF = Format("TIFF", tuple(_TIFFS), _tiff)
 PNG = Format("PNG", (b"\x89PNG\r\n\x1a\n",), _png)
 JPEG = Format("JPEG", (b"\xff\xd8\xff",), _jpeg)
 HDF5 = Format("HDF5", (_HDF5,), _hdf5, _is_hdf5)
+HDF = Format("HDF", (_HDF4, _HDF5), _hdf, _is_hdf5)
+"""Of version 4, to which STAC gives `application/x-hdf`, or 5, which is often called so too."""
 NETCDF = Format("NetCDF", (b"CDF\1", b"CDF\2", b"CDF\5", _HDF5), _netcdf, _is_hdf5)
 GRIB = Format("GRIB", (b"GRIB",), _grib, lambda source: b"GRIB" in source.at(0, 1024))
 ZIP = Format("ZIP", (b"PK\3\4", b"PK\5\6", b"PK\7\x08"), _zip)
@@ -293,7 +322,8 @@ BY_TYPE = {
     "image/png": PNG,
     "image/jpeg": JPEG,
     "image/jpg": JPEG,
-    **dict.fromkeys(("application/x-hdf5", "application/x-hdf", "application/hdf5"), HDF5),
+    **dict.fromkeys(("application/x-hdf5", "application/hdf5"), HDF5),
+    "application/x-hdf": HDF,
     **dict.fromkeys(("application/vnd+netcdf", "application/netcdf4"), NETCDF),
     **dict.fromkeys(
         ("application/netcdf", "application/x-netcdf", "application/x-netcdf4"), NETCDF

@@ -8,7 +8,7 @@ from typing import Any
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.extent import part
 from dedl_workbook.rules.found import Found, pointer
-from dedl_workbook.rules.geometry import box_of
+from dedl_workbook.rules.geometry import EDGE, box_of
 from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
 from dedl_workbook.rules.times import instant
 
@@ -31,7 +31,8 @@ def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Found]
         if box is None:
             continue
         west, south, east, north = box
-        if south > north or max(abs(west), abs(east)) > 180 or max(abs(south), abs(north)) > 90:
+        wide, high = max(abs(west), abs(east)), max(abs(south), abs(north))
+        if south > north or wide > 180 + EDGE or high > 90 + EDGE:
             where = pointer("extent", "spatial", "bbox", n)
             yield Found("the bbox leaves the range", "Write [west, south, east, north].", where)
 

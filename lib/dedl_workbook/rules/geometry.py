@@ -12,7 +12,8 @@ from dedl_workbook.rules.found import Found, pointer
 
 TOLERANCE = 0.01
 """Degrees by which a bbox may be rounded off the geometry."""
-_EDGE = 1e-6
+EDGE = 1e-6
+"""Degrees by which rounding may carry a position over the edge of the range."""
 _DEPTHS = {
     "Point": 0,
     "MultiPoint": 1,
@@ -45,7 +46,7 @@ def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
     lons = [position[0] for position in positions]
     lats = [position[1] for position in positions]
     west, east, south, north = min(lons), max(lons), min(lats), max(lats)
-    if west < -180 - _EDGE or east > 180 + _EDGE or south < -90 - _EDGE or north > 90 + _EDGE:
+    if west < -180 - EDGE or east > 180 + EDGE or south < -90 - EDGE or north > 90 + EDGE:
         yield Found("leaves the range of longitude and latitude", _MEND, "/geometry")
         return
     left = MOST_COMPARED
@@ -217,14 +218,19 @@ def _judge_bbox(bbox: Any, lines: list[Positions], bounds: Box) -> Iterator[Foun
         yield Found("the bbox is no list of four or six numbers", _BOX, "/bbox")
         return
     west, south, east, north = box
-    if not (-180 - _EDGE <= west <= 180 + _EDGE and -180 - _EDGE <= east <= 180 + _EDGE):
+    if not (-180 - EDGE <= west <= 180 + EDGE and -180 - EDGE <= east <= 180 + EDGE):
         yield Found("the bbox leaves the range of longitude", _BOX, "/bbox")
-    elif south > north or south < -90 - _EDGE or north > 90 + _EDGE:
+    elif south > north or south < -90 - EDGE or north > 90 + EDGE:
         yield Found("the bbox has a wrong south or north", _BOX, "/bbox")
     elif not (_near(south, bounds[1]) and _near(north, bounds[3]) and _agrees(box, lines, bounds)):
         yield Found("the bbox does not agree with the geometry", _BOX, "/bbox")
+    elif west > east and any(abs(a[0] - b[0]) > 180 for line in lines for a, b in pairwise(line)):
+        text = "the geometry crosses the antimeridian in one piece: most programs take it for the "
+        text += "other way round the globe"
+        yield Found(text, _CUT, "/geometry", severity=Severity.WARNING)
 
 
+_CUT = "Cut it in two at 180 degrees, as RFC 7946 (3.1.9) has it."
 _BOX = "Write [west, south, east, north] of the geometry; west > east over the antimeridian."
 
 

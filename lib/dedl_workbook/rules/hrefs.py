@@ -37,6 +37,8 @@ def malformed(href: str) -> str:
         _ = parts.port
     except ValueError as error:
         return f"is no URL: {error}"
+    if parts.scheme in ("javascript", "vbscript"):
+        return "is a script"
     if parts.scheme in ("http", "https", "s3", "ftp") and not parts.netloc:
         return "names no host"
     if parts.netloc and parts.scheme in ("http", "https") and not parts.hostname:
@@ -58,6 +60,8 @@ def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Found]
             if isinstance(value, str) and not placeholder(value) and (wrong := malformed(value)):
                 where = pointer(field, n, name)
                 yield Found(f"the {name} {wrong}", _URL, where)
+    if given.own is not None:
+        yield from _of_assets(given.own)
 
 
 @part_of("C11", "item")
@@ -68,6 +72,10 @@ def hrefs_of_items_are_well_formed(item: Item, given: Given) -> Iterator[Found]:
         value = link.get("href") if isinstance(link, dict) else None
         if isinstance(value, str) and (wrong := malformed(value)) and not placeholder(value):
             yield Found(f"the href {wrong}", _URL, pointer("links", n, "href"))
+    yield from _of_assets(item)
+
+
+def _of_assets(item: Item) -> Iterator[Found]:
     for key, _, href, path in item.assets:
         if path is None and is_remote(href) and (wrong := malformed(href)):
             yield Found(f"the href {wrong}", _URL, pointer("assets", key, "href"))

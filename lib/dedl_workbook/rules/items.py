@@ -34,7 +34,7 @@ def item_names_its_collection(item: Item, given: Given) -> Iterator[Found]:
 
 
 _USUAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-_UNUSABLE = re.compile(r"[/\x00-\x1f\x7f]|^\.{1,2}$|^$|^ | $")
+_UNUSABLE = re.compile(r"[/\x00-\x1f\x7f-\x9f]|^\.{1,2}$|^$|^ | $")
 LONGEST_ID = 200
 """Bytes: the id becomes part of file names, keys and URLs."""
 
@@ -152,9 +152,12 @@ _ADD = {
 }
 
 
+_MEDIA_TYPE = re.compile(r"\s*[\w.+-]+/[\w.+!#$&^-]+\s*(?:;|$)")
+
+
 @rule("I06", "item")
 def item_has_described_assets(item: Item, given: Given) -> Iterator[Found]:
-    """The item has assets, and each names its media type and roles (missing ones: warning).
+    """The item has assets, and each names its media type and roles (else: warning).
 
     An item without assets promises data that nobody can get. HDA guesses roles that are missing.
     """
@@ -162,7 +165,15 @@ def item_has_described_assets(item: Item, given: Given) -> Iterator[Found]:
         where = "/assets" if "assets" in item.document else ""
         yield Found("has no assets", "Name the item's data files as assets.", where)
     for key, value, _, _ in item.assets:
-        if value.get("type") and value.get("roles"):
+        written = value.get("type")
+        if isinstance(written, str) and written and not _MEDIA_TYPE.match(written):
+            yield Found(
+                f"the type '{written[:80]}' is no media type",
+                _ADD["type"].replace("Add its", "Write its"),
+                pointer("assets", key, "type"),
+                severity=Severity.WARNING,
+            )
+        if written and value.get("roles"):
             continue
         for field in _ADD:
             if not value.get(field):

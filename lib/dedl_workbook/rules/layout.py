@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File, Names
@@ -152,7 +153,7 @@ def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Found]:
         )
     if not _decodable(path):
         yield Found("has bytes that are no UTF-8", "Rename it in UTF-8, here and in the items.")
-    elif any(ord(char) < 32 or ord(char) == 127 for char in path):
+    elif any(unicodedata.category(char) == "Cc" for char in path):
         yield Found("has control characters in its name", "Rename it without them.")
     if "\\" in path and path.startswith(DATA):
         yield Found("has a backslash in its name", "Rename it without, here and in the items.")

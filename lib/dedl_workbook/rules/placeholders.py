@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dedl_workbook.dataset import DATA
@@ -29,15 +29,16 @@ _WORDS = frozenset(
         *("PUBLICATION", "SHORT", "TEXT", "THE", "THUMBNAIL", "TITLE", "TO", "URL", "YOUR"),
     }
 )
+_MEANT = frozenset({"MY", "PLACEHOLDER", "YOUR"})
+"""Words that nobody's own text in capitals has."""
 _SHOUTED = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 _UNTOUCHED = frozenset({"id", "collection"})
 
 
 def placeholder(text: str) -> str:
-    """Return the placeholder that a text is or holds, or ''.
+    """Return the placeholder of the template that a text is or holds, or ''.
 
-    One is a name or a text of the template, or a text of nothing but template words in capitals
-    joined by `_`, such as YOUR_DATASET_NAME.
+    That is a name or a text as it stands there, or YOUR_DATASET_NAME and the like.
     """
     start = text.lstrip()
     for known in TEXTS:
@@ -47,10 +48,14 @@ def placeholder(text: str) -> str:
         return ""
     if found := _KNOWN.search(text):
         return found[0]
+    word = _shouted(text)
+    return word if _MEANT.intersection(word.split("_")) else ""
+
+
+def _shouted(text: str) -> str:
+    """Return a text of nothing but the template's words in capitals, joined by `_`, or ''."""
     word = text.strip()
-    if _SHOUTED.fullmatch(word) and _WORDS.issuperset(word.split("_")):
-        return word
-    return ""
+    return word if _SHOUTED.fullmatch(word) and _WORDS.issuperset(word.split("_")) else ""
 
 
 def placeholders(document: Any) -> Iterator[tuple[str, str]]:
@@ -58,12 +63,21 @@ def placeholders(document: Any) -> Iterator[tuple[str, str]]:
 
     Ids are left out: they may look like one, and `EO.XXX.YYY.ZZZ` is none of a submitter's fault.
     """
+    return _texts(document, placeholder)
+
+
+def guessed(document: Any) -> Iterator[tuple[str, str]]:
+    """Yield the pointer of each text that looks like a placeholder, but may be meant, and which."""
+    return _texts(document, lambda text: "" if placeholder(text) else _shouted(text))
+
+
+def _texts(document: Any, look: Callable[[str], str]) -> Iterator[tuple[str, str]]:
     todo: list[tuple[str, Any]] = [("", document)]
     while todo:
         where, value = todo.pop()
         if isinstance(value, str):
             # The names of delivered files are what they are.
-            if not value.startswith(DATA) and (found := placeholder(value)):
+            if not value.startswith(DATA) and (found := look(value)):
                 yield where, found
         elif isinstance(value, dict):
             todo += [(where + pointer(k), v) for k, v in value.items() if k not in _UNTOUCHED]

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from dedl_workbook.dataset import DATA, ITEMS, Bucket, Dataset, File
 from dedl_workbook.findings import Severity
 from dedl_workbook.publication import is_item
-from dedl_workbook.rules.delivered import Asset
+from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.extent import Extent
 from dedl_workbook.rules.found import Found
 
@@ -87,8 +87,8 @@ class Given:
     """Why collection.json can't be read."""
     extent: Extent | None = None
     """What the collection says that its items cover."""
-    assets: tuple[Asset, ...] = ()
-    """The collection's own assets."""
+    own: Item | None = None
+    """The collection in the form of an item, for what is asked of the assets of both."""
     agreed: str = ""
     """The collection id that the ticket names; '' without a ticket."""
     ticket: str = ""
@@ -126,7 +126,7 @@ class Given:
     def for_shards(self) -> Given:
         """Return what items' rules need, small enough to go to another process or machine."""
         return replace(
-            self, collection={"id": self.id}, assets=(), vocabulary=None, published=None, problem=""
+            self, collection={"id": self.id}, own=None, vocabulary=None, published=None, problem=""
         )
 
 

@@ -121,6 +121,11 @@ def _note(item: Item, rows: Packer) -> None:
         rows.add("claim", (item.path, "", ""))
         if isinstance(item_id, str):
             rows.add("claim", (f"{ITEMS}{item_id}.json", item.path, item_id))
+    note_assets(item, rows)
+
+
+def note_assets(item: Item, rows: Packer) -> None:
+    """Take down the data files that an item, or the collection, names."""
     groups: dict[str, list[tuple[str, str, int, int]]] = {}
     for key, value, _, path in item.assets:
         if path is not None:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 _SYNC = "Run `dedl-workbook schemas sync`, once."
 _UNKNOWN = "See that the URL is right. If it is, stac-validator can judge it, with network."
+_NAME = (
+    "Write such as https://stac-extensions.github.io/eo/v1.1.0/schema.json, or take it out if the "
+    "document has nothing of the extension."
+)
+_EXTENSIONS = "/stac_extensions"
 _UTC = "Write it in UTC, as 2024-11-16T12:00:00Z."
 _IN_UTC = r'does not match "(\+00:00|Z)$"'
 """How the schemas say that a time isn't in UTC."""
@@ -104,10 +109,13 @@ def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
     named = frozenset(schemas.extensions_of(document))
     known = schemas.lock()
     for url in validity.not_checked:
+        if not url.lower().startswith(("http://", "https://")):
+            yield Found(f"{url[:200]!r} is no URL of an extension's schema", _NAME, _EXTENSIONS)
+            continue
         yield Found(
             f"not checked against {url}: the schema isn't in the store",
             _SYNC if url in known else _UNKNOWN,
-            "/stac_extensions" if url in named else "",
+            _EXTENSIONS if url in named else "",
             severity=Severity.WARNING,
         )
 

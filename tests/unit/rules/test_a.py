@@ -133,6 +133,7 @@ def test_a_leading_dot_is_fine(tmp_path: Path) -> None:
 
 
 HASHES = {"1220": "sha256", "1114": "sha1", "1340": "sha512", "d50110": "md5"}
+HASHES |= {"c0e40240": "blake2b", "e0e40220": "blake2s"}
 
 
 @pytest.mark.parametrize("prefix", HASHES)
@@ -160,6 +161,48 @@ def test_a_checksum_that_is_none_is_an_error(tmp_path: Path, checksum: object) -
     root = with_file(tmp_path, "x.png", png(), file__checksum=checksum)
 
     assert places(root, "A02") == [f"error {FILE}#/assets/map/file:checksum"]
+
+
+@bad("A02")
+def test_a_checksum_of_an_unknown_algorithm_is_a_warning(tmp_path: Path) -> None:
+    blake3 = "1e20" + "ab" * 32
+    root = with_file(tmp_path, "x.png", png(), file__checksum=blake3)
+
+    assert places(root, "A02") == [f"warning {FILE}#/assets/map/file:checksum"]
+
+
+@bad("A02", "A03")
+def test_assets_of_the_collection_are_looked_at_as_those_of_items(tmp_path: Path) -> None:
+    wrong = {"file__size": 77, "file__checksum": "1220" + "00" * 32}
+    asset = any_asset(href="data/t.png", **wrong)
+    collection = any_collection(assets={"t": asset})
+    root = any_dataset(tmp_path, collection=collection, files={"data/t.png": b"not a png"})
+
+    where = "error metadata/collection.json#/assets/t/"
+    assert places(root, "A02") == [f"{where}file:checksum", f"{where}file:size"]
+    assert places(root, "A03") == [f"{where}type"]
+
+
+@bad("A06", "C11")
+def test_assets_of_the_collection_elsewhere_are_looked_at_as_those_of_items(tmp_path: Path) -> None:
+    collection = any_collection(assets={"t": any_asset(href="https://x.example/a b")})
+    root = any_dataset(tmp_path, collection=collection)
+
+    assert places(root, "A06") == ["info metadata/collection.json#/assets/t/href"]
+    assert places(root, "C11") == ["error metadata/collection.json#/assets/t/href"]
+
+
+@bad("A01")
+def test_an_href_that_names_a_link_is_no_regular_file(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    named = root / FOLDER / "heat_20241116/heat_20241116.png"
+    named.rename(root / "data/kept.png")
+    named.symlink_to(root / "data/kept.png")
+
+    (told,) = found(root, "A01")
+
+    assert "is no regular file" in told.message
+    assert "exactly" not in told.fix
 
 
 @bad("A02")
@@ -243,6 +286,13 @@ def hdf5(version: int, size: int = 2048) -> bytes:
     return (b"\x89HDF\r\n\x1a\n" + head + end).ljust(size, b"\1")
 
 
+def hdf4() -> bytes:
+    """An HDF 4 file of one object of 500 bytes, and a descriptor that isn't used."""
+    unused = struct.pack(">HHII", 1, 0, 2**32 - 1, 2**32 - 1)
+    used = struct.pack(">HHII", 702, 2, 34, 500)
+    return b"\x0e\x03\x13\x01" + struct.pack(">HI", 2, 0) + unused + used + b"\1" * 500
+
+
 def grib(messages: int = 3, edition: int = 2) -> bytes:
     body = bytes(90)
     if edition == 2:
@@ -278,6 +328,8 @@ WHOLE = {
     "an HDF5 0": ("application/x-hdf5", lambda folder: hdf5(0)),
     "an HDF5 1": ("application/x-hdf5", lambda folder: hdf5(1)),
     "an HDF5 3": ("application/x-hdf5", lambda folder: hdf5(3)),
+    "an HDF 4": ("application/x-hdf", lambda folder: hdf4()),
+    "an HDF 5 called HDF": ("application/x-hdf", lambda folder: hdf5(2)),
     "a GRIB 2": ("application/wmo-GRIB2", lambda folder: grib()),
     "a GRIB 2 of many messages": ("application/x-grib", lambda folder: grib(201)),
     "a GRIB 1": ("application/x-grib", lambda folder: grib(edition=1)),
@@ -291,6 +343,16 @@ def test_a_whole_file_of_its_media_type_is_fine(tmp_path: Path, media_type: str,
     root = with_file(tmp_path, "x", make(tmp_path), type=media_type)
 
     assert report(root).findings == ()
+
+
+@bad("A03")
+def test_a_grib_whose_last_message_is_cut_off_behind_padding_is_an_error(tmp_path: Path) -> None:
+    padded = grib(1) + bytes(2000) + grib(1)
+    whole = with_file(tmp_path / "whole", "x", padded, type="application/x-grib")
+    cut = with_file(tmp_path / "cut", "x", padded[:-20], type="application/x-grib")
+
+    assert places(whole, "A03") == []
+    assert places(cut, "A03") == [f"error {FILE}#/assets/map/type"]
 
 
 @pytest.mark.parametrize("part", [0.999, 0.7, 0.4])
@@ -318,6 +380,7 @@ def test_a_truncated_file_is_an_error(
         ("image/jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF"),
         ("application/x-hdf5", b"\x89HDF\r\n\x1a\n"),
         ("application/wmo-GRIB2", b"GRIB"),
+        ("application/x-hdf", b"\x0e\x03\x13\x01\0\2\0\0\0\0" + b"\1" * 12),
     ],
 )
 @bad("A03")
@@ -487,6 +550,15 @@ def test_an_asset_called_like_hdas_own_is_an_error(tmp_path: Path) -> None:
     root = any_dataset(tmp_path, any_item(assets={"downloadLink": any_asset()}))
 
     assert places(root, "A07") == [f"error {FILE}#/assets/downloadLink"]
+
+
+@good("A07")
+def test_addresses_of_services_have_no_base_names(tmp_path: Path) -> None:
+    hrefs = ("https://x.example/wms/", "https://y.example/wms/", "https://x.example/a?b=c/map.png")
+    remote = {href: any_asset(href=href) for href in hrefs}
+    assets = {"map": any_asset(href=f"{FOLDER}/map.png"), **remote}
+
+    assert places(any_dataset(tmp_path, any_item(assets=assets)), "A07") == []
 
 
 @good("A07")

@@ -242,7 +242,12 @@ def test_an_spdx_license_needs_no_link(tmp_path: Path, text: str) -> None:
     assert of(tmp_path, "C08", license=text, links=[]) == []
 
 
-@pytest.mark.parametrize("text", ["proprietary", "various", "other", "CC BY 4.0", "LicenseRef-x"])
+NESTED = "MIT AND (" * 300 + "MIT" + ")" * 300
+
+
+@pytest.mark.parametrize(
+    "text", ["proprietary", "various", "other", "CC BY 4.0", "LicenseRef-x", NESTED, "(" * 5000]
+)
 @bad("C08")
 def test_another_license_without_a_link_is_an_error(tmp_path: Path, text: str) -> None:
     assert of(tmp_path, "C08", license=text, links=[]) == [f"error {FILE}#/license"]
@@ -268,11 +273,22 @@ def test_a_placeholder_in_the_title_of_an_items_link_is_an_error(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "text", ["CORINE_LAND_COVER", "A title", "SENTINEL_2", "my DATASET_TITLES", "TITLE", "X_Y"]
+    "text",
+    [
+        *("CORINE_LAND_COVER", "A title", "SENTINEL_2", "my DATASET_TITLES", "TITLE", "X_Y"),
+        "IMAGE_COLLECTION",
+    ],
 )
 @good("C09")
 def test_real_texts_are_no_placeholders(text: str) -> None:
     assert placeholder(text) == ""
+
+
+@bad("C09")
+def test_a_text_of_template_words_that_may_be_meant_is_a_warning(tmp_path: Path) -> None:
+    found = of(tmp_path, "C09", summaries={"x:kind": ["IMAGE_COLLECTION", "CORINE_LAND_COVER"]})
+
+    assert found == [f"warning {FILE}#/summaries/x:kind/0"]
 
 
 @good("C09")
@@ -304,7 +320,10 @@ def test_a_version_that_the_target_does_not_serve_is_an_error(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "href",
-    ["http://", "https:///path", "has a space", "https://x.example/100%", "", "https://[x", "a\tb"],
+    [
+        *("http://", "https:///path", "has a space", "https://x.example/100%", "", "https://[x"),
+        *("a\tb", "javascript:alert(1)", "JavaScript:alert(1)"),
+    ],
 )
 @bad("C11")
 def test_a_malformed_href_of_a_link_is_an_error(tmp_path: Path, href: str) -> None:
@@ -415,6 +434,13 @@ def test_an_item_over_the_antimeridian_may_lie_in_an_extent_over_it(tmp_path: Pa
     )
 
     assert report(root).findings == ()
+
+
+@good("C12")
+def test_rounding_may_carry_an_extent_over_the_edge(tmp_path: Path) -> None:
+    world = extent([-180.0000001, -90, 180.0000001, 90], *OPEN)
+
+    assert of(tmp_path, "C12", extent=world) == []
 
 
 @pytest.mark.parametrize(

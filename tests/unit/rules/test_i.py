@@ -71,13 +71,6 @@ ODD_BUT_RIGHT: dict[str, dict[str, Any]] = {
         },
         "bbox": [170, -5, -170, 5],
     },
-    "over the antimeridian, not cut": {
-        "geometry": {
-            "type": "Polygon",
-            "coordinates": [[[170, -5], [-170, -5], [-170, 5], [170, 5], [170, -5]]],
-        },
-        "bbox": [170, -5, -170, 5],
-    },
     "the whole world": {"geometry": box(-180, -90, 180, 90), "bbox": [-180, -90, 180, 90]},
     "a rounded bbox": {"bbox": [2.499, 49.5, 6.5, 51.504]},
     "clockwise": {
@@ -139,6 +132,14 @@ def test_an_item_that_is_no_valid_stac_is_an_error(
 
     assert result
     assert all(place.startswith(f"error {FILE}#{pointer}") for place in result)
+
+
+@pytest.mark.parametrize("name", ["", "eo", "../../etc/passwd", "file:///etc/passwd"])
+@bad("I01")
+def test_an_extension_that_is_no_url_is_an_error(tmp_path: Path, name: str) -> None:
+    root = any_dataset(tmp_path, any_item(stac_extensions=[name]))
+
+    assert places(root, "I01") == [f"error {FILE}#/stac_extensions"]
 
 
 @bad("I01")
@@ -218,7 +219,7 @@ def test_an_id_that_stands_twice_is_an_error_of_all_but_the_first(tmp_path: Path
     ]
 
 
-@pytest.mark.parametrize("name", ["a/b", "", ".", "..", "a\nb", " a", "x" * 201])
+@pytest.mark.parametrize("name", ["a/b", "", ".", "..", "a\nb", "a\x9bb", " a", "x" * 201])
 @bad("I03")
 def test_an_id_that_can_not_be_in_urls_or_keys_is_an_error(tmp_path: Path, name: str) -> None:
     root = any_dataset(tmp_path)
@@ -271,6 +272,14 @@ def test_a_geometry_or_bbox_that_can_not_be_used_is_an_error(
 
     assert result
     assert all(place.startswith("error") for place in result)
+
+
+@bad("I04")
+def test_an_outline_over_the_antimeridian_that_is_not_cut_is_a_warning(tmp_path: Path) -> None:
+    uncut = polygon([170, -5], [-170, -5], [-170, 5], [170, 5], [170, -5])
+    root = anywhere(tmp_path, geometry=uncut, bbox=[170, -5, -170, 5])
+
+    assert places(root, "I04") == [f"warning {FILE}#/geometry"]
 
 
 @bad("I04")
@@ -402,6 +411,13 @@ def test_such_a_collection_is_an_error_too(tmp_path: Path, content: bytes) -> No
     root = any_dataset(tmp_path, files={"metadata/collection.json": content})
 
     assert places(root, "L02") == ["error metadata/collection.json#"]
+
+
+@bad("I06")
+def test_a_type_that_is_no_media_type_is_a_warning(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(assets={"map": any_asset(type="tif")}))
+
+    assert places(root, "I06") == [f"warning {FILE}#/assets/map/type"]
 
 
 @bad("I07")
