@@ -20,7 +20,7 @@ from dedl_workbook import evidence, lock, progress, trace
 from dedl_workbook.case import Case
 from dedl_workbook.errors import GateError, NotApprovedError, StepFailedError, WorkbookError
 from dedl_workbook.job import Job
-from dedl_workbook.steps import STEPS, Outcome, Plan, Receipt, Step, Verdict, named
+from dedl_workbook.steps import STEPS, WITHDRAW, Outcome, Plan, Receipt, Step, Verdict, named
 from dedl_workbook.ticket import Ticket
 
 VARIABLE = "DEDL_ATTEMPT"
@@ -109,6 +109,8 @@ class Attempt:
                 self._refusal = str(refusal)
                 return None
             self.case.record_approval_of_ticket()
+        if self.step is WITHDRAW:
+            self.case.gate_published(plan)
         if self.step.name == "notify" and plan.actions:
             evidence.pack(self.case, without=self.folder.name)
         self._applied = True

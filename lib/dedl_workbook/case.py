@@ -275,6 +275,20 @@ class Case:
                 remedy=remedy,
             )
 
+    def gate_published(self, withdrawal: Plan) -> None:
+        """Let no withdrawal be told of where nothing was ever published.
+
+        Raises:
+            GateError: nothing stands, and no step that publishes was ever started.
+        """
+        steps = {line.get("step") for line in self.ledger() if line["event"] == "started"}
+        if not withdrawal.actions and not steps & {"upload", "catalog", "hda"}:
+            raise GateError(
+                "nothing of this ticket was ever published: there is nothing to withdraw",
+                where=self.ticket.ticket,
+                remedy=f"See where it stands: dedl-workbook status {self.ticket.ticket}",
+            )
+
     # The case plan
 
     def terms_of_plan(self, steps: Iterable[str]) -> dict[str, Any]:
@@ -305,9 +319,13 @@ class Case:
 
         Returns:
             The plan as JSON, with `digest`: what an approval names.
+
+        Raises:
+            GateError: there is nothing to take back, and never was.
         """
-        told = notify.plan(self.job, "withdrawn")
-        return self._keep_plan([WITHDRAW.module.plan(self.job), told])
+        plan = WITHDRAW.module.plan(self.job)
+        self.gate_published(plan)
+        return self._keep_plan([plan, notify.plan(self.job, "withdrawn")])
 
     def _keep_plan(self, planned: list[Plan]) -> dict[str, Any]:
         steps = {plan.step: plan.as_json() for plan in planned}

@@ -111,7 +111,9 @@ def _add_validate(group: Any) -> None:
         metavar="FILE",
         help="write the findings there; - prints them instead of the report",
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write them as a table, too")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write them as a table; - prints it instead"
+    )
     parser.add_argument("--fix", type=Path, metavar="DIR", help="write mended metadata there")
     parser.add_argument(
         "--executor",
@@ -150,9 +152,10 @@ def _add_tickets(group: Any) -> None:
         "tickets", nargs="+", metavar="TICKET", help="a file, its name, or a pattern"
     )
     takes_json(parser)
-    parser.add_argument("--step", metavar="S", help="this step alone")
-    parser.add_argument("--from", dest="first", metavar="S", help="this step and those after it")
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--step", metavar="S", help="this step alone")
+    which.add_argument("--from", dest="first", metavar="S", help="this step and those after it")
+    which.add_argument(
         "--rehearse",
         action="store_true",
         help="publish into the sandbox, with a copy of HDA's configuration; not into the target",

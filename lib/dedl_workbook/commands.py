@@ -5,6 +5,7 @@ Imports stand in the functions: a command loads what it needs, and no more.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from dedl_workbook.batch import (
 def validate(options: Any) -> int:
     from dedl_workbook import fix, terminal, views
     from dedl_workbook.dataset import open_dataset
-    from dedl_workbook.documents import write_atomic
     from dedl_workbook.progress import sparse
     from dedl_workbook.validate import validate
 
     dataset = open_dataset(options.dataset)
+    # Before what may take hours.
+    _demand_files(options.json, options.csv)
     if options.fix:
-        # Before what may take hours.
         fix.demand_fresh(dataset, options.fix)
     with terminal.Progress() as progress:
         report = validate(
@@ -38,22 +39,24 @@ def validate(options: Any) -> int:
             tell=sparse(progress),
             second_opinion=options.second_opinion,
         )
-    if str(options.json) != "-":
+    printed = "-" in (str(options.json), str(options.csv))
+    if not printed:
         terminal.show_report(views.report_rows(report), views.report_head(report), report.notes)
     if options.json:
         _write_json(options.json, report.as_json())
     if options.csv:
-        write_atomic(options.csv, report.as_csv())
+        _write_csv(options.csv, report.as_csv())
     if options.fix:
         with terminal.Progress() as progress:
             fixed = fix.fix(
                 dataset,
                 options.fix,
+                executor=options.executor,
                 tell=sparse(progress),
                 second_opinion=options.second_opinion,
             )
         left = fixed.remaining
-        terminal.out.print(
+        (terminal.err if printed else terminal.out).print(
             f"{fixed.changed} of {fixed.documents} documents are mended in {options.fix}, with the "
             + (
                 "patches; with them it passes:"
@@ -62,22 +65,43 @@ def validate(options: Any) -> int:
             ),
             markup=False,
         )
-        terminal.show_report(views.report_rows(left), views.report_head(left), left.notes)
+        if not printed:
+            terminal.show_report(views.report_rows(left), views.report_head(left), left.notes)
     return DONE if report.passed else FAILED
+
+
+def _demand_files(*paths: Path | None) -> None:
+    from dedl_workbook.errors import InputError
+
+    if [str(path) for path in paths].count("-") > 1:
+        raise InputError("only one of --json and --csv can be printed", remedy="Name a file.")
+    for path in paths:
+        if path is not None and path.is_dir():
+            raise InputError("is a folder", where=str(path), remedy="Name a file.")
 
 
 def _write_json(path: Path, value: object) -> None:
     from dedl_workbook import terminal
-    from dedl_workbook.documents import pretty, write_atomic
+    from dedl_workbook.documents import pretty, write_out
 
     if str(path) == "-":
         terminal.show_json(value)
     else:
-        write_atomic(path, pretty(value))
+        write_out(path, pretty(value))
+
+
+def _write_csv(path: Path, text: str) -> None:
+    from dedl_workbook.documents import printable, write_out
+
+    if str(path) == "-":
+        sys.stdout.write(printable(text.replace("\r\n", "\n"), lines=True))
+    else:
+        write_out(path, text)
 
 
 def plan(options: Any) -> int:
     from dedl_workbook import headless, terminal
+    from dedl_workbook.dataset import open_dataset
     from dedl_workbook.reading import workbook_root
     from dedl_workbook.ticket import Ticket
 
@@ -85,6 +109,9 @@ def plan(options: Any) -> int:
 
     def one(name: str, told: dict[str, Any]) -> int:
         ticket = Ticket.load(name, root)
+        if not ticket.dataset.startswith("s3://"):
+            # Before a sandbox is started for it.
+            open_dataset(ticket.dataset, root=root)
         with terminal.Progress() as progress:
             mend_sandbox(ticket.target, progress)
             outcome = headless.validate(ticket, root, progress)

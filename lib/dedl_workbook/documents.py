@@ -36,16 +36,24 @@ def pretty(value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
     """Return text with control characters and undecodable bytes as escapes; `lines` keeps ends.
 
-    Names of files may hold them: a terminal would obey them, and no stream could write them.
+    Names of files may hold them: a terminal would obey them, those that turn the direction of
+    writing too, and no stream could write them.
     """
     return _UNPRINTABLE.sub(
         lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text
+    )
+
+
+def harmless(text: str) -> str:
+    """Return JSON text with the characters that a terminal would obey as JSON's own escapes."""
+    return _UNPRINTABLE.sub(
+        lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text
     )
 
 
@@ -96,6 +104,18 @@ def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_out(path: Path, data: str) -> None:
+    """Write to where a person said: whole into a file, as it comes into a pipe or a device.
+
+    A link stays, and what it leads to is written.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(data)
+    else:
+        write_atomic(path.resolve(), data)
 
 
 def next_number(folder: Path) -> str:

@@ -79,6 +79,7 @@ def fix(
     dataset: Dataset,
     folder: Path,
     *,
+    executor: str = "one",
     tell: Tell = silent,
     second_opinion: SecondOpinion = "sample",
 ) -> Fixed:
@@ -113,8 +114,12 @@ def fix(
         after = mended_collection(collection, covered)
         changed += _write(folder, COLLECTION, collection, after, raw)
         count += 1
+    elif file and file.kind == "file":
+        # It can't be mended, and is handed on as it is.
+        _write(folder, COLLECTION, None, None, _bytes(dataset, COLLECTION))
+        count += 1
     mended = Mended(dataset, Folder(folder.resolve()))
-    remaining = validate(mended, tell=tell, second_opinion=second_opinion)
+    remaining = validate(mended, executor=executor, tell=tell, second_opinion=second_opinion)
     return Fixed(folder, count, changed, remaining)
 
 
@@ -124,7 +129,10 @@ def demand_fresh(dataset: Dataset, folder: Path) -> None:
     Raises:
         InputError: the folder is not empty, or lies in the dataset.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    parts = (folder, *folder.parents)
+    if no_folder := next((part for part in parts if part.exists() and not part.is_dir()), None):
+        raise InputError("is no folder", where=str(no_folder), remedy="Name a new folder.")
+    if folder.exists() and any(folder.iterdir()):
         raise InputError("is not empty", where=str(folder), remedy="Name a new folder.")
     if isinstance(dataset, Folder) and folder.resolve().is_relative_to(dataset.root):
         raise InputError(
@@ -185,7 +193,9 @@ def mended_collection(document: dict[str, Any], covered: Covered) -> dict[str, A
         if not publication.has_keyword(result):
             result["keywords"].append(KEYWORD)
     providers = result.get("providers")
-    plain = isinstance(providers, list) and all(isinstance(p, dict) for p in providers)
+    plain = isinstance(providers, list) and all(
+        isinstance(p, dict) and isinstance(p.get("roles") or [], list) for p in providers
+    )
     if plain and not any("host" in (p.get("roles") or ()) for p in result["providers"]):
         result["providers"].append(copy.deepcopy(HOST))
     _widen(result, extent_of(result), covered)
@@ -203,6 +213,9 @@ def _widen(collection: dict[str, Any], extent: Extent, covered: Covered) -> None
         interval = collection["extent"]["temporal"]["interval"][0]
     except (KeyError, IndexError, TypeError):
         return
+    if extent.start and extent.end and extent.start > extent.end:
+        # Which end is wrong, a person knows.
+        return
     if covered.start and extent.start and covered.start < extent.start:
         interval[0] = utc(covered.start)
     if covered.end and extent.end and covered.end > extent.end:
@@ -219,7 +232,10 @@ def mended_item(
 ) -> dict[str, Any]:
     """Return an item with what a machine can mend."""
     result = copy.deepcopy(document)
-    result["id"] = path[len(ITEMS) : -len(".json")]
+    stem = path[len(ITEMS) : -len(".json")]
+    if documents.printable(stem) == stem:
+        # Else the file is to be renamed.
+        result["id"] = stem
     result["collection"] = collection_id
     _mend_bbox(result)
     properties = result.get("properties")
@@ -279,7 +295,7 @@ def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
     told, it must agree with the file's ending.
     """
     written = asset.get("type")
-    if written in _SPELLED:
+    if isinstance(written, str) and written in _SPELLED:
         return _SPELLED[written]
     ending = PurePosixPath(path).suffix.lower()
     kind = _ENDINGS.get(ending)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dedl_workbook.documents import pretty, printable, write_atomic
+from dedl_workbook.documents import harmless, pretty, printable, write_atomic
 from dedl_workbook.failures import Failure
 from dedl_workbook.progress import VARIABLE, amount
 from dedl_workbook.steps import Outcome
@@ -65,8 +65,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
 
 
 def show_json(value: object) -> None:
-    """Print a value as JSON, and nothing else: for programs."""
-    sys.stdout.write(pretty(value))
+    """Print a value as JSON, and nothing else: for programs. A terminal has nothing to obey."""
+    sys.stdout.write(harmless(pretty(value)))
 
 
 def show_error(error: Exception, ticket: str = "") -> None:
@@ -136,7 +136,9 @@ def size(number: int) -> str:
 def show_report(rows: Sequence[Sequence[str]], head: str, notes: Sequence[str]) -> None:
     """Print a validation report: a table row for each kind of finding; in a pipe, a block."""
     if out.is_terminal and rows:
-        table = Table("finding", "what is wrong, and the remedy", "where", show_lines=True)
+        table = Table("finding", "what is wrong, and the remedy", show_lines=True)
+        # Places differ at their ends: they are folded, never cut.
+        table.add_column("where", overflow="fold")
         for severity, rule, times, where, message, fix in rows:
             word, _, more = severity.partition(" ")
             finding = f"{styled(word)} {more}\n{rule}\n{times}x"

@@ -96,9 +96,17 @@ class Ticket(BaseModel):
         """Load a ticket from a file, or by its name in parameters/tickets.
 
         Raises:
-            InputError: no such file, or not a ticket.
+            InputError: no such file, not a ticket, or another one than the file is called after.
         """
-        return cls.of(read_yaml(path := ticket_file(name, root)), str(path))
+        path = ticket_file(name, root)
+        ticket = cls.of(read_yaml(path), str(path))
+        if ticket.ticket != path.stem:
+            raise InputError(
+                f"ticket: is {ticket.ticket!r}, but the file is called {path.name}",
+                where=str(path),
+                remedy=f"Write ticket: {path.stem}, or call the file {ticket.ticket}.yaml.",
+            )
+        return ticket
 
     def parameters(self) -> dict[str, Any]:
         """Return the ticket as plain values: what papermill injects, what YAML would hold."""

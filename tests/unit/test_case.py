@@ -336,6 +336,18 @@ def test_an_attempt_whose_process_died_is_recorded_as_cut_off(root: Path) -> Non
     assert "Cut off" in ended[0]["summary"]
 
 
+def test_where_nothing_was_ever_published_no_withdrawal_is_told(root: Path) -> None:
+    case = make_case(root)
+    nothing = Plan("withdraw", case.job, {}, {}, ())
+    something = Plan("withdraw", case.job, {}, {}, (Action("delete", "objects", 1, 4),))
+
+    with pytest.raises(GateError, match="nothing to withdraw"):
+        case.gate_published(nothing)
+    case.gate_published(something)
+    case.new_attempt("upload")
+    case.gate_published(nothing)
+
+
 def test_a_withdrawal_takes_back_what_passed_before_it_but_not_the_validation(root: Path) -> None:
     case = make_case(root)
     for step in ("validate", "upload", "withdraw"):

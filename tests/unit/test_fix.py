@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -199,15 +200,90 @@ def test_a_folder_that_can_not_be_written_to_is_refused_before_anything_is_read(
 def test_a_copy_that_can_not_be_written_leaves_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, file = any_dataset(tmp_path), tmp_path / "file"
-    file.touch()
+    root = any_dataset(tmp_path)
 
-    code = main(["validate", str(root), "--fix", str(file / "mended")])
+    # Nobody can make a folder there.
+    code = main(["validate", str(root), "--fix", "/proc/mended"])
 
     said = capsys.readouterr()
     assert code == COULD_NOT_RUN
     assert "0 errors" in said.out
-    assert str(file) in said.err
+    assert "/proc/mended" in said.err
+
+
+@pytest.mark.parametrize("name", ["file", "file/mended"])
+def test_a_file_is_no_folder_to_mend_in(tmp_path: Path, name: str) -> None:
+    root = any_dataset(tmp_path)
+    (tmp_path / "file").touch()
+
+    with pytest.raises(InputError, match="is no folder"):
+        fix(open_dataset(str(root)), tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf{}", b"{", b"[]"])
+def test_a_collection_that_can_not_be_read_is_handed_on_as_it_is(
+    tmp_path: Path, content: bytes
+) -> None:
+    root = any_dataset(tmp_path)
+    (root / COLLECTION).write_bytes(content)
+
+    result = fixed(tmp_path, root)
+
+    assert (result.folder / COLLECTION).read_bytes() == content
+    assert "there is no file" not in str(result.remaining.findings)
+
+
+@pytest.mark.parametrize("roles", [5, True, "host", {"a": 1}])
+def test_roles_that_are_no_list_are_left_to_a_person(tmp_path: Path, roles: object) -> None:
+    providers = [{"name": "Heat", "roles": roles}]
+    root = any_dataset(tmp_path, collection=any_collection(providers=providers))
+
+    result = fixed(tmp_path, root)
+
+    assert json.loads((result.folder / COLLECTION).read_bytes())["providers"] == providers
+
+
+@pytest.mark.parametrize("written", [["image/png"], {"x": 1}, 5])
+def test_a_type_that_is_no_text_is_left_to_a_person(tmp_path: Path, written: object) -> None:
+    root = any_dataset(tmp_path, any_item(assets={"map": any_asset(type=written)}))
+
+    result = fixed(tmp_path, root)
+
+    assert json.loads((result.folder / ITEM).read_bytes())["assets"]["map"]["type"] == written
+
+
+def test_an_extent_that_ends_before_it_starts_is_left_to_a_person(tmp_path: Path) -> None:
+    interval = ["2027-07-02T00:00:00Z", "2020-01-01T00:00:00Z"]
+    extent = {"spatial": {"bbox": [[2, 40, 7, 52]]}, "temporal": {"interval": [interval]}}
+    root = any_dataset(tmp_path, collection=any_collection(extent=extent))
+
+    result = fixed(tmp_path, root)
+
+    document = json.loads((result.folder / COLLECTION).read_bytes())
+    assert document["extent"]["temporal"]["interval"] == [interval]
+
+
+def test_an_id_is_not_taken_from_a_name_that_is_no_text(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path)
+    name = os.fsdecode(b"\xff.json")
+    (root / ITEM).rename(root / "metadata/items" / name)
+
+    result = fixed(tmp_path, root)
+
+    document = json.loads((result.folder / "metadata/items" / name).read_bytes())
+    assert document["id"] == "heat_20241116"
+
+
+def test_json_for_programs_is_all_that_is_printed_also_when_mending(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = any_dataset(tmp_path, any_item(collection="OTHER"))
+
+    main(["validate", str(root), "--json", "-", "--fix", str(tmp_path / "mended")])
+
+    said = capsys.readouterr()
+    assert json.loads(said.out)["findings"]
+    assert "1 of 2 documents are mended" in said.err
 
 
 def test_a_folder_that_holds_something_or_lies_in_the_dataset_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The terminal: JSON for programs, help with examples, names that were mistyped, refusals."""
 
 import argparse
+import io
 import json
 import os
 import re
@@ -15,7 +16,9 @@ from dedl_workbook.batch import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.cli import main
 from dedl_workbook.errors import ConflictError
 from dedl_workbook.steps import Action, Plan
+from rich.console import Console
 
+from tests.unit.builders import any_dataset
 from tests.unit.conftest import make_case
 
 
@@ -56,6 +59,100 @@ def ticket(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
     return root
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_what_a_person_names_is_written_to_and_stays_what_it_is(
+    tmp_path: Path, option: str
+) -> None:
+    root = any_dataset(tmp_path)
+    link, file, pipe = tmp_path / "link", tmp_path / "file", tmp_path / "pipe"
+    file.touch()
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["/bin/cat", pipe], stdout=subprocess.PIPE, text=True)
+
+    codes = [main(["validate", str(root), option, str(path)]) for path in (link, pipe)]
+
+    read, _ = reader.communicate(timeout=60)
+    assert codes == [DONE, DONE]
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert file.read_text()
+    assert len(read) == len(file.read_text())
+
+
+def test_a_folder_is_no_file_to_write_to_and_is_refused_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = any_dataset(tmp_path)
+
+    codes = [main(["validate", str(root), "--json", name]) for name in (str(tmp_path), "")]
+
+    said = capsys.readouterr()
+    assert codes == [COULD_NOT_RUN, COULD_NOT_RUN]
+    assert said.err.count("is a folder") == 2
+    assert "validate:" not in said.err
+
+
+def test_a_table_for_programs_is_printed_instead_of_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = any_dataset(tmp_path)
+
+    assert main(["validate", str(root), "--csv", "-"]) == DONE
+    printed = capsys.readouterr().out
+    both = main(["validate", str(root), "--csv", "-", "--json", "-"])
+
+    assert printed.startswith("severity,rule,")
+    assert "0 errors" not in printed
+    assert both == COULD_NOT_RUN
+
+
+def test_json_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"a": "\x9b2J \u202e \\x9b é\n"}
+
+    terminal.show_json(value)
+
+    text = capsys.readouterr().out
+    assert json.loads(text) == value
+    assert "é" in text
+    assert not {"\x9b", "\u202e"} & set(text)
+
+
+def test_places_of_findings_are_folded_and_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, soft_wrap=True)
+    monkeypatch.setattr(terminal, "out", console)
+    where = "metadata/items/EO.DEDL.DAT.DEMO_HEAT_20260701_tile7.json#/assets/map/href"
+
+    terminal.show_report([("error", "A01", "1", where, "there is no file", "Deliver it.")], "", [])
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    cells = [line.split("│")[3].strip() for line in shown.splitlines() if line.count("│") == 4]
+    assert "".join(cells) == where
+
+
+@pytest.mark.parametrize("second", [["--from", "hda"], ["--rehearse"]])
+def test_options_that_contradict_each_other_are_refused(
+    second: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "DEDL-1", "--step", "upload", *second])
+
+    assert "not allowed with argument --step" in capsys.readouterr().err
+
+
+def test_a_plan_of_a_dataset_that_is_not_there_starts_no_sandbox(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {**make_case(root).ticket.parameters(), "target": "sandbox", "dataset": "nowhere"}
+    (root / "parameters" / "tickets" / "DEDL-1.yaml").write_text(json.dumps(values))
+    monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
+
+    assert main(["plan", "DEDL-1"]) == COULD_NOT_RUN
+    assert "there is no such folder" in capsys.readouterr().err
+    assert not (root / ".sandbox").exists()
 
 
 def planned(root: Path) -> dict[str, Any]:

@@ -101,6 +101,15 @@ def test_refuses_a_name_that_no_file_can_have(root: Path, name: str) -> None:
         ticket_file(name, root)
 
 
+def test_refuses_a_file_that_is_called_after_another_ticket(tmp_path: Path) -> None:
+    """Two files of one ticket would share its case."""
+    file = tmp_path / "DEDL-7.yaml"
+    file.write_text("ticket: DEDL-1\ndataset: d\ncollection: C\ntarget: sandbox\n")
+
+    with pytest.raises(InputError, match=r"'DEDL-1', but the file is called DEDL-7.yaml"):
+        Ticket.load(str(file))
+
+
 def test_reads_dates_as_papermill_does_and_gives_them_back(tmp_path: Path) -> None:
     file = tmp_path / "DEDL-1.yaml"
     file.write_text(
