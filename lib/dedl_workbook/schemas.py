@@ -241,7 +241,11 @@ def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterat
         yield Problem(url, "", f"the document can't be held against the schema: {refusal}")
         return
     seen = set()
+    wrong = {_pointer(error) for error in errors if not _fits_many(error)}
     for error in errors:
+        if _fits_many(error) and _pointer(error) in wrong:
+            # What is of no right form at all fits whatever doesn't look at that form.
+            continue
         for pointer, message in _explain(error):
             if (pointer, message) not in seen:
                 seen.add((pointer, message))
@@ -263,9 +267,18 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
         yield from _explain(cause)
 
 
-def _strangeness(branch: Sequence[ValidationError]) -> tuple[bool, int]:
-    """Order alternatives: those for another type, or for null when it isn't, come last."""
-    return any(_names_another_type(error) or _is_about_null(error) for error in branch), len(branch)
+def _strangeness(branch: Sequence[ValidationError]) -> tuple[bool, int, bool]:
+    """Order alternatives: those for another type, or for null when it isn't, come last.
+
+    Of two that are as likely, such as the number or text that GeoJSON has as id, it is the text.
+    """
+    another = any(_names_another_type(error) or _is_about_null(error) for error in branch)
+    no_text = not any(getattr(error.kind, "types", None) == ["string"] for error in branch)
+    return another, len(branch), no_text
+
+
+def _fits_many(error: ValidationError) -> bool:
+    return error.kind.name == "oneOf" and not all(getattr(error.kind, "context", []) or [None])
 
 
 def _names_another_type(error: ValidationError) -> bool:

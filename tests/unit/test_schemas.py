@@ -439,6 +439,23 @@ def test_blocked_sockets_would_have_been_noticed() -> None:
     assert "was opened" in str(without_map.message) or "was looked up" in str(without_map.message)
 
 
+def test_a_bbox_that_is_no_list_of_boxes_is_told_once_a_number(core: Path) -> None:
+    collection = any_collection()
+    collection["extent"]["spatial"]["bbox"] = [-10, 35, 5, 45]
+
+    problems = schemas.check(collection, core).problems
+
+    assert [problem.message for problem in problems] == [
+        f'{number} is not of type "array"' for number in (-10, 35, 5, 45)
+    ]
+
+
+def test_an_id_that_is_no_text_is_told_to_be_one(core: Path) -> None:
+    problems = schemas.check({**any_item(), "id": ["x"]}, core).problems
+
+    assert [problem.message for problem in problems] == ['a list of 1 is not of type "string"']
+
+
 def test_second_opinion_names_what_it_left_out(core: Path) -> None:
     item = any_item()
     item["stac_extensions"] = ["https://example.org/x/v1.0.0/schema.json"]
