@@ -37,17 +37,17 @@ def href_names_a_data_file(item: Item, given: Given) -> Iterator[Found]:
     Relative to the dataset's root, as the procedure has it: absolute paths, `file:` and `..` are
     refused. A `%` is taken as it stands if there is such a file, else as percent-encoding.
     """
-    for asset in item.assets:
-        if asset.path is None and not is_remote(asset.href):
+    for asset in item.elsewhere:
+        if not is_remote(asset.href):
             yield from _no_path(asset)
 
 
 @part_of("A01", "collection")
 def href_of_the_collection_names_a_file(collection: Document, given: Given) -> Iterator[Found]:
     """Look at the collection's own assets too, but leave placeholders to C09."""
-    for asset in given.own.assets if given.own else ():
+    for asset in given.own.elsewhere if given.own else ():
         href = asset.href
-        if asset.path is None and not is_remote(href) and not placeholder(str(href)):
+        if not is_remote(href) and not placeholder(str(href)):
             yield from _no_path(asset)
 
 
@@ -143,8 +143,8 @@ def remote_hrefs_are_known(item: Item, given: Given) -> Iterator[Found]:
 
     Their data is not with DEDL, and can vanish.
     """
-    for asset in item.assets:
-        if asset.path is None and is_remote(asset.href):
+    for asset in item.elsewhere:
+        if is_remote(asset.href):
             yield Found(
                 "the asset lies on another server",
                 "Nothing to do, unless it should be delivered.",

@@ -54,6 +54,8 @@ class Item:
     data: bytes
     """The file's bytes."""
     assets: list[Asset]
+    elsewhere: list[Asset]
+    """Those of the assets whose hrefs name no file in data/."""
 
     span: tuple[dt.datetime, dt.datetime] | None
     """The first and the last instant, if they can be read."""
@@ -65,7 +67,9 @@ class Item:
         """Make an item of a parsed file."""
         properties = document.get("properties")
         times = span(properties) if isinstance(properties, dict) else None
-        return cls(path, document, data, assets_of(document, dataset), times)
+        assets = assets_of(document, dataset)
+        elsewhere = [asset for asset in assets if asset.path is None]
+        return cls(path, document, data, assets, elsewhere, times)
 
     @property
     def days(self) -> tuple[str, str]:

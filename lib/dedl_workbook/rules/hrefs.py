@@ -72,10 +72,11 @@ def hrefs_of_items_are_well_formed(item: Item, given: Given) -> Iterator[Found]:
         value = link.get("href") if isinstance(link, dict) else None
         if isinstance(value, str) and (wrong := malformed(value)) and not placeholder(value):
             yield Found(f"the href {wrong}", _URL, pointer("links", n, "href"))
-    yield from _of_assets(item)
+    if item.elsewhere:
+        yield from _of_assets(item)
 
 
 def _of_assets(item: Item) -> Iterator[Found]:
-    for key, _, href, path in item.assets:
-        if path is None and is_remote(href) and (wrong := malformed(href)):
+    for key, _, href, _ in item.elsewhere:
+        if is_remote(href) and (wrong := malformed(href)):
             yield Found(f"the href {wrong}", _URL, pointer("assets", key, "href"))
