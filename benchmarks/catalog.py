@@ -20,10 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dedl_sandbox as sandbox
 import psycopg
-from dedl_workbook import catalog, publication, sandbox, stac_api, upload, verify
-from dedl_workbook.job import Job
-from dedl_workbook.steps import Verdict
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.publication.metadata import collection, items
+from dedl_workbook.services.catalog import stac_api
+from dedl_workbook.steps import catalog, upload, verify
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.integration.lake import COLLECTION, Lake, a_collection, an_item, own_lake
@@ -68,8 +70,8 @@ def bare(lake: Lake, job: Job) -> None:
     with psycopg.connect(lake.admin_dsn, autocommit=True) as connection:
         connection.execute("set search_path = pgstac, public")
         loader = Loader(PgstacDB(connection=connection))
-        loader.load_collections(iter([publication.collection(job)]), Methods.upsert)
-        loader.load_items((item for _, item in publication.items(job)), Methods.delsert)
+        loader.load_collections(iter([collection(job)]), Methods.upsert)
+        loader.load_items((item for _, item in items(job)), Methods.delsert)
 
 
 def procedure(lake: Lake, job: Job) -> None:
@@ -78,7 +80,7 @@ def procedure(lake: Lake, job: Job) -> None:
     root = Path(job.ticket.dataset)
     dsn = ["--dsn", f"{lake.admin_dsn} options='-csearch_path=pgstac,public'"]
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    text = json.dumps(publication.collection(job))
+    text = json.dumps(collection(job))
     (lake.folder / "collection.json").write_text(text)
     subprocess.run([*tool, "collections", str(lake.folder / "collection.json"), *dsn], **quiet)
     for file in sorted((root / "metadata" / "items").iterdir())[:PROCEDURE]:

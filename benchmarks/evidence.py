@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pytest
 from dedl_workbook import evidence
-from dedl_workbook.case import Case
+from dedl_workbook.case.case import Case
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.unit.conftest import make_root, worked_case

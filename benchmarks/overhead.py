@@ -17,17 +17,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dedl_sandbox as sandbox
 import nbformat
-from dedl_workbook import headless, lock, sandbox
-from dedl_workbook.case import Case
-from dedl_workbook.sample import make_sample
-from dedl_workbook.steps import STEPS, Step, Verdict
-from dedl_workbook.ticket import Ticket
+from dedl_sandbox.sample.dataset import make_sample
+from dedl_workbook.case import lock
+from dedl_workbook.case.case import Case
+from dedl_workbook.notebooks import runner
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Verdict
+from dedl_workbook.steps.order import STEPS, Step
 
 PROJECT = Path(__file__).parents[1]
 NOTEBOOK, IMPORT = 3.0, 0.3
 """Seconds that are allowed."""
-MODULES = ("dedl_workbook", "dedl_workbook.cli")
+MODULES = ("dedl_workbook", "dedl_workbook.cli.main")
 ID = "EO.DEDL.DAT.DEMO_HEAT"
 
 
@@ -87,7 +90,7 @@ def again(ticket: Ticket, root: Path, step: Step) -> float:
 
     def work() -> None:
         with lock.hold(case.folder):
-            outcome = headless.run_step(case, step, lambda _: None)
+            outcome = runner.run_step(case, step, lambda _: None)
         if outcome.verdict is not Verdict.PASSED:
             raise SystemExit(f"{step.name}: {outcome.verdict}. {outcome.summary}")
 
@@ -103,7 +106,7 @@ def main() -> int:
         root = Path(scratch).resolve() / "workbook"
         ticket = workbook(root)
         with sandbox.up(root / ".sandbox", attached=True):
-            for outcome in headless.run(ticket, root, list(STEPS.values()), lambda _: None):
+            for outcome in runner.run(ticket, root, list(STEPS.values()), lambda _: None):
                 if outcome.verdict is not Verdict.PASSED:
                     raise SystemExit(f"{outcome.step}: {outcome.summary}")
             papermill_alone(root)

@@ -26,12 +26,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import dedl_sandbox as sandbox
 import rgw
-from dedl_workbook import sandbox, upload
-from dedl_workbook.job import Job
-from dedl_workbook.s3 import client
-from dedl_workbook.target import S3, Target
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.dataset.s3 import client
+from dedl_workbook.parameters.target import S3, Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Job
+from dedl_workbook.steps import upload
 
 CASES = {"small": (2_000, 4096), "medium": (200, 2**20), "large": (1, 2 * 2**30)}
 """How many files of how many bytes."""

@@ -21,9 +21,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dedl_workbook import schemas
-from dedl_workbook.dataset import open_dataset
-from dedl_workbook.validate import validate
+from dedl_workbook.dataset.dataset import open_dataset
+from dedl_workbook.rules.schemas import store
+from dedl_workbook.rules.validation import validate
 from jsonschema_rs import Validator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "unit"))
@@ -84,7 +84,7 @@ def make_large(folder: Path) -> Path:
 def stac_validator(root: Path) -> int:
     """Ask stac-validator, offline, about a sample."""
     paths = sorted((root / "metadata/items").iterdir())[:SAMPLE]
-    return sum(schemas.second_opinion(json.loads(path.read_bytes()))[0] for path in paths)
+    return sum(store.second_opinion(json.loads(path.read_bytes()))[0] for path in paths)
 
 
 def compiled_schema(root: Path) -> int:
@@ -103,7 +103,7 @@ def leanest(root: Path) -> int:
 
 
 def _validator() -> Validator:
-    found = schemas.validator("https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json")
+    found = store.validator("https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json")
     assert found is not None
     return found
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from dedl_workbook import cli, services, target, ticket
-from dedl_workbook.rules import RULES
+from dedl_workbook.cli import main
+from dedl_workbook.parameters import sections, target, ticket
+from dedl_workbook.rules.rulebook import RULES
 
 _GROUPS = {
     "L": "Layout",
@@ -55,7 +56,7 @@ def _rulebook() -> str:
 
 def _command_line() -> str:
     lines = ["# The command line", ""]
-    for prog, parser in _parsers(cli._parser()):
+    for prog, parser in _parsers(main._parser()):
         lines += [f"## {prog}", "", "```text", _help(parser), "```", ""]
     return "\n".join(lines)
 
@@ -76,9 +77,9 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Ar
 
 def _target_keys() -> str:
     lines = [_keys("The keys of a target", target, "Target")]
-    for name, model in inspect.getmembers(services, inspect.isclass):
-        if model.__module__ == services.__name__ and not name.startswith("_"):
-            lines.append(_table(services, name))
+    for name, model in inspect.getmembers(sections, inspect.isclass):
+        if model.__module__ == sections.__name__ and not name.startswith("_"):
+            lines.append(_table(sections, name))
     return "\n".join(lines)
 
 

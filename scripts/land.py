@@ -1,4 +1,4 @@
-"""Writes lib/dedl_workbook/land.json again: the coasts of the maps, from Natural Earth.
+"""Writes lib/dedl_workbook/views/coastlines.json again: the coasts of the maps, from Natural Earth.
 
 The source is in pyogrio's wheel: the countries of Natural Earth at 1:110 million, which is in the
 public domain. Borders between countries are dropped, since maps of data take no sides.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-LAND = Path(__file__).parents[1] / "lib" / "dedl_workbook" / "land.json"
+LAND = Path(__file__).parents[1] / "lib" / "dedl_workbook" / "views" / "coastlines.json"
 SOURCE = "Natural Earth 1:110m countries, joined; public domain; as in the wheel of pyogrio"
 
 

@@ -27,6 +27,6 @@ awk '/^[a-z]/ { mine = /^uv==/ } mine' requirements/workbook.txt >requirements/b
 echo 'lock: requirements/bootstrap.txt'
 # In the place of the workbook's own, whose dependencies it shares.
 compile requirements/pypgstac-0.9.txt --no-deps requirements/pypgstac-0.9.in "$@"
-for wanted in lib/dedl_workbook/sandbox/requirements/*.in; do
+for wanted in lib/dedl_sandbox/requirements/*.in; do
     compile "${wanted%.in}.txt" "$wanted" "$@"
 done

@@ -147,12 +147,12 @@ check_python_if_any() {
 fingerprint() {
     pwd -P
     sha256sum pyproject.toml scripts/*.sh requirements/*.txt \
-        lib/dedl_workbook/sandbox/requirements/*.txt lib/dedl_workbook/schemas.lock.json
+        lib/dedl_sandbox/requirements/*.txt lib/dedl_workbook/rules/schemas/schemas.lock.json
 }
 
 is_ready() {
     [ "$(cat .venv/.ready 2>/dev/null)" = "$(fingerprint)" ] &&
-        .venv/bin/python -c 'import dedl_workbook' 2>/dev/null && [ -z "$(missing_packages)" ]
+        .venv/bin/python -c 'import dedl_workbook, dedl_sandbox' 2>/dev/null && [ -z "$(missing_packages)" ]
 }
 
 discard_broken_venv() {
@@ -204,7 +204,7 @@ system_packages
 check_python
 python_environment
 quietly "making the environments of the sandbox's servers" \
-    .venv/bin/python -c 'from dedl_workbook.sandbox.environments import ensure_environments
+    .venv/bin/python -c 'from dedl_sandbox.environments import ensure_environments
 ensure_environments()'
 quietly 'filling the schema store' .venv/bin/dedl-workbook schemas sync --from-packages
 fingerprint >.venv/.ready.new

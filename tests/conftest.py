@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dedl_sandbox as sandbox
 import pytest
 import yaml
-from dedl_workbook import s3, sandbox
-from dedl_workbook.case import Case
-from dedl_workbook.sample import make_sample
-from dedl_workbook.steps import STEPS, Verdict
-from dedl_workbook.target import Target
-from dedl_workbook.ticket import Ticket
+from dedl_sandbox.sample.dataset import make_sample
+from dedl_workbook.case.case import Case
+from dedl_workbook.dataset import s3
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Verdict
+from dedl_workbook.steps.order import STEPS
 
 from tests import buckets, databases
 

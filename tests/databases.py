@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
-from dedl_workbook.sandbox import Sandbox
+from dedl_sandbox import Sandbox
 
 _FREE: dict[Path, list[Database]] = {}
 """Those of each sandbox that no test has just now."""

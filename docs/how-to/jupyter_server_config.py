@@ -2,5 +2,5 @@
 
 c = get_config()  # noqa: F821
 
-c.ServerApp.jpserver_extensions = {"dedl_workbook.saving": True}
+c.ServerApp.jpserver_extensions = {"dedl_workbook.notebooks.jupyter.saving": True}
 c.LabApp.default_url = "/lab/tree/notebooks/00-console.ipynb"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dedl_workbook.sample import make_sample
+from dedl_sandbox.sample.dataset import make_sample
 
 from tests import jupyter
 from tests.browser.seat import Seat

@@ -4,12 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import dedl_sandbox as sandbox
 import httpx
 import pytest
-from dedl_workbook import evidence, lock, s3, sandbox
-from dedl_workbook.cli import main
-from dedl_workbook.sandbox import oidc
-from dedl_workbook.steps import STEPS
+from dedl_sandbox import oidc
+from dedl_workbook import evidence
+from dedl_workbook.case import lock
+from dedl_workbook.cli.main import main
+from dedl_workbook.dataset import s3
+from dedl_workbook.steps.order import STEPS
 
 from tests.browser.seat import MOST, Seat
 from tests.conftest import COLLECTION, Lake

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from dedl_workbook.sandbox import environments, helpdesk, services, state
-from dedl_workbook.target import HelpDesk
+from dedl_sandbox import environments, helpdesk, services, state
+from dedl_workbook.parameters.target import HelpDesk
 from pydantic import SecretStr
 
 ANSWER = "answer"

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import yaml
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox, databases, state
-from dedl_workbook.sandbox import hda as sandbox_hda
-from dedl_workbook.target import Hda
-from dedl_workbook.ticket import Ticket
+from dedl_sandbox import Sandbox, databases, state
+from dedl_sandbox import hda as sandbox_hda
+from dedl_workbook.parameters.target import Hda
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Job
 
 from tests.databases import Database
 from tests.integration.lake import Lake, a_collection, write_dataset

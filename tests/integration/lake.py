@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from dedl_workbook import s3, steps
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.target import Catalog, Pool, StacApi, Target
-from dedl_workbook.ticket import Ticket
+from dedl_sandbox import Sandbox
+from dedl_workbook.dataset import s3
+from dedl_workbook.parameters.target import Catalog, Pool, StacApi, Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Job, Plan
 from psycopg.conninfo import make_conninfo
 
 from tests import buckets, databases
@@ -186,7 +186,7 @@ class Lake:
         return sorted(row[0] for row in rows if row[0] != "items")
 
     @staticmethod
-    def resumed(job: Job, plan: steps.Plan) -> Job:
+    def resumed(job: Job, plan: Plan) -> Job:
         """Return the job as a later run has it: knowing what the approved plan had found."""
         return replace(job, before={**job.before, plan.step: plan.before})
 

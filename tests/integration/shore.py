@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedl_workbook import upload
-from dedl_workbook.job import Job, Tell, silent
-from dedl_workbook.s3 import client
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Outcome, Plan, Receipt
-from dedl_workbook.target import S3, Target
-from dedl_workbook.ticket import Ticket
-from dedl_workbook.upload import transfer
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.progress import Tell, silent
+from dedl_workbook.dataset.s3 import client
+from dedl_workbook.parameters.target import S3, Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Job, Outcome, Plan, Receipt
+from dedl_workbook.services.pool import objects as transfer
+from dedl_workbook.steps import upload
 
 from tests import buckets
 

@@ -12,19 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import dedl_sandbox as sandbox
 import pytest
 import yaml
-from dedl_workbook import access, sandbox
-from dedl_workbook.attempt import Attempt
-from dedl_workbook.case import Case
-from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.helpdesk import open_desk
-from dedl_workbook.iam import fresh_token, request
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import oidc
-from dedl_workbook.steps import Outcome, Step, Verdict
-from dedl_workbook.target import Iam
-from dedl_workbook.ticket import Ticket
+from dedl_sandbox import oidc
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.case.case import Case
+from dedl_workbook.notebooks.attempt import Attempt
+from dedl_workbook.parameters.target import Iam
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Job, Outcome, Verdict
+from dedl_workbook.services.helpdesk import open_desk
+from dedl_workbook.services.iam import fresh_token, request
+from dedl_workbook.steps import access
+from dedl_workbook.steps.order import Step
 from pydantic import SecretStr
 
 jwt = pytest.importorskip("jwt")

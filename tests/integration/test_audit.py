@@ -12,13 +12,16 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from dedl_workbook import audit, cli, s3
-from dedl_workbook.case import Case
-from dedl_workbook.errors import InputError
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import STEPS, Verdict
-from dedl_workbook.target import Target
-from dedl_workbook.ticket import Ticket
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.case import audit
+from dedl_workbook.case.case import Case
+from dedl_workbook.cli import main
+from dedl_workbook.dataset import s3
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Verdict
+from dedl_workbook.steps.order import STEPS
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import a_collection, an_item, write_dataset
@@ -124,7 +127,7 @@ def test_what_stands_as_it_was_published_is_the_same_and_nothing_is_changed(
     monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(site.root))
     before = site.state()
 
-    code = cli.main(["audit", site.id, "--json"])
+    code = main.main(["audit", site.id, "--json"])
 
     told = json.loads(capsys.readouterr().out)
     assert (code, told["state"], told["ticket"]) == (0, "same", f"T-{site.id[-6:]}")
@@ -284,10 +287,10 @@ def test_what_was_published_by_hand_is_held_against_itself(
     archive = site.root / "archive"
     archive.rename(site.root / "elsewhere")
     try:
-        assert cli.main(["audit", site.id]) == 0
+        assert main.main(["audit", site.id]) == 0
         assert "HDA\tconfiguration: entry\tsame\tthere" in capsys.readouterr().out
         with _object(site, site.key(1), None):
-            assert cli.main(["audit", site.id]) == 1
+            assert main.main(["audit", site.id]) == 1
             missing = site.drifted()
         with DRIFTS["the title in the catalogue"][0](site):
             title = site.drifted()

@@ -9,9 +9,9 @@ from typing import Any
 
 import boto3
 import pytest
-from dedl_workbook.cli import main
-from dedl_workbook.commands import COULD_NOT_RUN, DONE, FAILED
-from dedl_workbook.sandbox import Sandbox
+from dedl_sandbox import Sandbox
+from dedl_workbook.cli.commands import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.cli.main import main
 
 from tests.integration.faulty import Fate, Faulty, faulty
 from tests.integration.shore import Shore, a_shore

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook.lab import working_copy
-from dedl_workbook.steps import STEPS
+from dedl_workbook.notebooks.jupyter.lab import working_copy
+from dedl_workbook.steps.order import STEPS
 
 from tests import jupyter
 from tests.conftest import Lake

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import catalog, comparison
-from dedl_workbook.catalog import loading as pgstac_load
-from dedl_workbook.catalog import pgstac
-from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Outcome, Plan, Verdict
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.publication.job import Outcome, Plan, Verdict
+from dedl_workbook.services.catalog import comparison, pgstac
+from dedl_workbook.services.catalog import loading as pgstac_load
+from dedl_workbook.steps import catalog
 
 from tests.integration.lake import (
     COLLECTION,

@@ -9,12 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from dedl_workbook import catalog
-from dedl_workbook.catalog import loading, partitions
-from dedl_workbook.errors import ConflictError, ServiceError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ConflictError, ServiceError
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.services.catalog import loading, partitions
+from dedl_workbook.steps import catalog
 
 from tests.integration.lake import (
     COLLECTION,

@@ -13,12 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from dedl_workbook import catalog
-from dedl_workbook.errors import WorkbookError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.withdraw import catalog as withdraw_catalog
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import WorkbookError
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.steps import catalog
+from dedl_workbook.steps.withdraw import catalog as withdraw_catalog
 
 from tests.integration.lake import (
     COLLECTION,

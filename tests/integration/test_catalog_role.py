@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from dedl_workbook import catalog
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.withdraw import catalog as withdraw_catalog
+from dedl_sandbox import Sandbox
+from dedl_workbook.publication.job import Verdict
+from dedl_workbook.steps import catalog
+from dedl_workbook.steps.withdraw import catalog as withdraw_catalog
 from psycopg.conninfo import make_conninfo
 
 from tests.integration.lake import Lake, a_collection, an_item, own_lake, write_dataset

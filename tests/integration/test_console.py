@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dedl_workbook.console import TICKETS, Console
-from dedl_workbook.sandbox import processes
+from dedl_sandbox import processes
+from dedl_workbook.notebooks.console import TICKETS, Console
 
 from tests.conftest import COLLECTION, Lake
 
@@ -165,7 +165,7 @@ def test_a_run_goes_on_when_the_kernel_that_started_it_is_killed(lake: Lake) -> 
     lake.write_ticket(approve="any")
     ledger = lake.archive / "DEDL-1" / "ledger.jsonl"
     code = (
-        "import sys; from pathlib import Path; from dedl_workbook.console.work import Work;"
+        "import sys; from pathlib import Path; from dedl_workbook.notebooks.console.process import Work;"
         "work = Work(Path(sys.argv[1])); work.start(['run', 'DEDL-1'], print); work.wait()"
     )
     kernel = subprocess.Popen([sys.executable, "-c", code, str(lake.root)])

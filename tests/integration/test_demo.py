@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dedl_sandbox as sandbox
 import pytest
-from dedl_workbook import sandbox
 
 from tests.conftest import PROJECT
 

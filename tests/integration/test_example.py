@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dedl_workbook.batch import DONE, FAILED
-from dedl_workbook.cli import main
+from dedl_workbook.cli.batch import DONE, FAILED
+from dedl_workbook.cli.main import main
 
 from tests.conftest import PROJECT, Lake
 

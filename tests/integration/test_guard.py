@@ -21,10 +21,10 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import hashes, hmac, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from dedl_workbook import s3
-from dedl_workbook.sandbox import Sandbox, processes, services, state
-from dedl_workbook.sandbox import hda as sandbox_hda
-from dedl_workbook.target import Pool
+from dedl_sandbox import Sandbox, processes, services, state
+from dedl_sandbox import hda as sandbox_hda
+from dedl_workbook.dataset import s3
+from dedl_workbook.parameters.target import Pool
 
 from tests.integration.hda_lake import ROLE, HdaLake
 from tests.integration.lake import a_collection, an_item

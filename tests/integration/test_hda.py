@@ -18,13 +18,14 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from dedl_workbook import documents, hda
-from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
-from dedl_workbook.hda import config as hda_config
-from dedl_workbook.hda import files as hda_files
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.sandbox.hda_entries import collections_text
-from dedl_workbook.steps import Outcome, Verdict
+from dedl_sandbox import Sandbox
+from dedl_sandbox.hda_entries import collections_text
+from dedl_workbook.base.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.base.json import pretty
+from dedl_workbook.publication.job import Outcome, Verdict
+from dedl_workbook.services.hda import config as hda_config
+from dedl_workbook.services.hda import files as hda_files
+from dedl_workbook.steps import hda
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration, resumed
 
@@ -276,7 +277,7 @@ def test_check_names_what_hda_serves_otherwise(lake: HdaLake) -> None:
     plan = hda.plan(lake.job(id_))
     hda.apply(plan)
     file = lake.document(id_)
-    file.write_text(documents.pretty(json.loads(file.read_bytes()) | {"title": "Other"}))
+    file.write_text(pretty(json.loads(file.read_bytes()) | {"title": "Other"}))
     lake.reload()
 
     assert _failed(hda.check(plan)) == {

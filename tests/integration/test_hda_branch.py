@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook import hda
-from dedl_workbook.errors import ConflictError, InputError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.withdraw import hda as withdraw_hda
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ConflictError, InputError
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.steps import hda
+from dedl_workbook.steps.withdraw import hda as withdraw_hda
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 

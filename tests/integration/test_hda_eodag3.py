@@ -15,14 +15,14 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from dedl_workbook import catalog, hda, s3, upload
-from dedl_workbook.errors import InputError
-from dedl_workbook.hda import dialect as hda_dialect
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox, environments
-from dedl_workbook.steps import Verdict
-from dedl_workbook.verify import hda as verify_hda
-from dedl_workbook.withdraw import hda as withdraw_hda
+from dedl_sandbox import Sandbox, environments
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.dataset import s3
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.services.hda import dialect as hda_dialect
+from dedl_workbook.steps import catalog, hda, upload
+from dedl_workbook.steps.verify import hda as verify_hda
+from dedl_workbook.steps.withdraw import hda as withdraw_hda
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id
 from tests.integration.lake import a_collection, an_item, write_dataset

@@ -18,12 +18,11 @@ from typing import Any
 
 import httpx
 import pytest
-from dedl_workbook import hda
-from dedl_workbook.errors import ServiceError
-from dedl_workbook.hda import files as hda_files
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Plan, Verdict
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ServiceError
+from dedl_workbook.publication.job import Job, Plan, Verdict
+from dedl_workbook.services.hda import files as hda_files
+from dedl_workbook.steps import hda
 
 from tests.integration.hda_lake import HdaLake, an_id, own_configuration, resumed
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import hda
-from dedl_workbook.hda import files as hda_files
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.withdraw import hda as withdraw_hda
+from dedl_sandbox import Sandbox
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.services.hda import files as hda_files
+from dedl_workbook.steps import hda
+from dedl_workbook.steps.withdraw import hda as withdraw_hda
 
 from tests.integration.hda_lake import HdaLake, an_id, own_configuration, resumed
 from tests.integration.test_hda_eodag3 import PRODUCT_TYPES, PROVIDERS

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+import dedl_sandbox as sandbox
 import pytest
-from dedl_workbook import health, sandbox
-from dedl_workbook.sandbox import state
+from dedl_sandbox import state
+from dedl_workbook.services import health
 
 ENDS = ("S3 pool", "database", "STAC API", "HDA", "HDA's files", "IAM", "help desk", "archive")
 

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from dedl_workbook import ledger, sealing
-from dedl_workbook.batch import DONE
-from dedl_workbook.cli import main
+from dedl_workbook.case import ledger
+from dedl_workbook.cli.batch import DONE
+from dedl_workbook.cli.main import main
+from dedl_workbook.evidence import sealing
 
 from tests.conftest import Lake
 

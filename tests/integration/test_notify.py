@@ -17,16 +17,19 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
+import dedl_sandbox as sandbox
 import pytest
 import yaml
-from dedl_workbook import evidence, notify, s3, sandbox
-from dedl_workbook.case import Case
-from dedl_workbook.errors import EvidenceError, GateError, InputError, ServiceError
-from dedl_workbook.notify import reply
-from dedl_workbook.sandbox.helpdesk import OPERATOR
-from dedl_workbook.steps import Outcome, Verdict
-from dedl_workbook.target import Pool
-from dedl_workbook.ticket import Ticket
+from dedl_sandbox.helpdesk import OPERATOR
+from dedl_workbook import evidence
+from dedl_workbook.base.errors import EvidenceError, GateError, InputError, ServiceError
+from dedl_workbook.case.case import Case
+from dedl_workbook.dataset import s3
+from dedl_workbook.parameters.target import Pool
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Outcome, Verdict
+from dedl_workbook.steps import notify
+from dedl_workbook.steps.notify import reply
 
 from tests import buckets
 from tests.integration.desk import Desk, Proxy, proxy, running

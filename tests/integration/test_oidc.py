@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import dedl_sandbox as sandbox
 import httpx
 import pytest
-from dedl_workbook import sandbox
-from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.sandbox import oidc, state
+from dedl_sandbox import oidc, state
+from dedl_workbook.base.errors import InputError, ServiceError
 
 REDIRECT = "https://hda.data.destination-earth.eu/stac"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"

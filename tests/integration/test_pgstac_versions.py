@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from dedl_workbook.sandbox import environments
+from dedl_sandbox import environments
 
 PROJECT = Path(__file__).parents[2]
 TESTS = ("test_catalog.py", "test_catalog_kills.py", "test_catalog_role.py", "test_withdraw.py")

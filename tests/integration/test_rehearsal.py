@@ -6,13 +6,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import dedl_sandbox as sandbox
 import pytest
 import yaml
-from dedl_workbook import batch, evidence, s3, sandbox
-from dedl_workbook.case import Case
-from dedl_workbook.cli import main
-from dedl_workbook.sandbox import hda as sandbox_hda
-from dedl_workbook.steps import Verdict
+from dedl_sandbox import hda as sandbox_hda
+from dedl_workbook import evidence
+from dedl_workbook.case.case import Case
+from dedl_workbook.cli import batch
+from dedl_workbook.cli.main import main
+from dedl_workbook.dataset import s3
+from dedl_workbook.publication.job import Verdict
 
 from tests.conftest import COLLECTION, Lake
 

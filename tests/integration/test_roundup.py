@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dedl_workbook import helpdesk
-from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.helpdesk import Attachment, Message, UnansweredError, deliver
-from dedl_workbook.helpdesk.roundup import Roundup
-from dedl_workbook.sandbox.helpdesk import OPERATOR
+from dedl_sandbox.helpdesk import OPERATOR
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.services import helpdesk
+from dedl_workbook.services.helpdesk import Attachment, Message, UnansweredError, deliver
+from dedl_workbook.services.helpdesk.roundup import Roundup
 from pydantic import SecretStr
 
 from tests.integration.desk import ANSWER, CLOSE, HANG, Desk, Proxy, proxy, running

@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from dedl_workbook import s3
-from dedl_workbook.batch import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED
-from dedl_workbook.cli import main
-from dedl_workbook.steps import STEPS
+from dedl_workbook.cli.batch import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED
+from dedl_workbook.cli.main import main
+from dedl_workbook.dataset import s3
+from dedl_workbook.steps.order import STEPS
 
 from tests.conftest import COLLECTION, Lake
 

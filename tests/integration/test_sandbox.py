@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import dedl_sandbox as sandbox
 import psycopg
 import pytest
 from botocore.config import Config
 from botocore.exceptions import SSLError
-from dedl_workbook import sandbox
-from dedl_workbook.errors import ServiceError
-from dedl_workbook.sandbox import environments, postgres, processes, services, state
-from dedl_workbook.sandbox.client import Sandbox
+from dedl_sandbox import environments, postgres, processes, services, state
+from dedl_sandbox.client import Sandbox
+from dedl_workbook.base.errors import ServiceError
 from dotenv import dotenv_values
 
 SERVERS = {"postgres", "s3", "stac_api", "iam", "hda", "guard", "helpdesk"}

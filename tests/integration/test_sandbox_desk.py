@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+import dedl_sandbox as sandbox
 import pytest
-from dedl_workbook import sandbox
-from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.helpdesk.roundup import Roundup
-from dedl_workbook.target import HelpDesk
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.parameters.target import HelpDesk
+from dedl_workbook.services.helpdesk.roundup import Roundup
 
 
 def test_a_ticket_is_filed_once_and_the_workbook_finds_it(data_lake: sandbox.Sandbox) -> None:

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import upload
-from dedl_workbook.errors import ChangedError, ConflictError, InputError, ServiceError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.upload import multipart, transfer
-from dedl_workbook.upload.manifest import Todo, location
-from dedl_workbook.upload.survey import pool_of
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.services.pool import multipart, objects
+from dedl_workbook.services.pool.listing import pool_of
+from dedl_workbook.services.pool.manifest import Todo, location
+from dedl_workbook.steps import upload
 
 from tests import buckets
 from tests.integration.shore import (
@@ -155,7 +154,7 @@ def test_an_object_with_other_content_is_a_conflict_and_stays(shore: Shore):
 def test_an_object_that_appears_meanwhile_is_a_conflict_and_stays(shore: Shore):
     shore.deliver({"data/a": b"ours", "data/large.bin": noise(LARGE)})
     job = shore.job()
-    pool = transfer.Pool(shore.client, shore.bucket, PREFIX, job.dataset, copies=False)
+    pool = objects.Pool(shore.client, shore.bucket, PREFIX, job.dataset, copies=False)
     shore.put(PREFIX + "data/a", b"their")
     shore.put(PREFIX + "data/large.bin", b"their")
     listed = {file.path: file for file in job.dataset.files("data/")}
@@ -164,7 +163,7 @@ def test_an_object_that_appears_meanwhile_is_a_conflict_and_stays(shore: Shore):
         for path in ("data/a", "data/large.bin")
     )
     with pytest.raises(ConflictError, match="data/a"):
-        transfer.put(pool, small)
+        objects.put(pool, small)
     with pytest.raises(ConflictError, match="data/large"):
         send_parts(pool, large)
     # Ceph ignores If-None-Match on completion.
@@ -178,9 +177,9 @@ def test_an_object_that_appears_meanwhile_is_a_conflict_and_stays(shore: Shore):
     assert set(shore.objects().values()) == {b"their"}
 
 
-def send_parts(pool: transfer.Pool, todo: Todo) -> None:
+def send_parts(pool: objects.Pool, todo: Todo) -> None:
     begun = multipart.begin(pool, todo)
-    for start in transfer.starts(todo.size):
+    for start in objects.starts(todo.size):
         multipart.send(pool, multipart.read_part(pool, begun, start))
 
 
@@ -557,5 +556,5 @@ def test_an_object_that_changed_since_it_was_listed_is_refused(
     pool = pool_of(job)
     todo = Todo("data/x", size, file.version, None, None)
     with pytest.raises(ChangedError, match="data/x"):
-        transfer.put(pool, todo) if size < LARGE else send_parts(pool, todo)
+        objects.put(pool, todo) if size < LARGE else send_parts(pool, todo)
     assert shore.objects() == {}

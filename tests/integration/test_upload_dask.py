@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dedl_workbook import __version__, upload
-from dedl_workbook.dataset import Folder
-from dedl_workbook.errors import ConflictError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.upload import remote, transfer
-from dedl_workbook.upload.manifest import Todo
+from dedl_sandbox import Sandbox
+from dedl_workbook import __version__
+from dedl_workbook.base.errors import ConflictError
+from dedl_workbook.dataset.dataset import Folder
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.services.pool import dask, objects
+from dedl_workbook.services.pool.manifest import Todo
+from dedl_workbook.steps import upload
 
 from tests.integration.shore import LARGE, PREFIX, SMALL, Shore, a_shore, noise, published, run
 
@@ -36,7 +36,7 @@ def test_workers_move_every_file_and_nothing_passes_through_here(
     shore: Shore, cluster: str, monkeypatch: pytest.MonkeyPatch
 ):
     job = clustered(shore, cluster)
-    for module, name in ((transfer, "put"), (transfer, "upload_part"), (remote, "put")):
+    for module, name in ((objects, "put"), (objects, "upload_part"), (dask, "put")):
         monkeypatch.setattr(module, name, None)
     _, receipt, outcome = run(job)
     assert outcome.verdict is Verdict.PASSED, outcome
@@ -60,8 +60,8 @@ def test_a_worker_that_is_not_fit_says_why(shore: Shore):
     job = shore.job()
     [listed] = list(job.dataset.files("data/000"))
     sample = Todo(listed.path, listed.size, listed.version, None, None)
-    errand = remote.Errand(job.target.s3, PREFIX, job.dataset, False)
-    assert remote.hindrance(errand, sample, __version__) == ""
-    assert "has version" in remote.hindrance(errand, sample, "0")
+    errand = dask.Errand(job.target.s3, PREFIX, job.dataset, False)
+    assert dask.hindrance(errand, sample, __version__) == ""
+    assert "has version" in dask.hindrance(errand, sample, "0")
     elsewhere = replace(errand, dataset=Folder(shore.folder))
-    assert "doesn't see data/000" in remote.hindrance(elsewhere, sample, __version__)
+    assert "doesn't see data/000" in dask.hindrance(elsewhere, sample, __version__)

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import upload
-from dedl_workbook.errors import RefusedError, ServiceError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.upload import moving, multipart, transfer, writer
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import RefusedError, ServiceError
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.services.pool import engine, multipart, objects, writer
+from dedl_workbook.steps import upload
 
 from tests import buckets
 from tests.integration.faulty import LOST, RESET, SLOW, STALL, TRUNCATED, Fate, Faulty, faulty
@@ -113,7 +112,7 @@ def test_what_does_not_pass_stops_the_upload_at_once_with_the_remedy(
     with pytest.raises(RefusedError, match=says) as caught:
         upload.apply(plan)
     assert len(str(caught.value).splitlines()) == 2
-    assert proxy.count("PUT") < 15 + 2 * moving.LIGHT_THREADS, "nothing is tried again"
+    assert proxy.count("PUT") < 15 + 2 * engine.LIGHT_THREADS, "nothing is tried again"
     assert shore.objects().items() <= published(FILES).items()
     assert shore.open_uploads() == []
     proxy.when = lambda method, path: None
@@ -182,7 +181,7 @@ def test_a_server_that_stays_away_fails_the_upload_and_the_next_run_finishes_it(
     plan = upload.plan(shore.job(tell=kill))
     try:
         with monkeypatch.context() as changed:
-            changed.setattr(transfer, "PATIENCE", 0.2)
+            changed.setattr(objects, "PATIENCE", 0.2)
             with pytest.raises(ServiceError, match="Run the same again"):
                 upload.apply(plan)
     finally:
@@ -196,11 +195,11 @@ def test_a_server_that_stays_away_fails_the_upload_and_the_next_run_finishes_it(
 
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["dedl_workbook.upload", "boto3", "obstore"])
+PROCESSES.set_forkserver_preload(["dedl_workbook.steps.upload", "boto3", "obstore"])
 
 
 def _upload(given: tuple[Any, ...], resumed: int, pipe: Connection) -> None:
-    moving.RESUMED = resumed
+    engine.RESUMED = resumed
 
     def tell(what: str, done: int, total: int, unit: str, note: str = "") -> None:
         pipe.send("moving")
@@ -212,7 +211,7 @@ def _upload(given: tuple[Any, ...], resumed: int, pipe: Connection) -> None:
         raise
 
 
-def begin(job: Job, resumed: int = moving.RESUMED) -> tuple[Any, Connection]:
+def begin(job: Job, resumed: int = engine.RESUMED) -> tuple[Any, Connection]:
     ours, theirs = PROCESSES.Pipe()
     given = (job.ticket, job.target, job.folder, job.root)
     process = PROCESSES.Process(target=_upload, args=(given, resumed, theirs), daemon=True)
@@ -222,7 +221,7 @@ def begin(job: Job, resumed: int = moving.RESUMED) -> tuple[Any, Connection]:
 
 
 FEW = {f"data/{n:03}": noise(3000, n) for n in range(15)}
-FEW["data/large"] = noise(transfer.SINGLE + 12345)
+FEW["data/large"] = noise(objects.SINGLE + 12345)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +245,7 @@ def test_an_upload_that_was_killed_at_any_point_is_finished_by_the_next_run(
     quay: Shore, seed: int, monkeypatch: pytest.MonkeyPatch
 ):
     shore, chance = quay, random.Random(seed)
-    job, resumed = shore.job(), chance.choice([0, moving.RESUMED])
+    job, resumed = shore.job(), chance.choice([0, engine.RESUMED])
     first = upload.plan(job)
     process, pipe = begin(job, resumed)
     if chance.random() < 0.9:
@@ -257,7 +256,7 @@ def test_an_upload_that_was_killed_at_any_point_is_finished_by_the_next_run(
     there = shore.objects()
     ours = {key: data for key, data in there.items() if "/.probe-" not in key}
     assert ours.items() <= published(FEW).items()
-    monkeypatch.setattr(moving, "RESUMED", resumed)
+    monkeypatch.setattr(engine, "RESUMED", resumed)
     plan, receipt, outcome = run(shore.job())
     assert plan.digest == first.digest
     assert receipt.done["uploaded"] <= len(FEW) - len(ours)
@@ -292,8 +291,8 @@ def test_ctrl_c_does_not_wait_for_a_store_that_says_nothing(shore: Shore, proxy:
 def test_a_large_file_goes_on_with_the_parts_that_arrived(
     shore: Shore, proxy: Faulty, monkeypatch: pytest.MonkeyPatch, arrived: int
 ):
-    monkeypatch.setattr(moving, "RESUMED", LARGE)
-    monkeypatch.setattr(moving, "HEAVY_THREADS", 1)
+    monkeypatch.setattr(engine, "RESUMED", LARGE)
+    monkeypatch.setattr(engine, "HEAVY_THREADS", 1)
     parts = 0
 
     def when(method: str, path: str) -> Fate:
@@ -313,7 +312,7 @@ def test_a_large_file_goes_on_with_the_parts_that_arrived(
     assert again.digest == plan.digest
     assert [action.verb for action in again.actions] == ["upload"]
     receipt = upload.apply(again)
-    assert receipt.done["resumed_bytes"] == arrived * transfer.SINGLE
+    assert receipt.done["resumed_bytes"] == arrived * objects.SINGLE
     sent = [path for _, path in proxy.requests if "partNumber" in path and ".probe" not in path]
     assert len(sent) == 3 - arrived
     assert upload.check(again).verdict is Verdict.PASSED
@@ -322,7 +321,7 @@ def test_a_large_file_goes_on_with_the_parts_that_arrived(
 
 
 def test_parts_of_a_file_that_changed_are_sent_again(shore: Shore, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(moving, "RESUMED", LARGE)
+    monkeypatch.setattr(engine, "RESUMED", LARGE)
     real = multipart.upload_part
 
     def refuse(pool: Any, path: str, upload: str, number: int, *rest: Any) -> str:

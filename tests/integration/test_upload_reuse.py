@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import publication, reuse, upload
-from dedl_workbook.errors import ConflictError, InputError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Verdict
-from dedl_workbook.withdraw import pool as withdraw_pool
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ConflictError, InputError
+from dedl_workbook.publication import keys as reuse
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.publication.metadata import items
+from dedl_workbook.steps import upload
+from dedl_workbook.steps.withdraw import pool as withdraw_pool
 
 from tests.integration.shore import ID, LARGE, Shore, a_shore, failed, noise, run
 
@@ -62,7 +63,7 @@ def test_only_what_is_new_is_uploaded_and_the_addresses_lead_to_where_the_rest_l
     assert f"{ID}/DEDL-1/ (2)" in outcome.summary
     made = shore.objects().keys() - before.keys()
     assert made == {key(2, "data/other"), key(2, "data/new"), key(1, ".used-by-DEDL-2")}
-    [(_, item)] = publication.items(job)
+    [(_, item)] = items(job)
     start = f"s3://{shore.bucket}/"
     assert {path: asset["href"] for path, asset in item["assets"].items()} == {
         path: start + found for path, found in KEYS.items()
@@ -161,4 +162,4 @@ def test_a_damaged_memory_of_what_is_reused_is_named_with_the_remedy(shore: Shor
     with pytest.raises(InputError, match=r"reused\.sqlite(?s:.)*Delete it"):
         upload.plan(ticket(shore, 2))
     with pytest.raises(InputError, match=r"reused\.sqlite(?s:.)*Delete it"):
-        list(publication.items(ticket(shore, 2)))
+        list(items(ticket(shore, 2)))

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import cli
-from dedl_workbook.dataset import Bucket, File, open_dataset
-from dedl_workbook.errors import ServiceError
-from dedl_workbook.findings import Report
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.target import S3
-from dedl_workbook.validate import validate
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ServiceError
+from dedl_workbook.cli import main
+from dedl_workbook.dataset.dataset import Bucket, File, open_dataset
+from dedl_workbook.parameters.target import S3
+from dedl_workbook.rules.findings import Report
+from dedl_workbook.rules.validation import validate
 
 from tests.integration.shore import Shore, a_shore, listening
 from tests.unit.builders import ID, any_asset, any_dataset, any_item, png, tiff
@@ -205,7 +205,7 @@ def test_a_bucket_is_validated_with_what_the_environment_says(
 ) -> None:
     location = deliver(surroundings, any_dataset(tmp_path / "local", any_item("heat_0")))
 
-    assert cli.main(["validate", location, "--second-opinion", "none"]) == 0
+    assert main.main(["validate", location, "--second-opinion", "none"]) == 0
     assert "1 item, 3 files, 69 B: 0 errors" in capsys.readouterr().out
 
 
@@ -216,7 +216,7 @@ def test_the_metadata_of_a_bucket_is_mended_into_a_folder(
     location, before = deliver(surroundings, root), surroundings.objects()
     mended = tmp_path / "mended"
 
-    assert cli.main(["validate", location, "--second-opinion", "none", "--fix", str(mended)]) == 1
+    assert main.main(["validate", location, "--second-opinion", "none", "--fix", str(mended)]) == 1
 
     assert json.loads((mended / ITEM).read_bytes())["collection"] == ID
     assert (mended / "patches/items/heat_0.json").is_file()
@@ -238,7 +238,7 @@ def test_a_bucket_that_denies_listing_is_one_line_and_exit_code_2(
     location = deliver(surroundings, any_dataset(tmp_path / "local"))
     policy(surroundings, "s3:ListBucket", f"arn:aws:s3:::{surroundings.bucket}")
 
-    assert cli.main(["validate", location]) == 2
+    assert main.main(["validate", location]) == 2
 
     said = capsys.readouterr().err
     assert "can't be listed: AccessDenied" in said
@@ -252,7 +252,7 @@ def test_a_bucket_that_denies_listing_is_one_line_and_exit_code_2(
 def test_a_bucket_or_prefix_that_is_not_there_is_one_line_and_exit_code_2(
     surroundings: Shore, capsys: pytest.CaptureFixture[str], location: str, said: str
 ) -> None:
-    assert cli.main(["validate", location.format(bucket=surroundings.bucket)]) == 2
+    assert main.main(["validate", location.format(bucket=surroundings.bucket)]) == 2
 
     assert said in capsys.readouterr().err
 
@@ -262,7 +262,7 @@ def test_wrong_keys_are_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
 
-    assert cli.main(["validate", f"s3://{surroundings.bucket}"]) == 2
+    assert main.main(["validate", f"s3://{surroundings.bucket}"]) == 2
 
     assert "The secret key is wrong" in capsys.readouterr().err
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import catalog, s3, upload, verify
-from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Outcome, Verdict
-from dedl_workbook.target import StacApi
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.dataset import s3
+from dedl_workbook.parameters.target import StacApi
+from dedl_workbook.publication.job import Job, Outcome, Verdict
+from dedl_workbook.steps import catalog, upload, verify
 
 from tests.integration.lake import Lake, a_collection, an_item, own_lake, write_dataset
 

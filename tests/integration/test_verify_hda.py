@@ -13,17 +13,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from dedl_workbook import catalog, hda, s3, upload, verify
-from dedl_workbook.documents import pretty
-from dedl_workbook.errors import InputError
-from dedl_workbook.iam import fresh_token
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox, oidc
-from dedl_workbook.sandbox import hda as sandbox_hda
-from dedl_workbook.steps import Outcome, Verdict
-from dedl_workbook.target import Iam
-from dedl_workbook.verify import eodag
-from dedl_workbook.verify import hda as verify_hda
+from dedl_sandbox import Sandbox, oidc
+from dedl_sandbox import hda as sandbox_hda
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.json import pretty
+from dedl_workbook.dataset import s3
+from dedl_workbook.parameters.target import Iam
+from dedl_workbook.publication.job import Job, Outcome, Verdict
+from dedl_workbook.services.iam import fresh_token
+from dedl_workbook.steps import catalog, hda, upload, verify
+from dedl_workbook.steps.verify import eodag
+from dedl_workbook.steps.verify import hda as verify_hda
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import a_collection, an_item, write_dataset

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dedl_workbook import schemas
+from dedl_workbook.rules.schemas import store
 
 from tests.conftest import PROJECT
 from tests.unit.builders import any_collection, any_dataset
@@ -43,7 +43,7 @@ def constraints(folder: Path) -> Path:
 
 def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    kept["DEDL_WORKBOOK_SCHEMAS"] = str(schemas.default_store())
+    kept["DEDL_WORKBOOK_SCHEMAS"] = str(store.default_store())
     command = [str(installed / "dedl-workbook"), *arguments]
     return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)
 

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from dedl_workbook import catalog, hda, s3, steps, upload, withdraw
-from dedl_workbook.catalog import partitions
-from dedl_workbook.errors import ConflictError, EvidenceError, InputError, ServiceError
-from dedl_workbook.job import Job
-from dedl_workbook.sandbox import Sandbox
-from dedl_workbook.steps import Outcome, Plan, Verdict
-from dedl_workbook.upload import multipart, transfer
-from dedl_workbook.upload.manifest import Manifest, Row, location
-from dedl_workbook.withdraw import catalog as withdraw_catalog
-from dedl_workbook.withdraw import hda as withdraw_hda
-from dedl_workbook.withdraw import pool as withdraw_pool
+from dedl_sandbox import Sandbox
+from dedl_workbook.base.errors import ConflictError, EvidenceError, InputError, ServiceError
+from dedl_workbook.dataset import s3
+from dedl_workbook.publication.job import Job, Outcome, Plan, Verdict
+from dedl_workbook.services.catalog import partitions
+from dedl_workbook.services.pool import multipart
+from dedl_workbook.services.pool import objects as transfer
+from dedl_workbook.services.pool.manifest import Manifest, Row, location
+from dedl_workbook.steps import catalog, hda, order, upload, withdraw
+from dedl_workbook.steps.order import WITHDRAW
+from dedl_workbook.steps.withdraw import catalog as withdraw_catalog
+from dedl_workbook.steps.withdraw import hda as withdraw_hda
+from dedl_workbook.steps.withdraw import pool as withdraw_pool
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import (
@@ -534,7 +536,7 @@ def test_no_object_is_deleted_that_the_catalogue_refers_to(
 def test_a_load_by_somebody_else_at_the_same_time_is_waited_for_or_named(
     shore: Shore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dedl_workbook.catalog import pgstac
+    from dedl_workbook.services.catalog import pgstac
 
     job = shore.job(items())
     publish(job, "upload", "catalog")
@@ -780,5 +782,5 @@ def test_an_entry_changed_by_hand_while_nothing_of_ours_is_in_the_catalogue_stay
 
 
 def test_is_a_step_with_a_notebook_of_its_own() -> None:
-    assert steps.WITHDRAW.module.plan is withdraw.plan
-    assert steps.WITHDRAW.name not in steps.STEPS
+    assert WITHDRAW.module.plan is withdraw.plan
+    assert WITHDRAW.name not in order.STEPS

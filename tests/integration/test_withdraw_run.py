@@ -6,8 +6,8 @@ import json
 import shutil
 
 import pytest
-from dedl_workbook.batch import DONE, NOT_APPROVED
-from dedl_workbook.cli import main
+from dedl_workbook.cli.batch import DONE, NOT_APPROVED
+from dedl_workbook.cli.main import main
 
 from tests.conftest import Lake
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from dedl_workbook.batch import DONE
-from dedl_workbook.cli import main
-from dedl_workbook.steps import STEPS
+from dedl_workbook.cli.batch import DONE
+from dedl_workbook.cli.main import main
+from dedl_workbook.steps.order import STEPS
 
 from tests.conftest import Lake
 

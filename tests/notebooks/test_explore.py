@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from dedl_workbook import explore, s3
-from dedl_workbook.dataset import Bucket, open_dataset
-from dedl_workbook.explore import opened
+from dedl_workbook.dataset import s3
+from dedl_workbook.dataset.dataset import Bucket, open_dataset
+from dedl_workbook.notebooks import explore
+from dedl_workbook.notebooks.explore import data_file
 
 from tests.conftest import COLLECTION, PROJECT, Lake
 
@@ -103,7 +104,7 @@ def test_a_geotiff_in_a_bucket_is_read_by_ranges(
         return data
 
     monkeypatch.setattr(Bucket, "read", counting)
-    _, (part,) = opened.read(dataset, "data/large.tif")
+    _, (part,) = data_file.read(dataset, "data/large.tif")
 
     assert part.raster is not None
     assert part.raster.values.shape == (512, 512)

@@ -6,12 +6,12 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from dedl_workbook import schemas
-from dedl_workbook.case import Case
+from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import bag as bags
 from dedl_workbook.evidence import signature
-from dedl_workbook.steps import Outcome, Verdict
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Outcome, Verdict
+from dedl_workbook.rules.schemas import store as schemas
 
 from tests.unit.oracle import SHARED
 

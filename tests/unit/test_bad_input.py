@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook.cli import main
-from dedl_workbook.commands import COULD_NOT_RUN, DONE, FAILED
-from dedl_workbook.dataset import File, Folder
+from dedl_workbook.cli.commands import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.cli.main import main
+from dedl_workbook.dataset.dataset import File, Folder
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,7 +204,7 @@ def test_what_is_too_large_is_judged_in_bounded_memory(root: Path) -> None:
         FINDINGS[name][0](root)
     sparse("data/2024/11/16/huge.png", 2 * 10**9)(root)
     code = (
-        "import re, sys; from pathlib import Path; from dedl_workbook.cli import main;"
+        "import re, sys; from pathlib import Path; from dedl_workbook.cli.main import main;"
         "print(main(['validate', sys.argv[1], '--second-opinion', 'none']));"
         "print(re.search(r'VmHWM:\\s*(\\d+) kB', Path('/proc/self/status').read_text())[1])"
     )

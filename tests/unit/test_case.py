@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
-from dedl_workbook import notify, steps
-from dedl_workbook.case import Case
-from dedl_workbook.errors import EvidenceError, GateError, InputError, NotApprovedError
+from dedl_workbook.base.errors import EvidenceError, GateError, InputError, NotApprovedError
+from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import index
-from dedl_workbook.job import Job, state_before
-from dedl_workbook.steps import Action, Outcome, Plan, Verdict, unpublished
+from dedl_workbook.publication.before import state_before
+from dedl_workbook.publication.job import Action, Job, Outcome, Plan, Verdict, unpublished
+from dedl_workbook.steps import notify
+from dedl_workbook.steps.order import STEPS, Step
 
 from tests.unit.conftest import CANARIES, make_case
 
@@ -34,7 +35,7 @@ class FakeModule:
 def steps_without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeModule, "goal", {"objects": 3})
     monkeypatch.setattr(FakeModule, "found", {"objects": 0})
-    monkeypatch.setattr(steps.Step, "module", property(lambda step: FakeModule(step.name)))
+    monkeypatch.setattr(Step, "module", property(lambda step: FakeModule(step.name)))
     monkeypatch.setattr(notify, "plan", lambda job, _: FakeModule("notify").plan(job))
 
 
@@ -243,7 +244,7 @@ def test_nothing_is_approved_without_the_boards_decision(
 
 def test_a_step_starts_only_when_those_it_needs_passed_for_this_dataset(root: Path) -> None:
     case = make_case(root)
-    step = steps.STEPS["upload"]
+    step = STEPS["upload"]
     with pytest.raises(GateError, match="validate has not passed"):
         case.gate_needs(step)
     outcome = Outcome("validate", Verdict.PASSED, "")
@@ -263,7 +264,7 @@ def test_a_later_failure_takes_a_passed_outcome_back(root: Path) -> None:
         case.record_outcome(case.new_attempt("validate"), outcome, case.job.fingerprint)
 
     with pytest.raises(GateError):
-        case.gate_needs(steps.STEPS["upload"])
+        case.gate_needs(STEPS["upload"])
 
 
 def test_the_case_plan_is_kept_with_all_that_it_covers(root: Path) -> None:
@@ -272,7 +273,7 @@ def test_the_case_plan_is_kept_with_all_that_it_covers(root: Path) -> None:
     kept = json.loads((root / "archive/DEDL-1/attempts/001-plan/plan.json").read_text())
 
     assert kept == plan
-    assert sorted(kept["steps"]) == sorted(s.name for s in steps.STEPS.values() if s.changes)
+    assert sorted(kept["steps"]) == sorted(s.name for s in STEPS.values() if s.changes)
 
 
 def test_an_approval_can_not_be_moved_to_another_plan_by_editing_its_file(

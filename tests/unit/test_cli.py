@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from dedl_workbook import commands
-from dedl_workbook.cli import COULD_NOT_RUN, main
+from dedl_workbook.cli import commands
+from dedl_workbook.cli.main import COULD_NOT_RUN, main
 
 COMMANDS = ["demo", "validate", "plan", "run", "approve", "status", "evidence", "rules"]
 COMMANDS += ["schemas", "sample", "lab", "sandbox", "withdraw"]
@@ -81,7 +81,7 @@ def test_a_full_disk_is_told_with_the_folder_of_temporary_files(
 def test_importing_the_library_loads_nothing_heavy() -> None:
     heavy = ("boto3", "papermill", "pystac", "psycopg", "pypgstac", "IPython", "rasterio", "numpy")
     code = (
-        "import sys, dedl_workbook.cli, dedl_workbook.headless, dedl_workbook.attempt;"
+        "import sys, dedl_workbook.cli.main, dedl_workbook.notebooks.runner, dedl_workbook.notebooks.attempt;"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import comparison
+from dedl_workbook.services.catalog import comparison
 
 COUNTS = (4_000, 8_000)
 

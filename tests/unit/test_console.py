@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dedl_workbook.console import Console, look, papers
-from dedl_workbook.console.work import Done, Work
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.notebooks.console import Console, case_html, widgets
+from dedl_workbook.notebooks.console.process import Done, Work
+from dedl_workbook.parameters.ticket import Ticket
 
 from tests.unit.conftest import make_case, worked_case
 
@@ -154,18 +154,18 @@ def test_what_people_wrote_is_never_markup(root: Path, console: Console) -> None
     for message in console.form.messages.values():
         assert "<img" not in message.value
     assert "<img" not in console.form.save.says.value
-    assert "<img" not in look.note("bad", bad)
+    assert "<img" not in widgets.note("bad", bad)
 
 
 def test_links_what_jupyterlab_can_open_and_names_the_rest(root: Path, tmp_path: Path) -> None:
-    assert "docmanager:open" in look.link(root / "archive" / "a.html", root, "a")
-    assert "docmanager:open" not in look.link(tmp_path / "elsewhere.html", root, "a")
+    assert "docmanager:open" in widgets.link(root / "archive" / "a.html", root, "a")
+    assert "docmanager:open" not in widgets.link(tmp_path / "elsewhere.html", root, "a")
 
 
 def test_the_next_notebook_is_that_of_the_first_step_that_has_not_passed(root: Path) -> None:
     case = worked_case(root)
 
-    step = papers.next_step(case.ledger())
+    step = case_html.next_step(case.ledger())
 
     assert step is not None
     assert step.name == "access"
@@ -176,7 +176,7 @@ def test_in_a_withdrawal_the_next_notebook_is_that_of_the_withdrawal(root: Path)
     lines = [*case.ledger(), {"event": "planned", "steps": ["withdraw", "notify"], "changes": 3}]
     lines.append({"event": "approved"})
 
-    step = papers.next_step(lines)
+    step = case_html.next_step(lines)
 
     assert step is not None
     assert step.name == "withdraw"
@@ -201,7 +201,7 @@ def test_a_strangers_folder_among_the_attempts_hides_none_of_them(tmp_path: Path
     for name in ("001-validate", "1a-odd", "²-odd", "010-verify", "002-plan"):
         (tmp_path / "case" / "attempts" / name).mkdir(parents=True)
 
-    markup = papers.evidence(tmp_path / "case", tmp_path)
+    markup = case_html.evidence(tmp_path / "case", tmp_path)
 
     assert "3 attempts" in markup
     assert markup.index("010-verify") < markup.index("002-plan") < markup.index("001-validate")

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import publication, schemas
-from dedl_workbook.dataset import Folder
-from dedl_workbook.documents import canonical
-from dedl_workbook.findings import Severity
-from dedl_workbook.rules import Given
+from dedl_workbook.base import json_patch
+from dedl_workbook.base.json import canonical
+from dedl_workbook.dataset.dataset import Folder
+from dedl_workbook.publication.metadata import publish_collection, publish_item
 from dedl_workbook.rules.delivered import Item, parse
+from dedl_workbook.rules.findings import Severity
+from dedl_workbook.rules.rule import Given
+from dedl_workbook.rules.schemas import store as schemas
 from dedl_workbook.rules.stac import collection_is_valid, item_is_valid
+from dedl_workbook.TESTS import undo
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -141,7 +144,7 @@ def test_whatever_is_broken_the_official_schemas_agree(
 
 
 def published(document: Json, kind: str) -> Json:
-    publish = publication.publish_item if kind == "Feature" else publication.publish_collection
+    publish = publish_item if kind == "Feature" else publish_collection
     return publish(document, TICKET, TARGET)
 
 
@@ -149,12 +152,12 @@ def demand_taken_back(document: Json, kind: str, version: str, store: Path) -> N
     """What we publish is valid, and our patch undone gives the delivered document."""
     before = canonical(document)
     after = published(document, kind)
-    patch = publication.patch(document, after)
+    patch = json_patch.patch(document, after)
 
     assert canonical(document) == before
     assert after != document
     assert official(after, core_of(kind, version), store)
-    assert canonical(publication.undo(after, patch)) == before
+    assert canonical(undo(after, patch)) == before
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -196,5 +199,5 @@ def test_whatever_is_valid_stays_valid_when_published(
     after = published(document, kind)
 
     assert official(after, core_of(kind, version), core)
-    patch: list[Any] = publication.patch(document, after)
-    assert canonical(publication.undo(after, patch)) == before
+    patch: list[Any] = json_patch.patch(document, after)
+    assert canonical(undo(after, patch)) == before

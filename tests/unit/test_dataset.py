@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError
-from dedl_workbook import folders, s3
-from dedl_workbook.dataset import File, Names, open_dataset
-from dedl_workbook.errors import InputError
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.dataset import s3, walk
+from dedl_workbook.dataset.dataset import File, Names, open_dataset
 
 from tests.unit.builders import any_dataset
 
@@ -74,7 +74,7 @@ def test_a_folder_of_more_names_than_are_held_in_memory_is_listed_in_order(
         (tmp_path / name).write_text("x")
     whole = [file.path for file in open_dataset(str(tmp_path)).files()]
 
-    monkeypatch.setattr(folders, "RUN", 2)
+    monkeypatch.setattr(walk, "RUN", 2)
 
     assert [file.path for file in open_dataset(str(tmp_path)).files()] == whole
     assert whole == sorted(names, key=os.fsencode)
@@ -91,7 +91,7 @@ def test_a_large_folder_is_neither_closed_nor_gone_where_there_is_no_room_to_sor
 
     for name in "abc":
         (tmp_path / name).write_text("x")
-    monkeypatch.setattr(folders, "RUN", 2)
+    monkeypatch.setattr(walk, "RUN", 2)
     # A disk that is full can't be had without mounting one.
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook import cli
-from dedl_workbook.target import Target
+from dedl_workbook.cli import main
+from dedl_workbook.parameters.target import Target
 from traitlets.config import Config
 
 from tests.conftest import PROJECT
@@ -70,7 +70,7 @@ def test_builds_without_a_warning(tmp_path: Path) -> None:
 def test_each_command_is_one_that_there_is(page: str, command: str) -> None:
     program, *arguments = shlex.split(command)
     if program == "dedl-workbook":
-        cli._parser().parse_args(arguments)
+        main._parser().parse_args(arguments)
     else:
         assert program == "cp"
         assert (PROJECT / arguments[0]).is_file()

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from dedl_workbook import documents
+from dedl_workbook.base.files import next_number, write_atomic
+from dedl_workbook.base.json import canonical, digest, parse, pretty
+from dedl_workbook.base.text import printable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,12 +25,12 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_reads_back_what_it_wrote(value: object) -> None:
-    assert documents.parse(documents.canonical(value)) == value
+    assert parse(canonical(value)) == value
 
 
 def test_gives_equal_digests_for_equal_values_in_any_order() -> None:
-    assert documents.digest({"a": 1, "b": [2]}) == documents.digest({"b": [2], "a": 1})
-    assert documents.digest({"a": 1}) != documents.digest({"a": "1"})
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": "1"})
 
 
 @pytest.mark.parametrize(
@@ -46,15 +48,15 @@ def test_gives_equal_digests_for_equal_values_in_any_order() -> None:
 )
 def test_refuses_what_is_not_strict_json_and_says_why(data: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        documents.parse(data)
+        parse(data)
 
 
 def test_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
-    documents.write_atomic(file, "old")
+    write_atomic(file, "old")
 
     with pytest.raises(TypeError):
-        documents.write_atomic(file, 1)  # type: ignore[arg-type]
+        write_atomic(file, 1)  # type: ignore[arg-type]
 
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
@@ -63,16 +65,16 @@ def test_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
 def test_shows_what_no_terminal_should_obey_and_no_stream_could_write() -> None:
     text = "a\x1b[2J\n\udcff\x7f\u2028é"
 
-    assert documents.printable(text) == r"a\x1b[2J\n\udcff\x7f\u2028é"
-    assert documents.printable(text, lines=True) == "a\\x1b[2J\n\\udcff\\x7f\\u2028é"
+    assert printable(text) == r"a\x1b[2J\n\udcff\x7f\u2028é"
+    assert printable(text, lines=True) == "a\\x1b[2J\n\\udcff\\x7f\\u2028é"
 
 
 def test_writes_json_that_can_be_read_even_of_undecodable_names(tmp_path: Path) -> None:
     value = {"file": "data/\udcff.png"}
 
-    documents.write_atomic(tmp_path / "a.json", documents.pretty(value))
+    write_atomic(tmp_path / "a.json", pretty(value))
 
-    assert documents.parse((tmp_path / "a.json").read_bytes()) == value
+    assert parse((tmp_path / "a.json").read_bytes()) == value
 
 
 @pytest.mark.parametrize(
@@ -90,4 +92,4 @@ def test_the_next_number_comes_after_all_that_are_there(
     for name in there:
         (tmp_path / name).mkdir()
 
-    assert documents.next_number(tmp_path) == after
+    assert next_number(tmp_path) == after

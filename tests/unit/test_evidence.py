@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from dedl_workbook import evidence
-from dedl_workbook.errors import EvidenceError, InputError
+from dedl_workbook.base.errors import EvidenceError, InputError
 
 from tests.unit.conftest import CANARIES, make_case, remade, worked_case
 from tests.unit.test_evidence_pages import fetched_by
@@ -295,7 +295,7 @@ def test_the_check_needs_nothing_but_what_a_submitter_installs(
     code = (
         "import sys\n"
         f"for name in {sorted(modules)!r}: sys.modules[name] = None\n"
-        "from dedl_workbook.cli import main\n"
+        "from dedl_workbook.cli.main import main\n"
         f"sys.exit(main(['evidence', 'verify', {str(bag.path)!r}, '--digest', {bag.digest!r}]))"
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}

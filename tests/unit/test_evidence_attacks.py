@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from dedl_workbook import evidence
-from dedl_workbook.documents import canonical
-from dedl_workbook.errors import EvidenceError, InputError, WorkbookError
+from dedl_workbook.base.errors import EvidenceError, InputError, WorkbookError
+from dedl_workbook.base.json import canonical
 
 from tests.unit.conftest import make_root, remade, worked_case
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from dedl_workbook import evidence
-from dedl_workbook.steps import Action, Plan
+from dedl_workbook.publication.job import Action, Plan
 
 from tests.unit.conftest import worked_case
 

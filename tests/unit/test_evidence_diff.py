@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from dedl_workbook import cli, evidence
-from dedl_workbook.case import Case
-from dedl_workbook.errors import EvidenceError, InputError
+from dedl_workbook import evidence
+from dedl_workbook.base.errors import EvidenceError, InputError
+from dedl_workbook.case.case import Case
+from dedl_workbook.cli import main
 from dedl_workbook.evidence.diff import Row
-from dedl_workbook.findings import Report
-from dedl_workbook.steps import Action, Outcome, Plan, Verdict
+from dedl_workbook.publication.job import Action, Outcome, Plan, Verdict
+from dedl_workbook.rules.findings import Report
 
 from tests.unit.conftest import make_case
 
@@ -93,13 +94,13 @@ def test_does_not_compare_what_was_changed_or_is_of_another_collection(
 def test_the_command_prints_a_table_or_json(
     packs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["evidence", "diff", *map(str, packs), "--json"]) == 0
+    assert main.main(["evidence", "diff", *map(str, packs), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"area": "parameters", "what": "mode", "first": "new", "second": "replace"} in rows
 
-    assert cli.main(["evidence", "diff", *map(str, packs)]) == 0
+    assert main.main(["evidence", "diff", *map(str, packs)]) == 0
     assert "another content" in capsys.readouterr().out
-    assert cli.main(["evidence", "diff", str(packs[0]), str(packs[0])]) == 0
+    assert main.main(["evidence", "diff", str(packs[0]), str(packs[0])]) == 0
     assert "nothing differs" in capsys.readouterr().out
 
 

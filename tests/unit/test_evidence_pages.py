@@ -7,10 +7,14 @@ from typing import Any
 
 import nbformat
 import pytest
-from dedl_workbook import evidence, headless, pages, sealing
-from dedl_workbook.case import Case
-from dedl_workbook.findings import Finding, Report, Severity
-from dedl_workbook.steps import STEPS, Outcome, Verdict
+from dedl_workbook import evidence
+from dedl_workbook.case.case import Case
+from dedl_workbook.evidence import sealing
+from dedl_workbook.notebooks import runner
+from dedl_workbook.publication.job import Outcome, Verdict
+from dedl_workbook.rules.findings import Finding, Report, Severity
+from dedl_workbook.steps.order import STEPS
+from dedl_workbook.views import pages
 
 from tests.unit.conftest import make_case
 from tests.unit.test_headless import BEGIN, PASS, write
@@ -165,7 +169,7 @@ def test_a_hostile_output_stays_in_its_box_on_the_page(tmp_path: Path) -> None:
 
 
 def test_a_ticket_can_not_be_called_a_path(root: Path) -> None:
-    from dedl_workbook.errors import InputError
+    from dedl_workbook.base.errors import InputError
 
     for name in ("../x", "/etc/x", "a/b", "..", "a\\b", "a\nb", ""):
         with pytest.raises(InputError, match="ticket"):
@@ -177,7 +181,7 @@ def test_code_in_a_tickets_value_is_not_run_by_the_notebook(root: Path) -> None:
     write(root, BEGIN, f"assert board_reference == {text!r}", PASS)
     case = make_case(root, board_reference=text)
 
-    outcome = headless.run_step(case, STEPS["validate"], lambda _: None)
+    outcome = runner.run_step(case, STEPS["validate"], lambda _: None)
 
     assert outcome.verdict is Verdict.PASSED, outcome.summary
     assert not list(root.rglob("ran"))

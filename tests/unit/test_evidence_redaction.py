@@ -9,12 +9,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from dedl_workbook import evidence, sealing
-from dedl_workbook.case import Case
-from dedl_workbook.errors import EvidenceError
-from dedl_workbook.evidence.search import Search
-from dedl_workbook.redact import CORES, Pseudonyms, Redactor
-from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook import evidence
+from dedl_workbook.base.errors import EvidenceError
+from dedl_workbook.base.redact import CORES, Pseudonyms, Redactor
+from dedl_workbook.case.case import Case
+from dedl_workbook.evidence import sealing
+from dedl_workbook.evidence.secrets import Search
+from dedl_workbook.publication.job import Outcome, Verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

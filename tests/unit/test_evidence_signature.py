@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from dedl_workbook import evidence
-from dedl_workbook.errors import EvidenceError, InputError
+from dedl_workbook.base.errors import EvidenceError, InputError
 from dedl_workbook.evidence import bag as bags
 from dedl_workbook.evidence import signature
 

@@ -13,13 +13,14 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from dedl_workbook import __version__, executors
-from dedl_workbook.dataset import Folder, open_dataset
-from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.executors import open_executor
-from dedl_workbook.parallel import map_shards
-from dedl_workbook.rules import Given, manifest, run
-from dedl_workbook.validate import validate
+from dedl_workbook import __version__
+from dedl_workbook.base import parallel
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.base.parallel import map_shards, open_executor
+from dedl_workbook.dataset.dataset import Folder, open_dataset
+from dedl_workbook.rules import across, run
+from dedl_workbook.rules.rule import Given
+from dedl_workbook.rules.validation import validate
 
 from tests.unit.builders import any_collection, any_dataset, any_item, write
 from tests.unit.rules.examples import report
@@ -151,7 +152,7 @@ def test_what_ships_with_a_shard_is_small_whatever_the_collection(tmp_path: Path
 def test_auto_takes_threads_for_a_bucket_and_processes_for_a_large_folder(
     monkeypatch: pytest.MonkeyPatch, many_items: bool, remote: bool, expected: str
 ) -> None:
-    monkeypatch.setattr(executors, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
 
     with open_executor("auto", fit, many=many_items, remote=remote) as opened:
         assert type(opened).__name__ == expected
@@ -165,7 +166,7 @@ def test_a_name_that_is_none_is_refused_with_the_known_ones(tmp_path: Path) -> N
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "CONNECT", 0.2)
+    monkeypatch.setattr(parallel, "CONNECT", 0.2)
 
     with pytest.raises(ServiceError, match="doesn't answer") as refused:
         with open_executor("tcp://127.0.0.1:9", fit, many=True, remote=False):
@@ -229,9 +230,9 @@ def test_the_report_does_not_depend_on_the_parts_that_are_compared(
     write(root, "metadata/items/item_009.json", item)
     whole = report(root)
 
-    monkeypatch.setattr(manifest, "PARTS", parts)
-    monkeypatch.setattr(manifest, "BUFFERED", 100)
-    monkeypatch.setattr(manifest, "BATCH", 7)
+    monkeypatch.setattr(across, "PARTS", parts)
+    monkeypatch.setattr(across, "BUFFERED", 100)
+    monkeypatch.setattr(across, "BATCH", 7)
 
     assert report(root) == whole
     assert {"L08", "I03", "A01", "A04", "A05"} <= {f.rule for f in whole.findings}

@@ -12,10 +12,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from dedl_workbook import explore, folders
-from dedl_workbook.dataset import fingerprint, open_dataset
-from dedl_workbook.errors import InputError
-from dedl_workbook.explore import images
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.dataset import walk
+from dedl_workbook.dataset.dataset import fingerprint, open_dataset
+from dedl_workbook.notebooks import explore
+from dedl_workbook.notebooks.explore import images
 
 from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, png, tiff, write
 
@@ -223,10 +224,10 @@ def test_a_named_file_that_cannot_be_opened_is_an_error(
 def test_of_a_huge_raster_without_overviews_the_middle_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dedl_workbook.explore import opened
+    from dedl_workbook.notebooks.explore import data_file
 
-    monkeypatch.setattr(opened, "_MOST_PIXELS", 100)
-    monkeypatch.setattr(opened, "_MIDDLE", 8)
+    monkeypatch.setattr(data_file, "_MOST_PIXELS", 100)
+    monkeypatch.setattr(data_file, "_MIDDLE", 8)
     item = any_item(assets={"map": any_asset(href="data/2024/a.tif", type="image/tiff")})
     root = any_dataset(tmp_path, item, files={"data/2024/a.tif": tiff(32)})
 
@@ -340,7 +341,7 @@ def test_the_picture_never_stands_in_the_way_of_a_verdict(
     if error is None:
         shutil.rmtree(folder)
     else:
-        monkeypatch.setattr(folders, "walk", mock.Mock(side_effect=error))
+        monkeypatch.setattr(walk, "walk", mock.Mock(side_effect=error))
 
     shown = repr(explore.where_and_when(dataset))
 

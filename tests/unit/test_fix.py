@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook.cli import main
-from dedl_workbook.commands import COULD_NOT_RUN
-from dedl_workbook.dataset import Folder, open_dataset
-from dedl_workbook.errors import InputError
-from dedl_workbook.fix import Fixed, fix
-from dedl_workbook.publication import patched
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.cli.commands import COULD_NOT_RUN
+from dedl_workbook.cli.main import main
+from dedl_workbook.dataset.dataset import Folder, open_dataset
+from dedl_workbook.rules.fix import Fixed, fix
+from dedl_workbook.TESTS import patched
 
 from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
 from tests.unit.rules.examples import found

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook.errors import InputError
-from dedl_workbook.hda import config as hda_config
-from dedl_workbook.sandbox.hda_entries import collections_text, ids
+from dedl_sandbox.hda_entries import collections_text, ids
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.services.hda import config as hda_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

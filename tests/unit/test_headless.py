@@ -10,16 +10,17 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from dedl_workbook import headless
-from dedl_workbook.batch import COULD_NOT_RUN, FAILED
-from dedl_workbook.case import Case
-from dedl_workbook.cli import main
-from dedl_workbook.failures import failure_of
-from dedl_workbook.steps import STEPS, Outcome, Verdict
+from dedl_workbook.case.case import Case
+from dedl_workbook.cli.batch import COULD_NOT_RUN, FAILED
+from dedl_workbook.cli.main import main
+from dedl_workbook.notebooks import runner
+from dedl_workbook.publication.job import Outcome, Verdict
+from dedl_workbook.steps.order import STEPS
+from dedl_workbook.views.failure import failure_of
 
 from tests.unit.conftest import CANARIES, make_case, make_root
 
-BEGIN = 'from dedl_workbook.attempt import begin\nattempt = begin("validate", globals())'
+BEGIN = 'from dedl_workbook.notebooks.attempt import begin\nattempt = begin("validate", globals())'
 PASS = """\
 from dedl_workbook.steps import Outcome, Verdict
 attempt.conclude(Outcome("validate", Verdict.PASSED, "fine"))"""
@@ -38,7 +39,7 @@ def write(root: Path, *cells: str) -> None:
 def run(root: Path, *cells: str) -> tuple[Case, Outcome]:
     write(root, *cells)
     case = make_case(root)
-    return case, headless.run_step(case, STEPS["validate"], lambda _: None)
+    return case, runner.run_step(case, STEPS["validate"], lambda _: None)
 
 
 def attempt(case: Case) -> Path:
@@ -67,7 +68,7 @@ def test_an_error_in_a_cell_is_a_failure_with_its_reason_recorded_once(root: Pat
 
 
 def test_our_own_errors_come_without_a_traceback(root: Path) -> None:
-    raises = "from dedl_workbook.errors import InputError\n"
+    raises = "from dedl_workbook.base.errors import InputError\n"
     raises += "raise InputError('is empty', where='a.json', remedy='Fill it.')"
 
     case, outcome = run(root, BEGIN, raises)
@@ -221,7 +222,7 @@ def test_the_running_cell_is_told(root: Path) -> None:
     write(root, BEGIN, "import time; time.sleep(1)", PASS)
     said: list[str] = []
 
-    headless.run_step(make_case(root), STEPS["validate"], said.append)
+    runner.run_step(make_case(root), STEPS["validate"], said.append)
 
     cells = {text.partition(":")[0] for text in said if text}
     assert {"validate", "validate, cell 4 of 5"} <= cells

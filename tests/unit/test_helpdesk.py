@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import trustme
-from dedl_workbook import helpdesk
-from dedl_workbook.errors import InputError, ServiceError
-from dedl_workbook.helpdesk import Attachment, Message, UnansweredError, deliver
-from dedl_workbook.helpdesk.outbox import Outbox
-from dedl_workbook.helpdesk.smtp import SENDING, SENT, Smtp
-from dedl_workbook.target import HelpDesk
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.parameters.target import HelpDesk
+from dedl_workbook.services import helpdesk
+from dedl_workbook.services.helpdesk import Attachment, Message, UnansweredError, deliver
+from dedl_workbook.services.helpdesk.outbox import Outbox
+from dedl_workbook.services.helpdesk.smtp import SENDING, SENT, Smtp
 from pydantic import SecretStr, ValidationError
 
 LIMIT = 10_000_000

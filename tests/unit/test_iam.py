@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook.errors import InputError, ServiceError, WorkbookError
-from dedl_workbook.iam import TokenError, fresh_token, roles, verify
-from dedl_workbook.target import Iam, Login, ServiceAccount, Target
+from dedl_workbook.base.errors import InputError, ServiceError, WorkbookError
+from dedl_workbook.parameters.target import Iam, Login, ServiceAccount, Target
+from dedl_workbook.services.iam import TokenError, fresh_token, roles, verify
 from pydantic import SecretStr, ValidationError
 
 jwt = pytest.importorskip("jwt")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dedl_workbook.parameters.target import Target
 from dedl_workbook.rules import keywords
-from dedl_workbook.target import Target
 
 from tests.unit.builders import ID, any_collection, any_dataset
 from tests.unit.rules.examples import any_ticket, report

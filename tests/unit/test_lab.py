@@ -8,18 +8,18 @@ from typing import Any
 import nbformat
 import pytest
 import requests
-from dedl_workbook import sealing
-from dedl_workbook.case import Case
-from dedl_workbook.errors import EvidenceError
-from dedl_workbook.lab import working_copy
-from dedl_workbook.steps import STEPS
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.base.errors import EvidenceError
+from dedl_workbook.case.case import Case
+from dedl_workbook.evidence import sealing
+from dedl_workbook.notebooks.jupyter.lab import working_copy
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.steps.order import STEPS
 
 from tests import jupyter
 from tests.jupyter import Server
 from tests.unit.conftest import CANARIES, make_case, make_root
 
-BEGIN = 'from dedl_workbook.attempt import begin\nattempt = begin("validate", globals())'
+BEGIN = 'from dedl_workbook.notebooks.attempt import begin\nattempt = begin("validate", globals())'
 VERDICT = """\
 from dedl_workbook.steps import Outcome, Verdict
 attempt.conclude(Outcome("validate", Verdict.PASSED, "fine"))"""

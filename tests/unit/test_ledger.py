@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from dedl_workbook import ledger
-from dedl_workbook.errors import EvidenceError
+from dedl_workbook.base.errors import EvidenceError
+from dedl_workbook.case import ledger
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import explore
-from dedl_workbook.attempt import VARIABLE
-from dedl_workbook.explore import live
+from dedl_workbook.notebooks import explore
+from dedl_workbook.notebooks.attempt import VARIABLE
+from dedl_workbook.notebooks.explore import live_map
 
 from tests.unit.builders import any_dataset, any_item
 
@@ -34,7 +34,7 @@ def parts(made: Any) -> tuple[Any, Any, Any]:
 
 
 def test_draws_equal_footprints_once_and_names_their_items(tmp_path: Path) -> None:
-    chart, said, _ = parts(live.of(glances(tmp_path, *[square(5, 50)] * 8, point(6, 51))))
+    chart, said, _ = parts(live_map.of(glances(tmp_path, *[square(5, 50)] * 8, point(6, 51))))
     drawn = chart.layers[1]
     area, dot = drawn.data["features"]
 
@@ -45,7 +45,7 @@ def test_draws_equal_footprints_once_and_names_their_items(tmp_path: Path) -> No
 
 
 def test_what_an_item_calls_itself_is_no_markup(tmp_path: Path) -> None:
-    chart, said, _ = parts(live.of(glances(tmp_path, point(6, 51), id="<img src=x>")))
+    chart, said, _ = parts(live_map.of(glances(tmp_path, point(6, 51), id="<img src=x>")))
 
     feature = chart.layers[1].data["features"][0]
     chart.layers[1]._handle_mouse_events(None, {"event": "mouseover", "feature": feature}, [])
@@ -54,7 +54,7 @@ def test_what_an_item_calls_itself_is_no_markup(tmp_path: Path) -> None:
 
 
 def test_no_server_is_asked_before_the_button_is_pressed(tmp_path: Path) -> None:
-    chart, _, button = parts(live.of(glances(tmp_path, square(5, 50))))
+    chart, _, button = parts(live_map.of(glances(tmp_path, square(5, 50))))
     kinds = [type(layer).__name__ for layer in chart.layers]
 
     button.value = True
@@ -76,7 +76,7 @@ def test_no_server_is_asked_before_the_button_is_pressed(tmp_path: Path) -> None
 def test_begins_where_the_footprints_are(
     tmp_path: Path, shown: list[dict[str, Any]], west: float, east: float, zoom: int
 ) -> None:
-    chart, _, _ = parts(live.of(glances(tmp_path, *shown)))
+    chart, _, _ = parts(live_map.of(glances(tmp_path, *shown)))
 
     assert chart.center[1] == pytest.approx((west + east) / 2)
     assert chart.zoom == zoom
@@ -91,7 +91,7 @@ def longitudes(data: dict[str, Any]) -> Iterator[float]:
 
 
 def test_without_a_footprint_there_is_no_map(tmp_path: Path) -> None:
-    assert live.of(glances(tmp_path, {"type": "Nothing"})) is None
+    assert live_map.of(glances(tmp_path, {"type": "Nothing"})) is None
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dedl_workbook import lock
-from dedl_workbook.batch import DONE
-from dedl_workbook.cli import main
-from dedl_workbook.errors import ConflictError
-from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook.base.errors import ConflictError
+from dedl_workbook.case import lock
+from dedl_workbook.cli.batch import DONE
+from dedl_workbook.cli.main import main
+from dedl_workbook.publication.job import Outcome, Verdict
 
 from tests.unit.conftest import make_case
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook.steps import STEPS
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.steps.order import STEPS
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 FRONT = ("title", "subtitle", "author", "tags", "thumbnail", "license", "copyright")

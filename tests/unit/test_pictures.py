@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from dedl_workbook import maps, pictures
+from dedl_workbook.views import maps, pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

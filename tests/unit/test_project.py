@@ -257,7 +257,7 @@ def test_pre_commit_runs_the_tools_of_make_check_from_the_environment() -> None:
 
 def test_the_command_of_pyproject_is_installed_and_can_be_loaded() -> None:
     scripts = pyproject()["project"]["scripts"]
-    assert scripts == {"dedl-workbook": "dedl_workbook.cli:main"}
+    assert scripts == {"dedl-workbook": "dedl_workbook.cli.main:main"}
     (installed,) = entry_points(group="console_scripts", name="dedl-workbook")
     assert installed.value == scripts["dedl-workbook"]
     assert callable(installed.load())

@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import publication
-from dedl_workbook.documents import canonical
-from dedl_workbook.errors import InputError
-from dedl_workbook.job import Job
-from dedl_workbook.target import Target
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.base import json_patch
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.json import canonical
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication import metadata
+from dedl_workbook.publication.job import Job
+from dedl_workbook.publication.metadata import (
+    HOST,
+    collection,
+    href_path,
+    publish_collection,
+    publish_item,
+)
+from dedl_workbook.TESTS import patched, undo
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +71,7 @@ def published_hrefs(item: dict[str, Any]) -> list[str]:
 
 
 def test_the_keyword_and_the_host_are_added_where_they_are_missing():
-    published = publication.publish_collection(any_collection(), TICKET, TARGET)
+    published = publish_collection(any_collection(), TICKET, TARGET)
     assert published["keywords"] == ["Land cover", "User generated"]
     assert published["providers"][-1] == {"name": "DEDL", "roles": ["host"]}
     assert published["assets"]["thumbnail"]["href"] == POOL + "data/thumb.png"
@@ -70,14 +79,14 @@ def test_the_keyword_and_the_host_are_added_where_they_are_missing():
 
 @pytest.mark.parametrize("keyword", ["User generated", "user-generated", "USER_GENERATED"])
 def test_a_keyword_with_the_same_slug_is_not_added_again(keyword: str):
-    published = publication.publish_collection(any_collection(keywords=[keyword]), TICKET, TARGET)
+    published = publish_collection(any_collection(keywords=[keyword]), TICKET, TARGET)
     assert published["keywords"] == [keyword]
 
 
 @pytest.mark.parametrize("name", ["DEDL", "DestinE Data Lake (dedl)"])
 def test_a_host_that_is_dedl_is_not_added_again(name: str):
     providers = [{"name": name, "roles": ["host"]}]
-    published = publication.publish_collection(any_collection(providers=providers), TICKET, TARGET)
+    published = publish_collection(any_collection(providers=providers), TICKET, TARGET)
     assert published["providers"] == providers
 
 
@@ -93,26 +102,24 @@ def test_a_host_that_is_dedl_is_not_added_again(name: str):
 )
 def test_what_only_looks_like_our_host_does_not_count(provider: object):
     document = any_collection(providers=[provider])
-    published = publication.publish_collection(document, TICKET, TARGET)
-    assert published["providers"] == [provider, publication.HOST]
+    published = publish_collection(document, TICKET, TARGET)
+    assert published["providers"] == [provider, HOST]
 
 
 def test_missing_lists_are_made_and_other_things_in_their_place_are_refused():
     document = any_collection()
     del document["keywords"]
-    assert publication.publish_collection(document, TICKET, TARGET)["keywords"] == [
-        "User generated"
-    ]
+    assert publish_collection(document, TICKET, TARGET)["keywords"] == ["User generated"]
     with pytest.raises(InputError, match="providers: is no list"):
-        publication.publish_collection(any_collection(providers={}), TICKET, TARGET)
+        publish_collection(any_collection(providers={}), TICKET, TARGET)
 
 
 def test_the_agreed_id_is_published_and_the_delivered_document_stays_as_it_is():
     delivered = any_collection(id="OTHER")
     before = copy.deepcopy(delivered)
-    assert publication.publish_collection(delivered, TICKET, TARGET)["id"] == ID
+    assert publish_collection(delivered, TICKET, TARGET)["id"] == ID
     assert delivered == before
-    assert publication.HOST == {"name": "DEDL", "roles": ["host"]}
+    assert HOST == {"name": "DEDL", "roles": ["host"]}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +145,7 @@ def test_the_agreed_id_is_published_and_the_delivered_document_stays_as_it_is():
     ],
 )
 def test_an_href_names_a_file_inside_data_or_none(href: object, path: str | None):
-    assert publication.href_path(href) == path
+    assert href_path(href) == path
 
 
 @pytest.mark.parametrize(
@@ -155,20 +162,20 @@ def test_an_href_names_a_file_inside_data_or_none(href: object, path: str | None
 def test_a_literal_name_goes_before_the_percent_decoded_one(
     href: str, files: set[str], path: str | None
 ):
-    assert publication.href_path(href, files.__contains__) == path
+    assert href_path(href, files.__contains__) == path
 
 
 def test_items_get_published_addresses_and_nothing_else_is_touched(tmp_path: Path):
     item = any_item("data/a.tif", "data/a%20b.png", "https://host/c.tif", links=[{"href": "data/"}])
     job = a_job(tmp_path, {"items/I1.json": item}, ("data/a.tif", "data/a b.png"))
-    [(path, published)] = publication.items(job)
+    [(path, published)] = metadata.items(job)
     assert path == "metadata/items/I1.json"
     assert published_hrefs(published) == [
         POOL + "data/a.tif",
         POOL + "data/a b.png",
         "https://host/c.tif",
     ]
-    assert publication.href(job, "data/a.tif") == POOL + "data/a.tif"
+    assert metadata.href(job, "data/a.tif") == POOL + "data/a.tif"
     assert {**published, "assets": item["assets"]} == item
 
 
@@ -176,7 +183,7 @@ def test_only_json_files_directly_in_the_items_folder_are_items(tmp_path: Path):
     names = ["items/b.json", "items/a.json", "items/note.txt", "items/deep/c.json", "x.json"]
     job = a_job(tmp_path, dict.fromkeys(names, any_item()))
     (tmp_path / "delivery/metadata/items/link.json").symlink_to("a.json")
-    assert [path for path, _ in publication.items(job)] == [
+    assert [path for path, _ in metadata.items(job)] == [
         "metadata/items/a.json",
         "metadata/items/b.json",
     ]
@@ -186,22 +193,22 @@ def test_only_json_files_directly_in_the_items_folder_are_items(tmp_path: Path):
 def test_a_document_that_is_no_json_object_is_refused_by_name(tmp_path: Path, text: str):
     job = a_job(tmp_path, {"items/I1.json": text, "collection.json": text})
     with pytest.raises(InputError, match=r"metadata/items/I1\.json"):
-        list(publication.items(job))
+        list(metadata.items(job))
     with pytest.raises(InputError, match=r"metadata/collection\.json"):
-        publication.collection(job)
+        collection(job)
 
 
 def test_a_missing_collection_is_named(tmp_path: Path):
     job = a_job(tmp_path, {"items/I1.json": any_item()})
     with pytest.raises(InputError, match=r"metadata/collection\.json: is missing"):
-        publication.collection(job)
+        collection(job)
 
 
 def test_the_patch_says_what_was_done_and_nothing_more():
     before = any_collection()
-    after = publication.publish_collection(before, TICKET, TARGET)
+    after = publish_collection(before, TICKET, TARGET)
     thumb = "/assets/thumbnail/href"
-    assert publication.patch(before, after) == [
+    assert json_patch.patch(before, after) == [
         {"op": "add", "path": "/keywords/1", "value": "User generated"},
         {"op": "add", "path": "/providers/1", "value": {"name": "DEDL", "roles": ["host"]}},
         {"op": "test", "path": thumb, "value": "data/thumb.png"},
@@ -210,10 +217,10 @@ def test_the_patch_says_what_was_done_and_nothing_more():
 
 
 def test_a_patch_refuses_another_document():
-    patch = publication.patch({"a": 1, "b": 2}, {"a": 2})
+    patch = json_patch.patch({"a": 1, "b": 2}, {"a": 2})
     for other in ({"a": 3, "b": 2}, {"b": 2}, {"a": 1}, {"a": True, "b": 2}, []):
         with pytest.raises(ValueError, match=r"not what the patch|has no"):
-            publication.patched(other, patch)
+            patched(other, patch)
 
 
 names = st.text(alphabet="ab/~%. é", max_size=4)
@@ -236,10 +243,10 @@ items = st.fixed_dictionaries({"id": names}, optional={"assets": assets | values
 
 @given(items)
 def test_undoing_the_patch_gives_back_any_delivered_item(item: dict[str, Any]):
-    published = publication.publish_item(item, TICKET, TARGET)
-    patch = publication.patch(item, published)
-    assert canonical(publication.patched(item, patch)) == canonical(published)
-    assert canonical(publication.undo(published, patch)) == canonical(item)
+    published = publish_item(item, TICKET, TARGET)
+    patch = json_patch.patch(item, published)
+    assert canonical(patched(item, patch)) == canonical(published)
+    assert canonical(undo(published, patch)) == canonical(item)
 
 
 @given(items, st.lists(names), st.lists(values))
@@ -247,14 +254,14 @@ def test_undoing_the_patch_gives_back_any_delivered_collection(
     rest: dict[str, Any], keywords: list[str], providers: list[Any]
 ):
     document = {**rest, "keywords": keywords, "providers": providers}
-    published = publication.publish_collection(document, TICKET, TARGET)
-    patch = publication.patch(document, published)
-    assert canonical(publication.patched(document, patch)) == canonical(published)
-    assert canonical(publication.undo(published, patch)) == canonical(document)
+    published = publish_collection(document, TICKET, TARGET)
+    patch = json_patch.patch(document, published)
+    assert canonical(patched(document, patch)) == canonical(published)
+    assert canonical(undo(published, patch)) == canonical(document)
 
 
 @given(values, values)
 def test_any_patch_can_be_applied_and_undone(before: Any, after: Any):
-    patch = publication.patch(before, after)
-    assert canonical(publication.patched(before, patch)) == canonical(after)
-    assert canonical(publication.undo(after, patch)) == canonical(before)
+    patch = json_patch.patch(before, after)
+    assert canonical(patched(before, patch)) == canonical(after)
+    assert canonical(undo(after, patch)) == canonical(before)

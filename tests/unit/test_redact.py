@@ -5,7 +5,7 @@ import json
 import urllib.parse
 
 import pytest
-from dedl_workbook.redact import MASK, Redactor
+from dedl_workbook.base.redact import MASK, Redactor
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 from botocore.utils import parse_timestamp
-from dedl_workbook.s3 import _instant
+from dedl_workbook.dataset.s3 import _instant
 
 
 @pytest.mark.parametrize(

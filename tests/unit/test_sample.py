@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from dedl_workbook.errors import InputError
-from dedl_workbook.sample import COLLECTION, make_sample
+from dedl_sandbox.sample.dataset import COLLECTION, make_sample
+from dedl_workbook.base.errors import InputError
 
 SCENES = 3
 
@@ -233,7 +233,7 @@ def test_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> No
 
 def test_importing_the_module_loads_no_raster_library() -> None:
     code = (
-        "import sys, dedl_workbook.sample;"
+        "import sys, dedl_sandbox.sample.dataset;"
         "assert not {'numpy', 'rasterio', 'PIL'} & set(sys.modules)"
     )
 

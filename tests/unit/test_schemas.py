@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import schema_sources, schemas
-from dedl_workbook.errors import InputError
-from dedl_workbook.schemas import Problem, Validity
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.rules.schemas import sources
+from dedl_workbook.rules.schemas import store as schemas
+from dedl_workbook.rules.schemas.store import Problem, Validity
 
 from tests.unit.oracle import SHARED, needs_extensions, official
 
@@ -605,7 +606,7 @@ def test_packages_fail_with_a_reason_and_still_give_what_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        schema_sources,
+        sources,
         "_installers",
         lambda: [[sys.executable, "-c", "raise SystemExit('no registry here')"]],
     )
@@ -623,11 +624,11 @@ def test_schemas_of_stac_1_0_come_from_the_registry_with_either_tool(
     tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = [
-        command for command in schema_sources._installers() if ("-m" in command) == (tool == "pip")
+        command for command in sources._installers() if ("-m" in command) == (tool == "pip")
     ]
     if not commands or not shutil.which(commands[0][0]):
         pytest.skip(f"{tool} isn't installed")
-    monkeypatch.setattr(schema_sources, "_installers", lambda: commands)
+    monkeypatch.setattr(sources, "_installers", lambda: commands)
 
     report = schemas.sync(tmp_path, source="packages")
 
@@ -675,7 +676,7 @@ def test_published_example_is_valid(store: Path) -> None:
 
 def test_our_sample_is_valid(core: Path, tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
-    from dedl_workbook.sample import make_sample
+    from dedl_sandbox.sample.dataset import make_sample
 
     root = make_sample(tmp_path, scenes=1)
     paths = [root / "metadata" / "collection.json", *root.glob("metadata/items/*.json")]
@@ -685,7 +686,7 @@ def test_our_sample_is_valid(core: Path, tmp_path: Path) -> None:
 
 def test_importing_the_module_loads_no_validator() -> None:
     code = (
-        "import sys, dedl_workbook.schemas;"
+        "import sys, dedl_workbook.rules.schemas.store;"
         "assert not {'jsonschema_rs', 'jsonschema', 'stac_validator', 'pystac'} & set(sys.modules)"
     )
 

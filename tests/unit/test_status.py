@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dedl_workbook import status
-from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook.case import status
+from dedl_workbook.publication.job import Outcome, Verdict
 
 from tests.unit.conftest import make_case
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dedl_workbook.errors import InputError
-from dedl_workbook.target import Target
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.parameters.target import Target
 
 PROJECT = Path(__file__).parents[2]
 SECRETS = {

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import cli, terminal
-from dedl_workbook.batch import COULD_NOT_RUN, DONE, FAILED
-from dedl_workbook.cli import main
-from dedl_workbook.errors import ConflictError
-from dedl_workbook.steps import Action, Plan
+from dedl_workbook.base.errors import ConflictError
+from dedl_workbook.cli import main as cli
+from dedl_workbook.cli.batch import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.cli.main import main
+from dedl_workbook.publication.job import Action, Plan
+from dedl_workbook.views import terminal
 from rich.console import Console
 
 from tests.unit.builders import any_dataset
@@ -280,7 +281,16 @@ def test_colours_are_for_terminals_that_want_them(
     clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
 
     done = subprocess.run(
-        [sys.executable, "-m", "dedl_workbook.cli", "refuse", "DEDL-1", "0" * 12, "--reason", "x"],
+        [
+            sys.executable,
+            "-m",
+            "dedl_workbook.cli.main",
+            "refuse",
+            "DEDL-1",
+            "0" * 12,
+            "--reason",
+            "x",
+        ],
         env=clean | variables,
         capture_output=True,
         text=True,

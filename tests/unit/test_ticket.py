@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook.errors import InputError
-from dedl_workbook.ticket import Ticket, ticket_file
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.parameters.ticket import Ticket, ticket_file
 
 
 def any_ticket(**changes: Any) -> dict[str, Any]:

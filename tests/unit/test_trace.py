@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook import trace
-from dedl_workbook.redact import Redactor
-from dedl_workbook.trace import Link, Ran
+from dedl_workbook.base.redact import Redactor
+from dedl_workbook.evidence import cells as trace
+from dedl_workbook.evidence.cells import Link, Ran
 
 SOURCES = ("ticket = 'DEDL-1'", "attempt = begin()", "attempt.conclude()")
 

@@ -15,17 +15,19 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from dedl_workbook import folders, schemas, validate
-from dedl_workbook.dataset import USUAL, Bucket, File, Folder, open_dataset
-from dedl_workbook.errors import InputError
-from dedl_workbook.findings import LISTED, Finding, Gatherer, Severity, grouped
-from dedl_workbook.job import Job
-from dedl_workbook.notify import reply
-from dedl_workbook.rules import RULES
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.dataset import walk
+from dedl_workbook.dataset.dataset import USUAL, Bucket, File, Folder, open_dataset
+from dedl_workbook.parameters.target import S3, Target
+from dedl_workbook.publication.job import Job, Verdict
+from dedl_workbook.rules import validation
+from dedl_workbook.rules.across import AT_ONCE, UNREAD, Manifest, Packer
 from dedl_workbook.rules.delivered import parse
-from dedl_workbook.rules.manifest import AT_ONCE, UNREAD, Manifest, Packer
-from dedl_workbook.steps import Verdict
-from dedl_workbook.target import S3, Target
+from dedl_workbook.rules.findings import LISTED, Finding, Gatherer, Severity, grouped
+from dedl_workbook.rules.rulebook import RULES
+from dedl_workbook.rules.schemas import store
+from dedl_workbook.steps import validate
+from dedl_workbook.steps.notify import reply
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -112,7 +114,7 @@ def test_without_a_target_no_socket_is_opened(
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
 
-    result = validate.validate(open_dataset(str(any_dataset(tmp_path))))
+    result = validation.validate(open_dataset(str(any_dataset(tmp_path))))
 
     assert result.passed
     assert "C13 was not looked at: it needs a target" in result.notes
@@ -181,7 +183,7 @@ def test_what_a_schema_requires_is_told_for_each_name_however_many_items_lack_it
     for n in range(100):
         for name in ("id", "links"):
             document = any_item(**{name: GONE})
-            for problem in schemas.check(document).problems:
+            for problem in store.check(document).problems:
                 gathered.add(
                     Finding("I01", Severity.ERROR, f"{n}.json", "", problem.message, "Mend it.")
                 )
@@ -247,7 +249,7 @@ class Vanishing(Folder):
 
 
 def test_an_item_that_vanishes_is_a_finding(tmp_path: Path) -> None:
-    result = validate.validate(Vanishing(any_dataset(tmp_path)), second_opinion="none")
+    result = validation.validate(Vanishing(any_dataset(tmp_path)), second_opinion="none")
 
     (finding,) = [f for f in result.findings if f.severity == "error"]
     assert (finding.rule, finding.file) == ("L03", ITEM)
@@ -268,7 +270,7 @@ class Growing(Folder):
 def test_an_item_that_changes_while_it_is_read_is_a_finding(tmp_path: Path) -> None:
     root = any_dataset(tmp_path, any_item(properties={"x:more": "x" * USUAL}))
 
-    result = validate.validate(Growing(root), second_opinion="none")
+    result = validation.validate(Growing(root), second_opinion="none")
 
     (finding,) = [f for f in result.findings if f.severity == "error"]
     assert (finding.rule, finding.file) == ("L03", ITEM)
@@ -300,7 +302,7 @@ def test_stac_validator_can_be_asked_about_all(
         asked.append(document["id"])
         return document["id"] != "item_007", "it does not like 7"
 
-    monkeypatch.setattr(schemas, "second_opinion", opinion)
+    monkeypatch.setattr(store, "second_opinion", opinion)
 
     result = report(many(tmp_path), second_opinion="all")
 
@@ -319,7 +321,7 @@ def test_stac_validator_is_not_asked_by_itself_about_what_would_take_it_minutes(
         asked.append(document["id"])
         return True, ""
 
-    monkeypatch.setattr(schemas, "second_opinion", opinion)
+    monkeypatch.setattr(store, "second_opinion", opinion)
     assets = {f"a{n}": any_asset() for n in range(2000)}
     root = any_dataset(tmp_path, any_item(), any_item("large", assets=assets))
 
@@ -342,7 +344,7 @@ def test_a_sample_is_spread_over_the_dataset(
         asked.append(document["id"])
         return True, ""
 
-    monkeypatch.setattr(schemas, "second_opinion", opinion)
+    monkeypatch.setattr(store, "second_opinion", opinion)
 
     report(many(tmp_path), second_opinion="sample")
 
@@ -459,11 +461,11 @@ def test_files_are_compared_alike_together_and_one_by_one(
 
     with pytest.MonkeyPatch.context() as patch:
         together = report(root)
-        patch.setattr(folders, "TOGETHER", 1)
-        patch.setattr(folders, "RUN", 2)
+        patch.setattr(walk, "TOGETHER", 1)
+        patch.setattr(walk, "RUN", 2)
         in_runs = report(root)
         # Then no folder is whole.
-        patch.setattr(folders, "TOGETHER", 0)
+        patch.setattr(walk, "TOGETHER", 0)
         one_by_one = report(root)
 
     assert together == one_by_one
@@ -555,16 +557,17 @@ def mutilated(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
 
 def is_valid(document: dict[str, Any], kind: str) -> bool:
     """Whether it is what it should be, and the schemas that it names can exist and allow it."""
-    named = schemas.extensions_of(document)
+    named = store.extensions_of(document)
     exist = all(url.lower().startswith(("http://", "https://")) for url in named)
-    return document.get("type") == kind and exist and not schemas.check(document).problems
+    return document.get("type") == kind and exist and not store.check(document).problems
 
 
 def judged(path: str, document: dict[str, Any]) -> list[Finding]:
     """Hold a document, as it would be read from a file, against all rules of its scope."""
-    from dedl_workbook.rules import Given, run
+    from dedl_workbook.rules import run
     from dedl_workbook.rules.delivered import Item
     from dedl_workbook.rules.extent import extent_of
+    from dedl_workbook.rules.rule import Given
 
     class Nothing(Folder):
         def stat(self, path: str) -> File | None:
@@ -613,11 +616,12 @@ def test_no_collection_breaks_a_rule_and_all_agree_with_the_schema(
 @settings(max_examples=300, deadline=None)
 @given(JSON, st.integers(0, 3))
 def test_the_fast_parser_agrees_with_the_strict_one(value: Any, spaces: int) -> None:
-    from dedl_workbook import documents
+    from dedl_workbook.base import json as documents
+    from dedl_workbook.base.json import canonical
 
     data = json.dumps(value, indent=spaces or None, ensure_ascii=spaces == 1).encode()
 
-    assert documents.canonical(parse(data)) == documents.canonical(documents.parse(data))
+    assert canonical(parse(data)) == canonical(documents.parse(data))
 
 
 @settings(max_examples=300, deadline=None)

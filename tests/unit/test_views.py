@@ -9,9 +9,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from dedl_workbook import progress, terminal, views
-from dedl_workbook.documents import pretty
-from dedl_workbook.findings import Finding, Gatherer, Report, Severity, ordered
+from dedl_workbook.base.json import pretty
+from dedl_workbook.base.progress import line
+from dedl_workbook.rules.findings import Finding, Gatherer, Report, Severity, ordered
+from dedl_workbook.views import tables, terminal
 from rich.console import Console
 
 
@@ -71,8 +72,8 @@ def hidden(markup: str, choice: str) -> Iterator[int]:
 def test_a_hundred_thousand_equal_findings_read_as_one_line() -> None:
     report = report_of(*(finding(n=n) for n in range(100_000)))
 
-    assert [row[:3] for row in views.report_rows(report)] == [("error", "L03", "100,000")]
-    assert views.report(report).markup.count("<tr") == 2
+    assert [row[:3] for row in tables.report_rows(report)] == [("error", "L03", "100,000")]
+    assert tables.report(report).markup.count("<tr") == 2
     assert len(pretty(report.as_json())) < 10_000
 
 
@@ -90,32 +91,32 @@ def test_a_report_is_filtered_by_severity_and_rule_without_script(
     choice: str, shown: list[str] | None
 ) -> None:
     report = report_of(*MIXED)
-    markup = views.report(report).markup
+    markup = tables.report(report).markup
 
     page = Page(markup)
 
     assert "script" not in page.elements
     assert choice in page.values
     gone = set(hidden(markup, choice))
-    rules = [row[1] for n, row in enumerate(views.report_rows(report)) if n not in gone]
+    rules = [row[1] for n, row in enumerate(tables.report_rows(report)) if n not in gone]
     assert rules == (shown or ["A01", "C08", "I06", "C05"])
 
 
 def test_a_choice_leads_nowhere_and_hides_itself_where_style_sheets_do_not_hold() -> None:
-    markup = views.report(report_of(*MIXED)).markup
+    markup = tables.report(report_of(*MIXED)).markup
 
     assert '<form class="dedl-report" method="dialog">' in markup
     assert markup.count('display:none" aria-label') == 2
 
 
 def test_one_kind_of_finding_needs_no_filter() -> None:
-    assert "<form" not in views.report(report_of(finding())).markup
+    assert "<form" not in tables.report(report_of(finding())).markup
 
 
 def test_a_long_path_can_break_and_does_not_push_the_remedy_out_of_the_page() -> None:
     path = "metadata/items/EO.DEDL.DAT.DEMO_HEAT_20260701T000000_20260701T235959.json"
 
-    markup = views.table(("where", "remedy"), [(f"{path}\n<b>", "short/enough")])
+    markup = tables.table(("where", "remedy"), [(f"{path}\n<b>", "short/enough")])
 
     assert "metadata/<wbr>items/<wbr>EO.DEDL.DAT.DEMO_<wbr>HEAT_<wbr>20260701T000000_" in markup
     assert "\n&lt;b&gt;<" in markup
@@ -127,12 +128,12 @@ def test_markup_in_findings_is_text() -> None:
         finding(message="<script>x</script>", file='"><img src=x onerror=y>'), *MIXED
     )
 
-    assert not {"script", "img"} & set(Page(views.report(report).markup).elements)
+    assert not {"script", "img"} & set(Page(tables.report(report).markup).elements)
 
 
 def test_the_head_counts_in_words() -> None:
     assert (
-        views.report_head(report_of(*MIXED))
+        tables.report_head(report_of(*MIXED))
         == "5 items, 1 file, 1.5 kB: 1 error, 1 warning, 1 note"
     )
 
@@ -143,7 +144,7 @@ def test_a_terminal_shows_a_table_and_a_pipe_shows_lines(monkeypatch: pytest.Mon
     for kind in (True, False):
         screen = Console(file=io.StringIO(), force_terminal=kind, width=100, highlight=False)
         monkeypatch.setattr(terminal, "out", screen)
-        terminal.show_report(views.report_rows(report), views.report_head(report), ("a note",))
+        terminal.show_report(tables.report_rows(report), tables.report_head(report), ("a note",))
         shown[kind] = screen.file.getvalue()  # type: ignore[attr-defined]
 
     assert "┃" in shown[True]
@@ -152,7 +153,7 @@ def test_a_terminal_shows_a_table_and_a_pipe_shows_lines(monkeypatch: pytest.Mon
         assert "names no file" in text
         assert "Mend it." in text
         assert "a note" in text
-        assert views.report_head(report) in text
+        assert tables.report_head(report) in text
 
 
 def test_json_and_csv_hold_every_listed_finding_with_its_count() -> None:
@@ -186,7 +187,7 @@ def test_json_and_csv_hold_every_listed_finding_with_its_count() -> None:
     ],
 )
 def test_progress_is_a_bar_with_rate_and_time_left(values: tuple[object, ...], said: str) -> None:
-    assert progress.line(*values) == said  # type: ignore[arg-type]
+    assert line(*values) == said  # type: ignore[arg-type]
 
 
 def a_case_plan() -> dict[str, Any]:
@@ -198,7 +199,7 @@ def a_case_plan() -> dict[str, Any]:
 
 
 def test_a_case_plan_shows_every_step_its_differences_and_its_digest() -> None:
-    view = views.case_plan(a_case_plan())
+    view = tables.case_plan(a_case_plan())
 
     assert "hda:\n  add  entry  2  5.0 kB\nnotify: nothing to do" in repr(view)
     assert "f" * 64 in repr(view)
@@ -208,7 +209,7 @@ def test_a_case_plan_shows_every_step_its_differences_and_its_digest() -> None:
 
 def test_what_a_difference_adds_and_removes_differs_in_more_than_colour() -> None:
     removed, added = (
-        re.search(rf'<span style="([^"]+)">{re.escape(text)}', views.diff("-old: 1\n+new: <2>"))
+        re.search(rf'<span style="([^"]+)">{re.escape(text)}', tables.diff("-old: 1\n+new: <2>"))
         for text in ("-old: 1", "+new: &lt;2&gt;")
     )
 
@@ -219,7 +220,7 @@ def test_what_a_difference_adds_and_removes_differs_in_more_than_colour() -> Non
 
 
 def test_a_table_that_is_cut_says_how_much_and_links_the_whole() -> None:
-    shown = views.table(("a",), [(n,) for n in range(60)], whole="plan.json")
+    shown = tables.table(("a",), [(n,) for n in range(60)], whole="plan.json")
 
     assert 'and 10 more rows: <a href="plan.json">plan.json</a>' in shown
 
@@ -230,8 +231,8 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("word", sorted(views._COLOURS))
+@pytest.mark.parametrize("word", sorted(tables._COLOURS))
 def test_every_verdict_is_readable_and_has_a_mark_of_its_own(word: str) -> None:
     """White letters on its colour reach the contrast of WCAG 2.1, level AA."""
-    assert 1.05 / (luminance(views._COLOURS[word]) + 0.05) >= 4.5
-    assert views._MARKS[word] in views.badge(word)
+    assert 1.05 / (luminance(tables._COLOURS[word]) + 0.05) >= 4.5
+    assert tables._MARKS[word] in tables.badge(word)

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from dedl_workbook import ledger
-from dedl_workbook.errors import EvidenceError, InputError
+from dedl_workbook.base.errors import EvidenceError, InputError
+from dedl_workbook.case import ledger
 from dedl_workbook.evidence import signature
-from dedl_workbook.evidence.store import Store, open_store
+from dedl_workbook.evidence.reader import Store, open_store
 
 MANIFEST = "manifest-sha256.txt"
 TAG_MANIFEST = "tagmanifest-sha256.txt"

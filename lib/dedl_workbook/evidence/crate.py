@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from dedl_workbook.documents import digest
-from dedl_workbook.steps import STEPS, WITHDRAW
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.base.json import digest
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.steps.order import STEPS, WITHDRAW
 
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _SCHEMA = "http://schema.org/"

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook import ledger
-from dedl_workbook.errors import InputError
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.case import ledger
 from dedl_workbook.evidence import bag
-from dedl_workbook.evidence.store import Store, open_store
+from dedl_workbook.evidence.reader import Store, open_store
 
 COLLECTION, ITEMS, SUMS = "collection.json", "items-sha256.txt", "sha256sums.txt"
 _EXAMPLES = 100

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dedl_workbook import __version__, ledger, maps, pages, views
-from dedl_workbook.errors import EvidenceError, NotApprovedError
-from dedl_workbook.findings import Report, number
-from dedl_workbook.progress import amount
-from dedl_workbook.steps import STEPS, Action, now
+from dedl_workbook import __version__
+from dedl_workbook.base.errors import EvidenceError, NotApprovedError
+from dedl_workbook.base.text import amount, number
+from dedl_workbook.base.times import now
+from dedl_workbook.case import ledger
+from dedl_workbook.publication.job import Action
+from dedl_workbook.rules.findings import Report
+from dedl_workbook.steps.order import STEPS
+from dedl_workbook.views import maps, pages, tables
 
 if TYPE_CHECKING:
-    from dedl_workbook.case import Case
+    from dedl_workbook.case.case import Case
 
 Lines = Sequence[Mapping[str, Any]]
 _ALL = 1_000_000
@@ -41,7 +45,7 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
     title = f"{ticket.ticket}: {ticket.collection}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="lead">{views.badge(verdict(lines))} {html.escape(sentence(lines))}</p>',
+        f'<p class="lead">{tables.badge(verdict(lines))} {html.escape(sentence(lines))}</p>',
         '<nav><a href="#published">Published</a><a href="#plan">Plan and approval</a>'
         '<a href="#validation">Validation</a><a href="#timeline">Timeline</a>'
         '<a href="#attempts">Attempts</a><a href="#check">How to check this</a></nav>',
@@ -54,7 +58,7 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
         '<h2 id="validation">Validation</h2>',
         _validation(lines, records),
         '<h2 id="timeline">Timeline</h2>',
-        views.table(_TIMELINE, [_timeline_row(x) for x in lines], most=_ALL),
+        tables.table(_TIMELINE, [_timeline_row(x) for x in lines], most=_ALL),
         '<h2 id="attempts">Attempts</h2>',
         "".join(_attempts(lines, records, files)),
         '<h2 id="check">How to check this</h2>',
@@ -115,7 +119,7 @@ def _steps(lines: Lines) -> str:
         line = last.get(name, {"verdict": "not done", "at": "", "summary": ""})
         rows.append((name, line["verdict"], line["at"], line["summary"]))
     columns = ("step", "verdict", "when (UTC)", "what")
-    return views.table(columns, rows, "Where the steps stand", most=_ALL)
+    return tables.table(columns, rows, "Where the steps stand", most=_ALL)
 
 
 def _published(case: Case, lines: Lines, records: _Records, files: set[str]) -> str:
@@ -132,8 +136,8 @@ def _published(case: Case, lines: Lines, records: _Records, files: set[str]) -> 
         size = amount(int(uploaded.get("bytes", 0)))
         rows["files"] = f"{int(uploaded.get('files', 0)):,}, {size}"
     links = " · ".join(_link(name, words) for name, words in _LISTS.items() if name in files)
-    asked = views.table((), [(k, _text(v)) for k, v in case.ticket.parameters().items()])
-    return f"{views.pairs(rows)}<p>{links}</p>{_map(case)}{views.details('The ticket', asked)}"
+    asked = tables.table((), [(k, _text(v)) for k, v in case.ticket.parameters().items()])
+    return f"{tables.pairs(rows)}<p>{links}</p>{_map(case)}{tables.details('The ticket', asked)}"
 
 
 _LISTS = {
@@ -174,7 +178,7 @@ def _approvals(lines: Lines) -> str:
         if x["event"] in ("planned", "approved", "refused")
     ]
     columns = ("when (UTC)", "who", "event", "digest of the plan", "of", "attempt or reason")
-    return views.table(columns, rows, most=_ALL)
+    return tables.table(columns, rows, most=_ALL)
 
 
 def _plan(case: Case, lines: Sequence[dict[str, Any]]) -> str:
@@ -187,7 +191,7 @@ def _plan(case: Case, lines: Sequence[dict[str, Any]]) -> str:
     planned = {line["digest"]: line for line in lines if line["event"] == "planned"}
     before = dict.fromkeys(line["digest"] for line in lines if line["event"] == "approved")
     folded = [
-        views.details(f"Plan {digest[:12]}, approved before", _earlier(case, planned[digest]))
+        tables.details(f"Plan {digest[:12]}, approved before", _earlier(case, planned[digest]))
         for digest in before
         if digest != last and digest in planned
     ]
@@ -204,21 +208,21 @@ def _earlier(case: Case, line: dict[str, Any]) -> str:
 
 def _listed(plan: Mapping[str, Any]) -> str:
     rows = [
-        (step, *views.action_row(Action(**action)))
+        (step, *tables.action_row(Action(**action)))
         for step, planned in plan["steps"].items()
         for action in planned["actions"]
     ]
     if not rows:
         return "<p>The plan lists no change: all was there already.</p>"
     caption = f"What was approved: {plan['digest']}"
-    return views.table(("step", "does", "what", "how many", "size"), rows, caption, most=_ALL)
+    return tables.table(("step", "does", "what", "how many", "size"), rows, caption, most=_ALL)
 
 
 def _validation(lines: Lines, records: _Records) -> str:
     line = _last(lines).get("validate")
     report = records.of(line["attempt"], "outcome").get("detail", {}).get("report") if line else {}
     try:
-        return views.report(Report.from_json(report)).markup if report else _NO_REPORT
+        return tables.report(Report.from_json(report)).markup if report else _NO_REPORT
     except (KeyError, TypeError, ValueError):
         return _NO_REPORT
 
@@ -274,11 +278,11 @@ def _attempts(lines: Lines, records: _Records, files: set[str]) -> Iterator[str]
         checks = records.of(name, "outcome").get("checks", [])
         yield (
             f'<div class="attempt {html.escape(found)}" id="{html.escape(name)}">'
-            f"<b>{html.escape(name)}</b> {views.badge(found)} {html.escape(said)}"
+            f"<b>{html.escape(name)}</b> {tables.badge(found)} {html.escape(said)}"
             f"<br><small>{html.escape(line['operator'])} on {html.escape(line['host'])}, "
             f"{html.escape(when)}</small>"
             f"{note}<div>{links}</div>{_checks(checks)}"
-            f"{views.details('Software', views.pairs(used)) if used else ''}</div>"
+            f"{tables.details('Software', tables.pairs(used)) if used else ''}</div>"
         )
 
 
@@ -287,8 +291,8 @@ def _checks(checks: Any) -> str:
         rows = [("✔" if c["passed"] else "✘", c["name"], c["found"]) for c in checks]
     except (KeyError, TypeError):
         return ""
-    table = views.table(("", "checked", "found"), rows, most=_ALL)
-    return views.details(number(len(rows), "checks"), table) if rows else ""
+    table = tables.table(("", "checked", "found"), rows, most=_ALL)
+    return tables.details(number(len(rows), "checks"), table) if rows else ""
 
 
 def _check(case: Case) -> str:

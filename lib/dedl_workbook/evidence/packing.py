@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedl_workbook import __version__, sealing
-from dedl_workbook.documents import pretty
-from dedl_workbook.errors import EvidenceError, InputError
-from dedl_workbook.evidence import bag, crate, index, signature
+from dedl_workbook import __version__
+from dedl_workbook.base.errors import EvidenceError, InputError
+from dedl_workbook.base.json import pretty
+from dedl_workbook.base.redact import Pseudonyms, Redactor
+from dedl_workbook.base.times import now
+from dedl_workbook.evidence import bag, crate, index, sealing, signature
 from dedl_workbook.evidence.diff import COLLECTION, ITEMS, SUMS
-from dedl_workbook.evidence.search import Search
-from dedl_workbook.redact import Pseudonyms, Redactor
-from dedl_workbook.steps import now
+from dedl_workbook.evidence.secrets import Search
 
 if TYPE_CHECKING:
-    from dedl_workbook.case import Case
+    from dedl_workbook.case.case import Case
 
 PUBLISHED = (SUMS, ITEMS, COLLECTION)
 """What of the folder of work is evidence: what was published."""

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from dedl_workbook.errors import EvidenceError, InputError
+from dedl_workbook.base.errors import EvidenceError, InputError
 
 NAMESPACE = "dedl-evidence"
 """What a signature is for. It is not read from the bag: one made for something else is none."""

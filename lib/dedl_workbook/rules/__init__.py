@@ -1,12 +1,1 @@
 """The rulebook: what must hold of a dataset before it is promoted."""
-
-from __future__ import annotations
-
-from dedl_workbook.rules import assets, collection, coverage, hrefs, items, layout, stac
-from dedl_workbook.rules.found import Found
-from dedl_workbook.rules.rulebook import Given, Rule, in_order
-
-RULES: dict[str, Rule] = in_order(layout, collection, coverage, hrefs, items, assets, stac)
-"""Every rule by its id, in the rulebook's order."""
-
-__all__ = ["RULES", "Found", "Given", "Rule"]

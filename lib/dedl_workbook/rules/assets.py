@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dedl_workbook.dataset import COLLECTION, DATA
-from dedl_workbook.findings import Severity
-from dedl_workbook.publication import href_path
+from dedl_workbook.base.json import pointer
+from dedl_workbook.dataset.dataset import COLLECTION, DATA
+from dedl_workbook.publication.metadata import href_path
 from dedl_workbook.rules import checksums, content
+from dedl_workbook.rules.across import CLOSED, GONE, Part, folded
 from dedl_workbook.rules.delivered import Asset, Item
-from dedl_workbook.rules.found import Found, pointer
-from dedl_workbook.rules.manifest import CLOSED, GONE, Part, folded
+from dedl_workbook.rules.findings import Severity
+from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.placeholders import placeholder
-from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
+from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _REMOTE = ("http://", "https://", "s3://", "ftp://")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from dedl_workbook.dataset import Dataset
+from dedl_workbook.dataset.dataset import Dataset
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from dedl_workbook.findings import Severity
-from dedl_workbook.publication import KEYWORD, has_keyword, slug
+from dedl_workbook.base.json import pointer
+from dedl_workbook.publication.metadata import KEYWORD, has_keyword, slug
 from dedl_workbook.rules import keywords
 from dedl_workbook.rules.delivered import Item
-from dedl_workbook.rules.found import Found, pointer
+from dedl_workbook.rules.findings import Severity
+from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.placeholders import guessed, may_hold_placeholder, placeholders
-from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
+from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 MANDATORY = (
     *("id", "title", "description", "dedl:short_description", "license", "extent", "links"),

@@ -12,7 +12,7 @@ from functools import lru_cache
 from operator import add
 from typing import NamedTuple
 
-from dedl_workbook.dataset import Dataset
+from dedl_workbook.dataset.dataset import Dataset
 
 HEAD = 4096
 """Bytes that are read of every file; most small ones need no further read."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dedl_workbook.base.json import pointer
+from dedl_workbook.base.times import instant
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.extent import part
-from dedl_workbook.rules.found import Found, pointer
+from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.geometry import EDGE, box_of
-from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
-from dedl_workbook.rules.times import instant
+from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 
 @rule("C12", "collection")

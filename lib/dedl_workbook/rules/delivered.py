@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from dedl_workbook import documents
-from dedl_workbook.dataset import ITEMS, Dataset, File, bounded
-from dedl_workbook.publication import href_path
-from dedl_workbook.rules.times import span
+from dedl_workbook.base import json as documents
+from dedl_workbook.base.times import span
+from dedl_workbook.dataset.dataset import ITEMS, Dataset, File, bounded
+from dedl_workbook.publication.metadata import href_path
 
 DOCUMENT_LIMIT = 16 * 2**20
 """Bytes that a collection or an item may have to be read at all."""

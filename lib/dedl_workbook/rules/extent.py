@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dedl_workbook.base.times import instant
 from dedl_workbook.rules.geometry import TOLERANCE, Box, box_of
-from dedl_workbook.rules.times import instant
 
 _SLACK = dt.timedelta(seconds=1)
 """So much an item may stand out: ends are written with and without fractions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dedl_workbook.findings import Severity
+from dedl_workbook.rules.findings import Severity
 
 
 class Found(NamedTuple):
@@ -19,8 +19,3 @@ class Found(NamedTuple):
     """Default: the file at hand (the collection's or the item's)."""
     severity: Severity | None = None
     """Default: the rule's."""
-
-
-def pointer(*parts: str | int) -> str:
-    """Return the JSON pointer (RFC 6901) to a place in a document."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)

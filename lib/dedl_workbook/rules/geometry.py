@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from dedl_workbook.findings import Severity
-from dedl_workbook.rules.found import Found, pointer
+from dedl_workbook.base.json import pointer
+from dedl_workbook.rules.findings import Severity
+from dedl_workbook.rules.found import Found
 
 TOLERANCE = 0.01
 """Degrees by which a bbox may be rounded off the geometry."""

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from dedl_workbook.base.json import pointer
 from dedl_workbook.rules.assets import is_remote
 from dedl_workbook.rules.delivered import Item
-from dedl_workbook.rules.found import Found, pointer
+from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.placeholders import placeholder
-from dedl_workbook.rules.rulebook import Document, Given, part_of, rule
+from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 _URL = "Write a whole URL, such as https://example.org/a%20b, where %20 stands for a blank."
 _BAD_CHARS = re.compile(r"[\s\x00-\x1f\x7f<>\"{}|\\^`]")

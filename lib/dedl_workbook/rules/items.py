@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dedl_workbook.dataset import ITEMS
-from dedl_workbook.findings import Severity
+from dedl_workbook.base.json import pointer
+from dedl_workbook.base.times import instant
+from dedl_workbook.dataset.dataset import ITEMS
 from dedl_workbook.rules import geometry
+from dedl_workbook.rules.across import Part
 from dedl_workbook.rules.delivered import Item, Unreadable
-from dedl_workbook.rules.found import Found, pointer
-from dedl_workbook.rules.manifest import Part
-from dedl_workbook.rules.rulebook import Given, part_of, rule
-from dedl_workbook.rules.times import instant
+from dedl_workbook.rules.findings import Severity
+from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.rule import Given, part_of, rule
 
 
 @rule("I02", "item")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urljoin
 
-from dedl_workbook.errors import InputError
-from dedl_workbook.publication import slug
-from dedl_workbook.reading import read_yaml, workbook_root
-from dedl_workbook.target import Target
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.yaml_files import read_yaml, workbook_root
+from dedl_workbook.publication.metadata import slug
 
 TIMEOUT = 20.0
 """Seconds that HDA may take for the list of its collections."""
@@ -23,8 +23,8 @@ TIMEOUT = 20.0
 
 def snapshot_file() -> Path | None:
     """Return parameters/keywords.yaml of the workbook, or the copy that is installed."""
-    beside = Path(__file__).resolve().parents[1]
-    candidates = [beside / "keywords.yaml", beside.parents[1] / "parameters" / "keywords.yaml"]
+    beside = Path(__file__).resolve().parent
+    candidates = [beside / "keywords.yaml", beside.parents[2] / "parameters" / "keywords.yaml"]
     with contextlib.suppress(InputError):
         candidates.insert(0, workbook_root() / "parameters" / "keywords.yaml")
     # Path.is_file fails at a folder that is closed to us.

@@ -6,13 +6,14 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from dedl_workbook.dataset import COLLECTION, DATA, ITEMS, File, Names
-from dedl_workbook.findings import Severity
-from dedl_workbook.publication import is_item
+from dedl_workbook.base.json import pointer
+from dedl_workbook.dataset.dataset import COLLECTION, DATA, ITEMS, File, Names
+from dedl_workbook.publication.metadata import is_item
+from dedl_workbook.rules.across import Part, folded
 from dedl_workbook.rules.delivered import Item, Unreadable
-from dedl_workbook.rules.found import Found, pointer
-from dedl_workbook.rules.manifest import Part, folded
-from dedl_workbook.rules.rulebook import Given, Listing, part_of, rule
+from dedl_workbook.rules.findings import Severity
+from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.rule import Given, Listing, part_of, rule
 
 
 @rule("L01", "dataset")

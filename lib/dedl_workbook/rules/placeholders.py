@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dedl_workbook.dataset import DATA
-from dedl_workbook.rules.found import pointer
+from dedl_workbook.base.json import pointer
+from dedl_workbook.dataset.dataset import DATA
 
 KNOWN = (
     *("DATASET_TITLE", "PROVIDER_NAME", "PROVIDER_URL", "LICENCE_URL_LINK", "LICENCE_NAME"),

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dedl_workbook.rules.rulebook import Published
-from dedl_workbook.target import Target
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.rules.rule import Published
 
 if TYPE_CHECKING:
     import httpx

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dedl_workbook import __version__, schemas
-from dedl_workbook.dataset import COLLECTION, ITEMS, File
-from dedl_workbook.findings import Finding, Gatherer, Severity
-from dedl_workbook.rules import RULES, checksums
+from dedl_workbook import __version__
+from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, File
+from dedl_workbook.rules import checksums
+from dedl_workbook.rules.across import UNREAD, Packer, Rows, split
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
+from dedl_workbook.rules.findings import Finding, Gatherer, Severity
 from dedl_workbook.rules.found import Found
-from dedl_workbook.rules.manifest import UNREAD, Packer, Rows, split
-from dedl_workbook.rules.rulebook import Document, Given, Scope
+from dedl_workbook.rules.rule import Document, Given, Scope
+from dedl_workbook.rules.rulebook import RULES
+from dedl_workbook.rules.schemas import store
 from dedl_workbook.rules.stac import disagreement
 
 
@@ -98,7 +100,7 @@ def hindrance(given: Given, collection: File | None, version: str) -> str:
         return f"has version {__version__} of the workbook, not {version}"
     if given.dataset.stat(COLLECTION) != collection:
         return f"doesn't see {given.dataset.location} as it is seen here"
-    if not schemas.schema_map(given.schemas):
+    if not store.schema_map(given.schemas):
         return "has no store of STAC schemas: run `dedl-workbook schemas sync` there"
     return ""
 
@@ -148,7 +150,7 @@ def second_opinion(rule: str, path: str, document: Document) -> Finding | None:
     Raises:
         InputError: the core schema isn't in the store.
     """
-    theirs, said = schemas.second_opinion(dict(document))
-    asked = schemas.without_unknown(dict(document))
-    found = disagreement(not schemas.check(asked).problems, theirs, said)
+    theirs, said = store.second_opinion(dict(document))
+    asked = store.without_unknown(dict(document))
+    found = disagreement(not store.check(asked).problems, theirs, said)
     return _finding(rule, Severity.ERROR, path, found) if found else None

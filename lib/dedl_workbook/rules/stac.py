@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dedl_workbook import schemas
-from dedl_workbook.findings import Severity
 from dedl_workbook.rules.delivered import Item
+from dedl_workbook.rules.findings import Severity
 from dedl_workbook.rules.found import Found
-from dedl_workbook.rules.rulebook import Document, Given, rule
+from dedl_workbook.rules.rule import Document, Given, rule
+from dedl_workbook.rules.schemas import store as schemas
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator

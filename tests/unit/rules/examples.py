@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dedl_workbook.dataset import open_dataset
-from dedl_workbook.findings import Finding, Report
-from dedl_workbook.ticket import Ticket
-from dedl_workbook.validate import validate
+from dedl_workbook.dataset.dataset import open_dataset
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.rules.findings import Finding, Report
+from dedl_workbook.rules.validation import validate
 
 F = TypeVar("F", bound=Callable[..., Any])
 GOOD: set[str] = set()

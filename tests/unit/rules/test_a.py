@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 import pytest
-from dedl_workbook.dataset import Folder
+from dedl_workbook.dataset.dataset import Folder
 from dedl_workbook.rules import content
 from dedl_workbook.rules.netcdf import needed_size
 from PIL import Image

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
-from dedl_workbook.findings import Severity
-from dedl_workbook.publication import slug
-from dedl_workbook.rules import RULES, Given, keywords
+from dedl_workbook.publication.metadata import slug
+from dedl_workbook.rules import keywords
+from dedl_workbook.rules.findings import Severity
 from dedl_workbook.rules.placeholders import KNOWN, TEXTS, placeholder
-from dedl_workbook.rules.rulebook import Published
+from dedl_workbook.rules.rule import Given, Published
+from dedl_workbook.rules.rulebook import RULES
 from dedl_workbook.rules.stac import disagreement
 
 from tests.unit.builders import GONE, ID, any_asset, any_collection, any_dataset, any_item, box

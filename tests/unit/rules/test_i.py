@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dedl_workbook.base.times import instant
 from dedl_workbook.rules.geometry import crosses_itself
-from dedl_workbook.rules.times import instant
-from dedl_workbook.schemas import lock
+from dedl_workbook.rules.schemas.store import lock
 
 from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
 from tests.unit.rules.examples import any_ticket, bad, found, good, places, report

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dedl_workbook.dataset import Bucket
+from dedl_workbook.dataset.dataset import Bucket
 
 from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, png, write
 from tests.unit.rules.examples import any_ticket, bad, found, good, places, report
@@ -45,7 +45,8 @@ def test_a_folder_that_is_not_called_like_the_agreed_collection_is_an_error(tmp_
 @pytest.mark.parametrize("bucket", ["usergenerated-proposal-eo.xxx.dat.heat", "eo.xxx.dat.heat"])
 @good("L01")
 def test_a_bucket_may_be_called_like_the_collection_in_lower_case(bucket: str) -> None:
-    from dedl_workbook.rules import RULES, Given
+    from dedl_workbook.rules.rule import Given
+    from dedl_workbook.rules.rulebook import RULES
 
     given = Given(Bucket(None, bucket, ""), any_collection())
 
@@ -55,7 +56,8 @@ def test_a_bucket_may_be_called_like_the_collection_in_lower_case(bucket: str) -
 
 @bad("L01")
 def test_a_bucket_that_is_called_otherwise_is_an_error() -> None:
-    from dedl_workbook.rules import RULES, Given
+    from dedl_workbook.rules.rule import Given
+    from dedl_workbook.rules.rulebook import RULES
 
     given = Given(Bucket(None, "usergenerated-proposal-eo.xxx.dat.cold", ""), any_collection())
 

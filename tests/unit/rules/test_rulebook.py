@@ -6,8 +6,8 @@ import inspect
 import re
 
 import pytest
-from dedl_workbook.findings import Severity
-from dedl_workbook.rules import RULES
+from dedl_workbook.rules.findings import Severity
+from dedl_workbook.rules.rulebook import RULES
 
 from tests.unit.rules import examples, test_a, test_c, test_i, test_l
 

@@ -1,0 +1,45 @@
+"""Write files whole or not at all, and number what is kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
+    """Write a file whole or not at all: a reader, or a crash, never sees half of it."""
+    raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_out(path: Path, data: str) -> None:
+    """Write to where a person said: whole into a file, as it comes into a pipe or a device.
+
+    A link stays, and what it leads to is written.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(data)
+    else:
+        write_atomic(path.resolve(), data)
+
+
+def next_number(folder: Path) -> str:
+    """Return the number, of three digits or more, that comes after those in a folder.
+
+    They stand at the beginning of names, alone or before a `-`.
+    """
+    heads = (path.name.partition("-")[0] for path in folder.glob("[0-9]*"))
+    return f"{max((int(head) for head in heads if head.isdecimal()), default=0) + 1:03d}"

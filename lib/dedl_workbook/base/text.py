@@ -1,0 +1,54 @@
+"""Words, amounts and names for people to read."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return text with control characters and undecodable bytes as escapes; `lines` keeps ends.
+
+    Names of files may hold them: a terminal would obey them, those that turn the direction of
+    writing too, and no stream could write them.
+    """
+    return _UNPRINTABLE.sub(
+        lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text
+    )
+
+
+def harmless(text: str) -> str:
+    """Return JSON text with the characters that a terminal would obey as JSON's own escapes."""
+    return _UNPRINTABLE.sub(
+        lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text
+    )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ' Did you mean ...?' for the known word that is most like `word`, or ''."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {found[0]!r}?" if found else ""
+
+
+def number(count: int, what: str) -> str:
+    """Return a count with what is counted, which is given in the plural."""
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
+
+
+def _amount(number: int, unit: str) -> str:
+    if unit != "B":
+        return f"{number:,} {unit}".rstrip()
+    value = float(number)
+    for name in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or name == "TB":
+            return f"{value:.0f} {name}" if name == "B" else f"{value:.1f} {name}"
+        value /= 1000
+    return ""
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes for people, in SI units."""
+    return _amount(size, "B")

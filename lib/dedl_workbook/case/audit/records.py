@@ -1,0 +1,106 @@
+"""What the archive knows of a collection's last publication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook.base.errors import WorkbookError
+from dedl_workbook.base.json import parse
+from dedl_workbook.case import ledger
+from dedl_workbook.dataset.dataset import fingerprint
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Job
+
+
+@dataclass(frozen=True)
+class Record:
+    """A ticket's publication, as its case tells of it."""
+
+    ticket: Ticket
+    folder: Path
+    """The case's."""
+    passed: Mapping[str, Mapping[str, Any]]
+    """The last line of the ledger for each step that passed."""
+    job: Job
+
+    @cached_property
+    def delivered(self) -> Job | None:
+        """The job of the delivered dataset, if it is still there as it was published."""
+        try:
+            same = fingerprint(self.job.dataset) == self.passed["catalog"]["dataset"]
+        except WorkbookError:
+            return None
+        return self.job if same else None
+
+    def goal(self, step: str) -> dict[str, Any]:
+        """Return what a step had made when it passed, or nothing where the case lost it."""
+        return dict(self._told(step, "outcome.json").get("detail", {}).get("goal") or {})
+
+    def before(self, step: str) -> dict[str, Any]:
+        """Return what a step had found before its first change."""
+        return dict(self._told(step, "plan.json").get("before") or {})
+
+    def _told(self, step: str, name: str) -> dict[str, Any]:
+        attempt = str(self.passed.get(step, {}).get("attempt", ""))
+        path = self.folder / "attempts" / attempt / name
+        try:
+            told = parse(path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+
+def mentions(root: Path, target: str, collection: str) -> bool:
+    """Tell whether a ticket in a target's archive published the collection, and it stands."""
+    try:
+        archive = Target.archive_of(target, root)
+    except WorkbookError:
+        return False
+    return any(True for _ in _cases(archive, collection))
+
+
+def last(target: Target, collection: str, root: Path) -> Record | None:
+    """Return the last publication of a collection that wasn't withdrawn, or None.
+
+    Raises:
+        EvidenceError: a ledger's chain is broken.
+    """
+    found = max(
+        _cases(target.archive, collection),
+        key=lambda case: str(case[2]["catalog"]["at"]),
+        default=None,
+    )
+    if found is None:
+        return None
+    folder, of, passed = found
+    return Record(of, folder, passed, Job(of, target, folder / "work", root))
+
+
+def _cases(
+    archive: Path, collection: str
+) -> Iterator[tuple[Path, Ticket, dict[str, dict[str, Any]]]]:
+    for file in sorted(archive.glob("*/ledger.jsonl")):
+        lines = ledger.read(file)
+        told = [line["ticket"] for line in lines if line["event"] == "started"]
+        if not told or told[-1].get("collection") != collection or ledger.withdrawn(lines):
+            continue
+        passed = {
+            line["step"]: line
+            for line in lines
+            if line["event"] == "outcome" and line["verdict"] == "passed"
+        }
+        if "catalog" in passed:
+            yield file.parent, Ticket.of(told[-1], str(file)), passed
+
+
+def ticket(known: Record | None, target: Target, collection: str) -> Ticket:
+    """Return the ticket of a publication, or for what was published by hand a stand-in."""
+    if known is not None:
+        return known.ticket
+    told = {"ticket": "audit", "dataset": "-", "collection": collection, "target": target.name}
+    return Ticket.of(told, "the audit")

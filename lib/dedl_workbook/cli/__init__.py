@@ -1,0 +1,1 @@
+"""The command line: parses, forwards, prints, and returns the exit code."""

@@ -1,0 +1,1 @@
+"""What was delivered: a folder or a bucket, walked and read without following links."""

@@ -1,0 +1,421 @@
+"""Dataset: the collection, items and files of a local folder or an s3:// prefix, streamed.
+
+A path is relative to the dataset's root, with `/` between its parts. Files come in an order that
+depends on their paths alone, but not in the same one everywhere: a folder is listed by its paths'
+bytes, a bucket as its store lists it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, cast
+
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.base.parallel import THREADS
+from dedl_workbook.dataset import s3, walk
+from dedl_workbook.parameters.target import S3
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+COLLECTION = "metadata/collection.json"
+ITEMS = "metadata/items/"
+DATA = "data/"
+
+
+class File(NamedTuple):
+    """One file: what it is called and which state of it was seen."""
+
+    path: str
+    size: int
+    """Bytes; -1 where it wasn't looked at (see `Dataset.entries`)."""
+    version: str
+    """The time of the last change in ns for a local file, the ETag for an object; '' likewise."""
+    kind: Literal["file", "symlink", "other", "unreadable"] = "file"
+
+
+class Names(NamedTuple):
+    """Regular files of one folder, none of which was looked at."""
+
+    folder: str
+    """Its path with `/` at its end, or '' for the root."""
+    names: list[str]
+    whole: bool
+    """Whether the folder holds these, and nothing else."""
+
+
+class Dataset(Protocol):
+    """What a delivered dataset can be asked for."""
+
+    @property
+    def location(self) -> str:
+        """The folder or the s3:// address."""
+
+    @property
+    def name(self) -> str:
+        """The name of the root folder (the bucket or the last part of the prefix)."""
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield the files whose paths start with `prefix`; links unfollowed."""
+
+    def entries(self) -> Iterator[File | Names]:
+        """Yield every file as `files` does, but look at no regular one in a folder."""
+
+    def stat(self, path: str) -> File | None:
+        """Return a file as it is now, or None."""
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return a file's bytes, or a range of them.
+
+        Raises:
+            OSError: it is gone or can't be read.
+            ServiceError: the store that it lies in doesn't answer.
+        """
+
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return a file's first bytes, at most `length`, and its size, in one access.
+
+        Raises:
+            OSError: it is gone or can't be read.
+        """
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file for reading from its start."""
+
+
+_FORMS = "Name a folder, or s3://bucket/prefix with s3:// in small letters."
+
+
+def open_dataset(location: str, *, root: Path | None = None, settings: S3 | None = None) -> Dataset:
+    """Open a dataset at a folder or an s3:// address.
+
+    Args:
+        location: `s3://bucket[/prefix]`, or a folder.
+        root: what a relative folder starts from; default: the current folder.
+        settings: the S3 endpoint of an s3:// address; default: what boto3 finds.
+
+    Raises:
+        InputError: none was named, nothing there, a file, empty, or unreadable.
+        ServiceError: the S3 endpoint refuses or doesn't answer.
+    """
+    if location.startswith("s3://"):
+        return _open_bucket(location, settings)
+    if not location.strip():
+        raise InputError("no dataset was named", remedy=_FORMS)
+    if "://" in location:
+        raise InputError(
+            "datasets can't be read from such an address", where=location, remedy=_FORMS
+        )
+    try:
+        folder = (root or Path()) / Path(location).expanduser()
+        if not folder.exists():
+            raise InputError("there is no such folder", where=location)
+        if not folder.is_dir():
+            raise InputError("is a file; a dataset is a folder", where=location)
+        with os.scandir(folder) as entries:
+            if next(entries, None) is None:
+                raise InputError("is an empty folder", where=location)
+    except (OSError, RuntimeError) as error:
+        # A RuntimeError: there is no user of that name, as in ~name/folder.
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"can't be read: {reason}", where=location) from error
+    return Folder(folder.resolve())
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 over every file's path, kind, size and version: the dataset's identity.
+
+    It costs a listing, no reading. Two equal fingerprints mean that nothing was changed. The order
+    of the listing counts; that is fine, because fingerprints are only compared within one store,
+    which lists equal paths in an equal order. Were it not so, an unchanged dataset would be taken
+    for a changed one and refused, never the other way round. (Sorting would hold every path in
+    memory; a sum of digests, which needs no order, can be forged.)
+    """
+    total = hashlib.sha256()
+    for file in dataset.files():
+        line = f"{file.path}\0{file.kind}\0{file.size}\0{file.version}\n"
+        total.update(line.encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
+
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A dataset in a local folder."""
+
+    root: Path
+
+    @property
+    def location(self) -> str:
+        """The folder's path."""
+        return str(self.root)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.root.name
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
+        below = prefix[: prefix.rfind("/") + 1]
+        for folder, names, seen in self._walked(below):
+            for name in names:
+                path = folder + name
+                if path.startswith(prefix) and (found := self._looked_at(path, seen)):
+                    yield found
+
+    def entries(self) -> Iterator[File | Names]:
+        """Yield every file as `files` does, the regular ones of a folder together."""
+        for folder, names, seen in self._walked(""):
+            if seen in ("file", "whole"):
+                yield Names(folder, names, seen == "whole")
+            elif found := self._looked_at(folder + names[0], seen):
+                yield found
+
+    def _walked(self, below: str) -> Iterator[tuple[str, list[str], walk.Seen]]:
+        """Walk the dataset; it is an error (InputError) if that is gone by the end."""
+        yield from walk.walk(self._base, below)
+        if not self.root.is_dir():
+            raise InputError("the dataset's folder is gone", where=self.location)
+
+    def _looked_at(self, path: str, seen: walk.Seen) -> File | None:
+        return File(path, 0, "", "unreadable") if seen == "closed" else self.stat(path)
+
+    def stat(self, path: str) -> File | None:
+        """Return a file as it is now, or None."""
+        try:
+            status = os.lstat(f"{self._base}{path}")
+        except (OSError, ValueError):
+            return None
+        return None if stat.S_ISDIR(status.st_mode) else _file(path, status)
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return a file's bytes, or a range of them."""
+        handle = self._opened(path)
+        try:
+            size = _size(handle, path)
+            wanted = max(0, size - start if length is None else min(length, size - start))
+            data = os.pread(handle, wanted, start)
+            # One call gives at most 2 GiB.
+            while len(data) < wanted:
+                more = os.pread(handle, wanted - len(data), start + len(data))
+                if not more:
+                    break
+                data += more
+            return data
+        finally:
+            os.close(handle)
+
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return a file's first bytes, at most `length`, and its size, in one access."""
+        handle = self._opened(path)
+        try:
+            # A pipe or a socket can't be read so. Less than was asked for is all that there is.
+            data = os.pread(handle, length, 0)
+            return data, len(data) if len(data) < length else _size(handle, path)
+        finally:
+            os.close(handle)
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a regular file; a link is refused (OSError), since it may leave the dataset."""
+        handle = self._opened(path)
+        try:
+            _size(handle, path)
+        except OSError:
+            os.close(handle)
+            raise
+        return os.fdopen(handle, "rb")
+
+    def _opened(self, path: str) -> int:
+        try:
+            return os.open(f"{self._base}{path}", _READ)
+        except ValueError as error:
+            raise OSError(f"{path!r} can be no file's name") from error
+
+    @cached_property
+    def _base(self) -> str:
+        return f"{self.root}/"
+
+
+def _size(handle: int, path: str) -> int:
+    """Return the size of an open file, which must be a regular one."""
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path} is no regular file")
+    return status.st_size
+
+
+def _file(path: str, status: os.stat_result) -> File:
+    kind: Literal["file", "symlink", "other"] = "file"
+    if not stat.S_ISREG(status.st_mode):
+        kind = "symlink" if stat.S_ISLNK(status.st_mode) else "other"
+    return File(path, status.st_size, str(status.st_mtime_ns), kind)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A dataset under a prefix of an S3 bucket."""
+
+    settings: S3 | None
+    """The endpoint and who we are there; None: what boto3 finds."""
+    bucket: str
+    prefix: str
+    """'' or ending in '/'."""
+
+    @cached_property
+    def client(self) -> S3Client:
+        """The client: one a process, made when it is first needed."""
+        return s3.client(self.settings, connections=THREADS)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the client out, which can't go to another process."""
+        return {name: value for name, value in vars(self).items() if name != "client"}
+
+    @property
+    def location(self) -> str:
+        """The s3:// address."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @property
+    def name(self) -> str:
+        """The last part of the prefix, or the bucket's name."""
+        return self.prefix.rstrip("/").rpartition("/")[2] or self.bucket
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield the objects whose paths start with `prefix`, as the store lists them.
+
+        S3 lists in the order of the keys' bytes; SeaweedFS lists `a/x` before `a.txt`.
+        """
+        pages = self.client.get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix):
+                for found in page.get("Contents", []):
+                    path = found["Key"][len(self.prefix) :]
+                    if path and not path.endswith("/"):
+                        yield File(path, found["Size"], found["ETag"].strip('"'))
+        except s3.errors() as error:
+            raise s3.explained(error, f"{self.location} can't be listed") from error
+
+    def entries(self) -> Iterator[File]:
+        """Yield every object: the listing has its size and its ETag."""
+        return self.files()
+
+    def stat(self, path: str) -> File | None:
+        """Return an object as it is now, or None."""
+        try:
+            head = self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
+        except s3.errors() as error:
+            if s3.code(error) in s3.NOT_FOUND:
+                return None
+            raise s3.explained(error, f"{self.location}/{path} can't be read") from error
+        return File(path, head["ContentLength"], head["ETag"].strip('"'))
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return an object's bytes, or a range of them."""
+        if length == 0:
+            return b""
+        end = "" if length is None else str(start + length - 1)
+        extra = {"Range": f"bytes={start}-{end}"} if start or length is not None else {}
+        try:
+            body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path, **extra)  # type: ignore[arg-type]
+            return body["Body"].read()
+        except s3.errors() as error:
+            if s3.code(error) == "InvalidRange":
+                return b""
+            raise self._unread(error, path) from error
+
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return an object's first bytes, at most `length`, and its size, in one access."""
+        try:
+            found = self.client.get_object(
+                Bucket=self.bucket, Key=self.prefix + path, Range=f"bytes=0-{length - 1}"
+            )
+            size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
+            return found["Body"].read(), int(size)
+        except s3.errors() as error:
+            if s3.code(error) == "InvalidRange":
+                return b"", 0
+            raise self._unread(error, path) from error
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open an object as a stream."""
+        try:
+            found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
+        except s3.errors() as error:
+            raise self._unread(error, path) from error
+        return closing(cast(BinaryIO, _Stream(found["Body"], partial(self._unread, path=path))))
+
+    def _unread(self, error: Exception, path: str) -> Exception:
+        """Return what to raise: an OSError if it is the object's trouble, else a ServiceError."""
+        if s3.code(error) in s3.NOT_FOUND:
+            return FileNotFoundError(errno.ENOENT, "there is no such object any more")
+        if 400 <= s3.status(error) < 500:
+            return OSError(errno.EACCES, s3.explained(error, path).what)
+        return s3.explained(error, f"{self.location}/{path} can't be read")
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """An object's bytes as they come, with our errors."""
+
+    body: Any
+    explain: Callable[[Exception], Exception]
+
+    def read(self, length: int = -1) -> bytes:
+        try:
+            data: bytes = self.body.read(None if length < 0 else length)
+        except s3.errors() as error:
+            raise self.explain(error) from error
+        return data
+
+    def close(self) -> None:
+        self.body.close()
+
+
+def _open_bucket(location: str, settings: S3 | None) -> Bucket:
+    bucket, _, prefix = location.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    if not bucket:
+        raise InputError("names no bucket", where=location, remedy="Write s3://bucket/prefix.")
+    found = Bucket(settings, bucket, f"{prefix}/" if prefix else "")
+    try:
+        if next(iter(found.files()), None) is None:
+            raise InputError("nothing lies there", where=location)
+    except ServiceError as error:
+        raise InputError(error.what, remedy=error.remedy) from error
+    return found
+
+
+def bounded(dataset: Dataset, file: File, limit: int) -> bytes:
+    """Read a whole file of at most `limit` bytes.
+
+    Raises:
+        ValueError: it is larger; not all of it was read.
+        OSError: it is gone, can't be read, or was changed meanwhile.
+    """
+    if file.size > limit:
+        raise ValueError(f"has {file.size} bytes; more than {limit} are not read")
+    # One byte more, so that it is seen if the file grew.
+    data, size = dataset.head(file.path, USUAL if file.size < 0 else file.size + 1)
+    if size > limit:
+        raise ValueError(f"has {size} bytes; more than {limit} are not read")
+    if file.size < 0 and len(data) < size:
+        # One byte more here too.
+        data = dataset.read(file.path, 0, size + 1)
+    if len(data) != (size if file.size < 0 else file.size):
+        raise OSError("it was changed while it was read")
+    return data
+
+
+USUAL = 2**14
+"""Bytes that are asked for first of a document whose size isn't known: hardly any has more."""

@@ -1,0 +1,271 @@
+"""Attempt: one run of a step's notebook, from its first cell to its verdict.
+
+A notebook says `attempt = begin("upload", globals())` and then plans, applies, checks and
+concludes through it, so that whatever happens is in the case's ledger: by hand in JupyterLab,
+with plain papermill, or headless.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook import evidence
+from dedl_workbook.base.errors import GateError, NotApprovedError, StepFailedError, WorkbookError
+from dedl_workbook.base.progress import for_notebook
+from dedl_workbook.case import lock
+from dedl_workbook.case.case import Case
+from dedl_workbook.evidence import cells
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.job import Job, Outcome, Plan, Receipt, Verdict
+from dedl_workbook.steps.order import STEPS, WITHDRAW, Step, named
+
+VARIABLE = "DEDL_ATTEMPT"
+"""Names the attempt's folder that a runner has made for this kernel."""
+SAVES = "DEDL_SAVES"
+"""Set where the server that started this kernel puts saved notebooks into their case."""
+
+log = logging.getLogger(__name__)
+
+
+def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
+    """Begin an attempt at a step, in a notebook.
+
+    Args:
+        step: the step's name.
+        variables: the notebook's `globals()`, with the ticket's keys among them.
+
+    Raises:
+        InputError: the parameters are not a ticket, or its target lacks something.
+        GateError: a step that this one needs has not passed.
+        ConflictError: somebody else is at this case.
+    """
+    show_errors_plainly()
+    case = Case.of(Ticket.from_notebook(variables), tell=for_notebook())
+    if _open:
+        _open.pop().end("Begun again before it came to a verdict.")
+    kept = ExitStack()
+    kept.enter_context(lock.hold(case.folder))
+    handed = os.environ.get(VARIABLE)
+    folder = Path(handed) if handed else case.new_attempt(step, by="hand")
+    attempt = Attempt(case, named(step), folder, kept)
+    _open.append(attempt)
+    attempt.watch()
+    attempt.show_link()
+    case.gate_needs(named(step))
+    return attempt
+
+
+_open: list[Attempt] = []
+"""The attempt of this kernel: one at a time."""
+_traced = 0
+"""How many cells of this kernel stand in the trace of an attempt."""
+
+
+class Attempt:
+    """One run of one step."""
+
+    def __init__(self, case: Case, step: Step, folder: Path, kept: ExitStack) -> None:
+        self.case, self.step, self.folder = case, step, folder
+        self._kept = kept
+        self._applied = False
+        self._refusal = "Planned; apply was not called, so nothing was changed."
+        self._ended = ""
+        # The cell that begins this attempt is its own, also when that ended an earlier one.
+        self._before = min(_traced, len(_ran()) - 1)
+        self._log = _log_to(folder / "log.txt", case)
+
+    @property
+    def job(self) -> Job:
+        """The ticket, target and dataset at work."""
+        return self.case.job
+
+    def plan(self) -> Plan:
+        """Plan the step; nothing is changed."""
+        self._demand_open()
+        plan = self.step.module.plan(self.job)
+        self.case.write(self.folder / "plan.json", plan.as_json())
+        log.info("planned %s: %d actions", self.step.name, len(plan.actions))
+        return plan
+
+    def apply(self, plan: Plan) -> Receipt | None:
+        """Do what the plan says, if it is approved; else change nothing and return None.
+
+        A plan without actions needs no approval: there is nothing to do.
+
+        Raises:
+            GateError: the board's decision is missing.
+        """
+        self._demand_open()
+        if plan.actions:
+            if self.step.name not in ("notify", "withdraw"):
+                self.case.gate_board()
+            try:
+                self.case.gate_approval(plan)
+            except NotApprovedError as refusal:
+                self._refusal = str(refusal)
+                return None
+            self.case.record_approval_of_ticket()
+        if self.step is WITHDRAW:
+            self.case.gate_published(plan)
+        if self.step.name == "notify" and plan.actions:
+            evidence.pack(self.case, without=self.folder.name)
+        self._applied = True
+        receipt = self.step.module.apply(plan) if plan.actions else Receipt(plan.step, {})
+        self.case.write(self.folder / "receipt.json", receipt.as_json())
+        log.info("applied %s: %s", self.step.name, json.dumps(receipt.as_json()["done"]))
+        return receipt
+
+    def check(self, plan: Plan | None = None) -> Outcome:
+        """Read the real system back; without an approved plan there is nothing to check yet."""
+        self._demand_open()
+        if plan is None:
+            return self.step.module.check(self.job)  # type: ignore[arg-type]
+        if not self._applied:
+            return Outcome(self.step.name, Verdict.PLANNED, self._refusal)
+        return self.step.module.check(plan)
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Write the verdict into the attempt's folder and the ledger.
+
+        Raises:
+            StepFailedError: the verdict is failed.
+        """
+        self._demand_open()
+        self._end(outcome)
+        print(f"{outcome.step}: {outcome.verdict}. {outcome.summary}")
+        if outcome.verdict is Verdict.FAILED:
+            raise StepFailedError(outcome.summary, where=outcome.step)
+
+    def watch(self) -> None:
+        """Trace the cells that run, and record an error of any as the attempt's failure."""
+        shell = _shell()
+        if shell is not None:
+            shell.events.register("post_run_cell", self._cell_ran)
+
+    def show_link(self) -> None:
+        """Let the notebook name the attempt that it belongs to."""
+        if _shell() is None:
+            return
+        from IPython.display import display
+
+        link = cells.Link(self.job.target.name, self.job.ticket.ticket, self.folder.name)
+        text = f"Attempt {self.folder.name} of {self.job.ticket.ticket}."
+        if VARIABLE not in os.environ:
+            text += (
+                " Save this notebook after its verdict: that puts it into the case."
+                if os.environ.get(SAVES)
+                else " This notebook isn't put into the case: that needs `dedl-workbook lab`."
+            )
+        display({"text/plain": text}, metadata=link.as_metadata(), raw=True)
+
+    def _trace(self) -> None:
+        global _traced
+        if _shell() is not None:
+            cells.write(self.folder, _ran(), self._before, self.case.redactor)
+            _traced = len(_ran())
+
+    def _cell_ran(self, result: Any) -> None:
+        self._trace()
+        error = result.error_before_exec or result.error_in_exec
+        if isinstance(error, KeyboardInterrupt) and VARIABLE in os.environ:
+            # The runner interrupts the kernel to end it, and records why.
+            return
+        if error is not None:
+            self._end(failure(self.step.name, error))
+
+    def end(self, why: str) -> None:
+        """End an attempt that came to no verdict: it has failed."""
+        if not self._ended:
+            self._end(Outcome(self.step.name, Verdict.FAILED, why))
+
+    def _demand_open(self) -> None:
+        if self._ended:
+            raise GateError(
+                f"this attempt has ended: {self._ended}",
+                where=self.folder.name,
+                remedy="Run the notebook again from the cell that begins the attempt.",
+            )
+
+    def _end(self, outcome: Outcome) -> None:
+        of_dataset = self.step.name in STEPS and self.step.name != "notify"
+        passed = outcome.verdict is Verdict.PASSED
+        self._trace()
+        dataset = self.job.fingerprint if passed and of_dataset else ""
+        self.case.record_outcome(self.folder, outcome, dataset)
+        self._ended = str(outcome.verdict)
+        log.info("%s: %s. %s", outcome.step, outcome.verdict, outcome.summary)
+        if (shell := _shell()) is not None:
+            shell.events.unregister("post_run_cell", self._cell_ran)
+        if self in _open:
+            _open.remove(self)
+        logging.getLogger("dedl_workbook").removeHandler(self._log)
+        self._log.close()
+        self._kept.close()
+
+
+def failure(step: str, error: BaseException) -> Outcome:
+    """Return the failed outcome that an error stands for."""
+    if isinstance(error, WorkbookError):
+        return Outcome(step, Verdict.FAILED, str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return Outcome(step, Verdict.FAILED, "Interrupted by the operator; run it again to go on.")
+    # papermill's error tells of the one in the kernel.
+    kind = getattr(error, "ename", type(error).__name__)
+    text = str(getattr(error, "evalue", error)).strip().partition("\n")[0]
+    return Outcome(step, Verdict.FAILED, f"{kind}: {text}")
+
+
+def _shell() -> Any:
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return None
+    return get_ipython()
+
+
+def _ran() -> list[str]:
+    """Return what this kernel ran so far, and runs now."""
+    shell = _shell()
+    return list(shell.history_manager.input_hist_raw[1:]) if shell else [""]
+
+
+def show_errors_plainly() -> None:
+    """Show our own errors by their message: they are meant for people, not for debuggers."""
+    shell = _shell()
+    if shell is None:
+        return
+
+    def show(shell: Any, kind: type, error: BaseException, _: Any, tb_offset: Any = None) -> None:
+        shell._showtraceback(kind, str(error), [f"{kind.__name__}: {error}"])
+
+    shell.set_custom_exc((WorkbookError,), show)
+
+
+class _Redacting(logging.Formatter):
+    def __init__(self, case: Case, step: str) -> None:
+        super().__init__(
+            f"%(asctime)s.%(msecs)03dZ %(levelname)s {case.ticket.ticket} {step} "
+            "%(name)s: %(message)s",
+            "%Y-%m-%dT%H:%M:%S",
+        )
+        self.converter = time.gmtime
+        self._redactor = case.redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.text(super().format(record))
+
+
+def _log_to(path: Path, case: Case) -> logging.Handler:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_Redacting(case, path.parent.name))
+    logger = logging.getLogger("dedl_workbook")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    return handler

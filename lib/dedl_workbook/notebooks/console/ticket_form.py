@@ -1,0 +1,140 @@
+"""The form of a new ticket, which checks while one types, with the words of the ticket's model."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import yaml
+from pydantic import ValidationError
+
+from dedl_workbook.notebooks.console import widgets as look
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.parameters.yaml_files import problems
+from dedl_workbook.services import health
+
+_NEEDED = ("ticket", "dataset", "collection", "target")
+_LABELS = {
+    "ticket": ("Ticket", "its id in the help desk, such as DEDL-7"),
+    "dataset": ("Dataset", "a folder, or s3://bucket/prefix"),
+    "collection": ("Collection", "the agreed id, such as EO.XXX.DAT.YYY"),
+    "target": ("Target", "where it goes"),
+    "board_reference": ("Board's decision", "where it is written down"),
+    "board_date": ("Decided on", "the day of the decision"),
+    "access": ("Access", "who may see it"),
+    "roles": ("Roles", "that open it; several with commas"),
+    "mode": ("Mode", "new, or in place of what is published under this id"),
+}
+
+
+class Form:
+    """Makes a ticket's file."""
+
+    def __init__(self, root: Path, saved: Callable[[Ticket], None]) -> None:
+        self._root, self._saved = root, saved
+        self.fields = _fields(root)
+        self.messages = {key: widgets.HTML() for key in self.fields}
+        self.rows = {key: self._row(key) for key in self.fields}
+        self.save = look.Act("Save the ticket", "", self._save, style="primary")
+        self.note = widgets.HTML()
+        self.box = widgets.VBox([*self.rows.values(), self.save.box, self.note])
+        for field in self.fields.values():
+            field.observe(lambda _: self.check(), names="value")
+        self.check()
+
+    def _row(self, key: str) -> widgets.HBox:
+        label, hint = _LABELS[key]
+        self.fields[key].placeholder = hint
+        name = widgets.Label(label, layout=widgets.Layout(width="9em", flex="0 0 auto"))
+        return widgets.HBox([name, self.fields[key], self.messages[key]])
+
+    def values(self) -> dict[str, Any]:
+        """Return the ticket's keys as they stand in the form."""
+        told = {key: field.value for key, field in self.fields.items()}
+        day = told["board_date"]
+        told |= {"board_date": day.isoformat() if day else ""}
+        roles = told["roles"] if told["access"] == "restricted" else ""
+        told |= {"roles": [role.strip() for role in roles.split(",") if role.strip()]}
+        return told
+
+    def check(self) -> bool:
+        """Say at each field what is wrong with it; return whether the ticket can be saved."""
+        values = self.values()
+        look.shows(self.rows["roles"], values["access"] == "restricted")
+        wrong = self._wrong(values)
+        missing = [key for key in _NEEDED if not values[key]]
+        missing += ["roles"] if values["access"] == "restricted" and not values["roles"] else []
+        for key, message in self.messages.items():
+            text = "" if key in missing else wrong.get(key, "")
+            message.value = look.note("bad", text) or (
+                f'<span style="{look.SUBDUED}">{"is needed" if key in missing else ""}</span>'
+            )
+        ready = not wrong and not missing
+        self.save.button.disabled = not ready
+        rest = ", ".join(_LABELS[key][0] for key in [*missing, *wrong] if key in _LABELS)
+        self.save.say(
+            f"Writes parameters/tickets/{values['ticket']}.yaml, and nothing else."
+            if ready
+            else f"First fill in or mend: {rest}."
+        )
+        return ready
+
+    def _wrong(self, values: dict[str, Any]) -> dict[str, str]:
+        wrong: dict[str, str] = {}
+        try:
+            Ticket.model_validate(values)
+        except ValidationError as error:
+            for location, text in problems(error, Ticket):
+                wrong.setdefault(str(location[0]) if location else "roles", text)
+        if "ticket" not in wrong and values["ticket"] and self._file(values["ticket"]).exists():
+            wrong["ticket"] = "there is a ticket of this name already; choose it in the list"
+        folder = values["dataset"]
+        if folder and "://" not in folder and not (self._root / folder).is_dir():
+            wrong.setdefault("dataset", f"there is no folder {folder} in the workbook")
+        day = self.fields["board_date"].value
+        if day and day > dt.datetime.now(dt.UTC).date():
+            wrong["board_date"] = "lies in the future: nothing may be changed before the decision"
+        return {key: text for key, text in wrong.items() if values.get(key) or key == "roles"}
+
+    def _file(self, name: str) -> Path:
+        return self._root / "parameters" / "tickets" / f"{name}.yaml"
+
+    def _save(self) -> None:
+        if not self.check():
+            return
+        ticket = Ticket.of(self.values(), "the form")
+        file = self._file(ticket.ticket)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with file.open("x", encoding="utf-8") as out:
+                yaml.safe_dump(ticket.parameters(), out, sort_keys=False, allow_unicode=True)
+        except OSError as error:
+            self.note.value = look.note("bad", f"{file} can't be written: {error.strerror}")
+            return
+        self.note.value = look.note("good", f"saved as {file.relative_to(self._root)}")
+        self.clear()
+        self._saved(ticket)
+
+    def clear(self) -> None:
+        """Empty what belongs to one ticket alone."""
+        for key in ("ticket", "dataset", "collection", "board_reference", "roles"):
+            self.fields[key].value = ""
+
+
+def _fields(root: Path) -> dict[str, Any]:
+    wide = widgets.Layout(width="24em", flex="0 0 auto")
+    text = {
+        key: widgets.Text(layout=wide)
+        for key in ("ticket", "dataset", "collection", "board_reference", "roles")
+    }
+    names = health.names(root)
+    made = text | {
+        "target": widgets.Dropdown(options=names, value=next(iter(names), None), layout=wide),
+        "board_date": widgets.DatePicker(layout=wide),
+        "access": widgets.ToggleButtons(options=["public", "restricted"]),
+        "mode": widgets.ToggleButtons(options=["new", "replace"]),
+    }
+    return {key: made[key] for key in _LABELS}

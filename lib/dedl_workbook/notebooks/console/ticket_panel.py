@@ -1,0 +1,271 @@
+"""One ticket: where its steps stand, its plan, and what can be done with it now."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from dedl_workbook.base.errors import WorkbookError
+from dedl_workbook.case import ledger, lock
+from dedl_workbook.case.case import Case
+from dedl_workbook.case.status import Move, Standing
+from dedl_workbook.notebooks.console import case_html
+from dedl_workbook.notebooks.console import widgets as look
+from dedl_workbook.notebooks.console.process import Done, Work
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.views import tables
+
+_WORDS = {
+    0: "",
+    1: "it failed",
+    2: "it could not be run",
+    3: "nothing was changed, since no plan is approved",
+    4: "it waits for somebody; run it again later",
+    130: "interrupted; running it again goes on",
+    -2: "interrupted; running it again goes on",
+}
+
+
+_READ = (Move.NOTHING, Move.PLAN, Move.RUN)
+"""Where the last plan is done, void, or approved: where the steps stand matters more."""
+
+
+class Panel:
+    """The chosen ticket."""
+
+    def __init__(
+        self, root: Path, chose: Callable[[str], None], changed: Callable[[], None]
+    ) -> None:
+        self._root, self._chose, self._changed = root, chose, changed
+        self.standing: Standing | None = None
+        self._digest = ""
+        self.work = Work(root, self._busy)
+        self.note = widgets.HTML()
+        self._head, self._steps, self._plan = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self._papers, self._notebook = widgets.HTML(), widgets.HTML()
+        self.reason = widgets.Text(placeholder="why", layout=widgets.Layout(width="24em"))
+        self.name = widgets.Text(layout=widgets.Layout(width="15em"))
+        self.acts = self._make_acts()
+        row = {"align_items": "center"}
+        self._refusal = widgets.HBox([self.acts["refuse"].box, self.reason], layout=row)
+        self._withdrawal = widgets.HBox([self.name, self.acts["withdraw"].box], layout=row)
+        self.reason.observe(lambda _: self._allow(), names="value")
+        self.name.observe(lambda _: self._allow(), names="value")
+        self.box = widgets.VBox(self._children())
+        look.shows(self.box, False)
+
+    def _make_acts(self) -> dict[str, look.Act]:
+        return {
+            "file": look.Act("File in the sandbox", "", self.file),
+            "plan": look.Act("Validate and plan", "", self.plan, style="primary"),
+            "approve": look.Act("Approve this plan", "", self.approve, style="primary"),
+            "refuse": look.Act("Refuse this plan", "", self.refuse),
+            "run": look.Act("Run", "", self.run, style="primary"),
+            "rehearse": look.Act("Rehearse", "", self.rehearse),
+            "pack": look.Act("Pack the evidence", "", self.pack),
+            "withdraw": look.Act("Withdraw", "", self.withdraw, style="danger"),
+        }
+
+    def _children(self) -> list[widgets.Widget]:
+        acts = self.acts
+        return [
+            self._head,
+            self.note,
+            self.work.box,
+            *(acts[name].box for name in ("file", "plan", "approve")),
+            self._refusal,
+            acts["run"].box,
+            self._notebook,
+            acts["rehearse"].box,
+            self._withdrawal,
+            self._plan,
+            self._steps,
+            acts["pack"].box,
+            self._papers,
+        ]
+
+    # What is shown
+
+    def show(self, standing: Standing) -> None:
+        """Show a ticket as it stands now."""
+        other = self.standing is None or self.standing.ticket != standing.ticket
+        self.standing = standing
+        if other:
+            self.note.value, self.name.value, self.reason.value = "", "", ""
+        look.shows(self.box, True)
+        self._head.value = _head(standing)
+        try:
+            ticket = Ticket.load(standing.ticket, self._root)
+            case = Case.of(ticket, self._root)
+            lines = ledger.read(case.ledger_file)
+            self._show_case(case, lines, Move(standing.next))
+        except WorkbookError as error:
+            # Nothing of another ticket, or of this one before it broke, may stay and be pressed.
+            for part in (*(act.box for act in self.acts.values()), self._refusal, self._withdrawal):
+                look.shows(part, False)
+            for text in (self._notebook, self._plan, self._steps, self._papers):
+                text.value = ""
+            self.note.value = look.note("bad", str(error))
+
+    def _show_case(self, case: Case, lines: list[dict[str, Any]], move: Move) -> None:
+        planned = next((x for x in reversed(lines) if x["event"] == "planned"), None)
+        plan = case.read_plan(planned) if planned else None
+        self._digest = plan["digest"] if plan else ""
+        self._plan.value = look.dense(case_html.plan(plan, folded=move in _READ)) if plan else ""
+        self._steps.value = look.dense(case_html.steps(lines))
+        self._papers.value = look.dense(case_html.evidence(case.folder, self._root))
+        self._notebook.value = case_html.next_notebook(case, lines, self._root)
+        steps = plan["steps"] if plan else ()
+        shown = {
+            "file": move is Move.PLAN and case.target.name == "sandbox",
+            "plan": move is not Move.NOTHING or not lines,
+            "approve": move is Move.APPROVE,
+            "refuse": move is Move.APPROVE,
+            "run": move in (Move.RUN, Move.APPROVE) and "withdraw" not in steps,
+            "rehearse": move in (Move.APPROVE, Move.RUN)
+            and "upload" in steps
+            and case.target.name != "sandbox",
+            "pack": bool(lines),
+            "withdraw": any(x.get("step") == "upload" for x in lines),
+        }
+        for name, act in self.acts.items():
+            act.show(shown[name])
+        look.shows(self._refusal, shown["refuse"])
+        look.shows(self._withdrawal, shown["withdraw"])
+        self._explain(case, plan, move)
+        self._allow()
+
+    def _explain(self, case: Case, plan: dict[str, Any] | None, move: Move) -> None:
+        ticket, acts = case.ticket.ticket, self.acts
+        digest = plan["digest"][:12] if plan else ""
+        changes = case_html.changes(plan) if plan else ""
+        acts["file"].say(f"Files {ticket} in the sandbox's help desk, as its submitter would.")
+        acts["plan"].button.button_style = "primary" if move is Move.PLAN else ""
+        acts["plan"].say(
+            f"Checks the dataset, and looks at {case.target.name} to see what would be done. "
+            "Changes nothing there."
+        )
+        acts["approve"].say(f"Records that you have read plan {digest} and want it: {changes}.")
+        acts["refuse"].say("Records that you don't want it, and why, in the ticket's ledger:")
+        acts["run"].say(
+            f"Does what the approved plan lists, in {case.target.name}: {changes}."
+            if move is Move.RUN
+            else "Nothing is run before the plan is approved."
+        )
+        acts["rehearse"].say(
+            f"Publishes {ticket} into the embedded data lake, with a copy of HDA's configuration; "
+            f"never touches {case.target.name}."
+        )
+        acts["pack"].say("Writes the ticket's bag of evidence, in place of an earlier one.")
+        self.name.placeholder = f"type {ticket} first"
+        withdraws = move is Move.WITHDRAW and plan and "withdraw" in plan["steps"]
+        acts["withdraw"].say(
+            f"DELETES what {ticket} published in {case.target.name}, puts back what was there "
+            "before, and tells the user."
+            if withdraws
+            else f"Plans to take back what {ticket} published. Changes nothing before that plan "
+            "is approved."
+        )
+
+    def _allow(self) -> None:
+        """Enable what may be pressed now."""
+        acts, standing, busy = self.acts, self.standing, self.work.busy
+        for act in acts.values():
+            act.button.disabled = busy
+        move = standing.next if standing else ""
+        acts["refuse"].button.disabled |= not self.reason.value.strip()
+        acts["run"].button.disabled |= move != Move.RUN
+        acts["withdraw"].button.disabled |= not standing or self.name.value != standing.ticket
+
+    def _busy(self, busy: bool) -> None:
+        for act in self.acts.values():
+            act.button.disabled = busy
+
+    # What the buttons do
+
+    def file(self) -> None:
+        """File the ticket in the sandbox's help desk."""
+        self._start("sandbox", "file", self._ticket)
+
+    def plan(self) -> None:
+        """Validate and plan."""
+        self._start("plan", self._ticket)
+
+    def run(self) -> None:
+        """Do what is approved."""
+        self._start("run", self._ticket)
+
+    def rehearse(self) -> None:
+        """Publish into the sandbox."""
+        self._start("run", self._ticket, "--rehearse")
+
+    def pack(self) -> None:
+        """Pack the evidence."""
+        self._start("evidence", "pack", self._ticket)
+
+    def withdraw(self) -> None:
+        """Plan the withdrawal, or do it when that plan is approved; only by the ticket's name."""
+        if self.name.value == self._ticket:
+            self._start("withdraw", self._ticket)
+
+    def approve(self) -> None:
+        """Approve the plan that is shown."""
+        self._record("approved", lambda case, digest: case.approve(digest))
+
+    def refuse(self) -> None:
+        """Refuse the plan that is shown, with the reason in the field."""
+        reason = self.reason.value
+        self._record("refused", lambda case, digest: case.refuse(digest, reason), f": {reason}")
+
+    @property
+    def _ticket(self) -> str:
+        return self.standing.ticket if self.standing else ""
+
+    def _record(self, verb: str, act: Callable[[Case, str], object], why: str = "") -> None:
+        """Approve or refuse the plan that is shown, whatever was planned since."""
+        try:
+            case = Case.of(Ticket.load(self._ticket, self._root), self._root)
+            with lock.hold(case.folder):
+                act(case, self._digest)
+        except WorkbookError as error:
+            self._tell("bad", f"not {verb}: {error}")
+            return
+        self._tell("good", f"{verb} plan {self._digest[:12]}{why}")
+
+    def _start(self, *words: str) -> None:
+        self.note.value = ""
+        self._chose(f"{self._ticket}: dedl-workbook {' '.join(words)}")
+        self.work.start(words, self._done)
+
+    def _done(self, done: Done) -> None:
+        word = _WORDS.get(done.code, f"exit code {done.code}")
+        lines = [": ".join(filter(None, (" ".join(done.words), word))), *_outcomes(done)]
+        text = "\n".join([*lines, *([done.said] if done.code == 2 else [])])
+        self._tell("good" if done.code == 0 else "bad" if done.code in (1, 2) else "news", text)
+
+    def _tell(self, kind: str, text: str) -> None:
+        self._chose(f"{self._ticket}: {text}")
+        self._changed()
+        # Last, so that what is shown and what may be pressed is already as it says.
+        self.note.value = look.note(kind, text)
+
+
+def _outcomes(done: Done) -> list[str]:
+    told = done.told[0] if isinstance(done.told, list) and done.told else done.told
+    found = told.get("outcomes", []) if isinstance(told, dict) else []
+    return [f"{one['step']}: {one['verdict']}. {one['summary']}" for one in found]
+
+
+def _head(standing: Standing) -> str:
+    waits = f"waits for {standing.waiting_for}, since {look.moment(standing.since)}"
+    told = [f"{standing.step}", waits if standing.waiting_for else "", standing.who]
+    told.append(look.moment(standing.when))
+    where = f": {standing.collection} → {standing.target}" if standing.target else ""
+    return look.dense(
+        f"<h3>{html.escape(standing.ticket + where)}</h3>{tables.badge(standing.verdict)} "
+        f"{html.escape(' · '.join(filter(None, told)))}"
+    )

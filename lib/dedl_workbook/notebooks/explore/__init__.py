@@ -1,0 +1,335 @@
+"""Explore: a dataset seen in a minute, before it is judged. It changes nothing, and judges nothing.
+
+What needs packages beyond the workbook's (`pip install 'dedl-workbook[geo]'`) says so in a line
+where they are absent; all else is shown.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from dedl_workbook.base.errors import InputError, WorkbookError
+from dedl_workbook.base.progress import for_notebook
+from dedl_workbook.base.text import amount, number, printable
+from dedl_workbook.dataset.dataset import Dataset, File, bounded, open_dataset
+from dedl_workbook.notebooks.attempt import show_errors_plainly
+from dedl_workbook.notebooks.explore import data_file as opened
+from dedl_workbook.notebooks.explore import images, live_map, tables
+from dedl_workbook.notebooks.explore.sample import Glance, Seen, ending, item_files, see
+from dedl_workbook.notebooks.explore.tables import INSTALL
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.yaml_files import workbook_root
+from dedl_workbook.rules.delivered import Asset
+from dedl_workbook.views import maps, pictures
+from dedl_workbook.views import tables as views
+from dedl_workbook.views.pictures import Picture
+from dedl_workbook.views.tables import View
+
+if TYPE_CHECKING:
+    import geopandas
+    import pyarrow
+
+SAMPLE = 2000
+"""Items that are read, at most."""
+_GLANCED = 500
+"""Items that are read for the picture in a step's notebook, at most."""
+_THUMBNAILS = 8
+_THUMBNAIL_LIMIT = 20 * 2**20
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def look(location: str | Dataset, *, target: str = "", sample: int = SAMPLE) -> Seen:
+    """List a dataset, and read its collection and a random sample of its items.
+
+    Args:
+        location: a folder, s3://bucket/prefix, or a dataset.
+        target: the target whose store an s3:// address is in; default: what boto3 finds.
+        sample: how many items are read, at most.
+
+    Raises:
+        InputError: there is no dataset or no such target, or the sample is no positive number.
+        ServiceError: the bucket refuses or doesn't answer.
+    """
+    show_errors_plainly()
+    if type(sample) is not int or sample < 1:
+        raise InputError(f"sample must be a number of items from 1 on, found {sample!r}")
+    return see(_dataset(location, target), sample, for_notebook())
+
+
+def arrow(location: str | Dataset, *, target: str = "", most: int | None = None) -> pyarrow.Table:
+    """Return a dataset's items as an Arrow table in the form of STAC GeoParquet, a row an item.
+
+    Args:
+        location: a folder, s3://bucket/prefix, or a dataset.
+        target: as in `look`.
+        most: how many items, at most; default: all that can be read.
+
+    Raises:
+        InputError: no item can be read, items disagree about types, or packages are missing.
+        ServiceError: the bucket refuses or doesn't answer.
+    """
+    dataset = _dataset(location, target)
+    return tables.arrow(dataset, islice(item_files(dataset), most))
+
+
+def frame(
+    location: str | Dataset, *, target: str = "", most: int | None = None
+) -> geopandas.GeoDataFrame:
+    """Return a dataset's items as a GeoDataFrame; arguments and errors are those of `arrow`."""
+    return tables.frame(arrow(location, target=target, most=most))
+
+
+def _dataset(location: str | Dataset, target: str) -> Dataset:
+    if not isinstance(location, str):
+        return location
+    try:
+        root = workbook_root()
+    except InputError:
+        root = None
+    if not target:
+        return open_dataset(location, root=root)
+    to = Target.load(target, root)
+    return open_dataset(location, root=root, settings=to.proposals or to.s3)
+
+
+def overview(seen: Seen) -> View:
+    """Show what the dataset is, how large, and how much of it was looked at."""
+    collection = seen.collection or {}
+    rows = {
+        "dataset": seen.dataset.location,
+        "collection": collection.get("id") or "metadata/collection.json can't be read",
+        "title": collection.get("title"),
+        "license": collection.get("license"),
+        "STAC version": collection.get("stac_version"),
+        "items": seen.items,
+        "data files": seen.files,
+        "size": amount(seen.size),
+        "looked at": sampled(seen),
+    }
+    markup = views.pairs(rows)
+    if seen.unread:
+        what = f"{number(len(seen.unread), 'items')} of them can't be read"
+        rows["not read"] = what
+        markup += views.details(what, views.table(("file", "why"), seen.unread))
+    lines = (printable(f"{key}: {value}") for key, value in rows.items())
+    return View(markup, "\n".join(lines))
+
+
+def sampled(seen: Seen) -> str:
+    """Return how many of how many items were looked at."""
+    read = len(seen.sample) + len(seen.unread)
+    if read == seen.items:
+        return f"all {seen.items:,} items" if seen.items else "no items: there are none"
+    return f"{read:,} of {seen.items:,} items, picked at random"
+
+
+def _what(seen: Seen) -> str:
+    return "items" if len(seen.sample) + len(seen.unread) == seen.items else "sampled items"
+
+
+@dataclass(frozen=True)
+class Mapped(View):
+    """What is kept, and below it a map to move about in while somebody looks on."""
+
+    sample: Sequence[Glance]
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display({"text/html": self.markup, "text/plain": self.text}, raw=True)
+        live_map.show(self.sample)
+
+
+def footprints(seen: Seen) -> Mapped:
+    """Show where the sampled items are."""
+    picture = maps.footprints((glance.shape for glance in seen.sample), _what(seen))
+    return Mapped(picture.svg, picture.text, seen.sample)
+
+
+def timeline(seen: Seen) -> Picture:
+    """Show when the sampled items begin."""
+    return pictures.timeline((g.span[0] for g in seen.sample if g.span), _what(seen))
+
+
+def where_and_when(dataset: Dataset) -> View:
+    """Show footprints and timeline of a dataset in the notebook of a step.
+
+    What can't be seen is said in a line: a picture must not stand in the way of a verdict.
+    """
+    try:
+        seen = look(dataset, sample=_GLANCED)
+    except (WorkbookError, OSError) as error:
+        return _line(f"Where and when can't be shown: {error}")
+    where, when = footprints(seen), timeline(seen)
+    head = f"Of {sampled(seen)}:"
+    markup = f"<p>{html.escape(head)}</p>{where.markup}{when.svg}"
+    return Mapped(markup, "\n".join([head, where.text, when.text]), seen.sample)
+
+
+def formats(seen: Seen) -> View:
+    """Show all data files by the ending of their names."""
+    rows = [
+        (
+            name or "none",
+            f"{form.count:,}",
+            amount(form.size),
+            amount(form.smallest),
+            amount(form.largest),
+            "\n".join(sorted(form.types)),
+        )
+        for name, form in sorted(seen.formats.items(), key=lambda pair: -pair[1].size)
+    ]
+    columns = ("ending", "files", "size", "smallest", "largest", "media types in the items")
+    return View(views.table(columns, rows), "\n".join("  ".join(row[:5]) for row in rows))
+
+
+def sizes(seen: Seen) -> Picture:
+    """Show how large all data files are."""
+    if not seen.sizes:
+        return pictures.framed("No sizes: there are no data files.", "", 0, 0)
+    digits = range(min(seen.sizes), max(seen.sizes) + 1)
+    text = f"Sizes of {number(seen.files, 'data files')}: each bar begins at its label."
+    return pictures.bars(text, [seen.sizes.get(n, 0) for n in digits], [*map(_power, digits)])
+
+
+def _power(digits: int) -> str:
+    if not digits:
+        return "0 B"
+    unit, power = divmod(digits - 1, 10)
+    return f"{2**power} {_UNITS[min(unit, len(_UNITS) - 1)]}"
+
+
+def thumbnails(seen: Seen) -> View:
+    """Show thumbnails of some sampled items, evenly spread."""
+    found = [
+        (glance, asset) for glance in seen.sample if (asset := _picture_of(glance)) is not None
+    ]
+    if not found:
+        return _line("No thumbnails: no sampled item has a PNG or JPEG.")
+    shown = found[:: max(1, -(-len(found) // _THUMBNAILS))]
+    try:
+        figures = [_figure(seen.dataset, glance, asset) for glance, asset in shown]
+    except ImportError as error:
+        return _absent("Thumbnails", error)
+    text = f"{len(figures)} of {len(found):,} thumbnails of the sample"
+    style = "display:flex;flex-wrap:wrap;gap:12px"
+    return View(f'<div style="{style}">{"".join(figures)}</div><p>{text}</p>', text)
+
+
+def _picture_of(glance: Glance) -> Asset | None:
+    """Return the asset that shows an item best: a thumbnail, an overview, any PNG or JPEG."""
+    pictures = [
+        asset
+        for asset in glance.assets
+        if asset.path and ending(asset.path) in (".png", ".jpg", ".jpeg")
+    ]
+    for role in ("thumbnail", "overview"):
+        for asset in pictures:
+            if role in _roles(asset) or asset.key == role:
+                return asset
+    return pictures[0] if pictures else None
+
+
+def _roles(asset: Asset) -> list[object]:
+    found = asset.value.get("roles")
+    return found if isinstance(found, list) else []
+
+
+def _figure(dataset: Dataset, glance: Glance, asset: Asset) -> str:
+    name = html.escape(printable(glance.id))
+    try:
+        path = asset.path or ""
+        file = dataset.stat(path) or File(path, 0, "")
+        data = bounded(dataset, file, _THUMBNAIL_LIMIT)
+        shown = images.thumbnail(data, f"Thumbnail of {printable(glance.id)}")
+    except (OSError, ValueError) as error:
+        shown = f"<p>{html.escape(printable(f'{path} cannot be shown: {error}'))}</p>"
+    style = "margin:0;max-width:220px;overflow-wrap:anywhere;font-size:80%"
+    return f'<figure style="{style}">{shown}<figcaption>{name}</figcaption></figure>'
+
+
+def data_file(seen: Seen, path: str = "") -> View:
+    """Show one data file opened: what it says of itself, and its first band as a picture.
+
+    Args:
+        seen: what `look` returned.
+        path: the file, relative to the dataset; default: the first one that can be opened.
+
+    Raises:
+        InputError: the file that was named can't be opened.
+    """
+    chosen = path or next(_openable(seen), "")
+    if not chosen:
+        return _line("No data file of a kind that is opened here: GeoTIFF, NetCDF, HDF5, GRIB.")
+    try:
+        facts, parts = opened.read(seen.dataset, chosen)
+    except ImportError as error:
+        return _absent("A data file", error)
+    except InputError as error:
+        if path:
+            raise
+        return _line(str(error))
+    said = printable(chosen)
+    markup = f"<p><code>{html.escape(said)}</code></p>" + views.pairs(facts)
+    text = [said]
+    for part in parts:
+        name = part.facts.get("variable", "band 1")
+        values = part.raster.text if part.raster else "not shown"
+        text.append(f"{name}: {values}")
+        markup += f"<h4>{html.escape(str(name))}</h4>"
+        if part.raster:
+            alt = f"The first band of {name} in {said}, {values}"
+            markup += part.raster.markup(alt) + f"<p>Values: {html.escape(values)}</p>"
+        markup += views.pairs(part.facts)
+    return View(markup, "\n".join(text))
+
+
+def _openable(seen: Seen) -> Iterator[str]:
+    """Yield data files that can be opened, those with the role data first."""
+    found = [
+        (asset.path, "data" in _roles(asset))
+        for glance in seen.sample
+        for asset in glance.assets
+        if asset.path and ending(asset.path) in opened.OPENED
+    ]
+    yield from (path for path, _ in sorted(found, key=lambda pair: not pair[1]))
+
+
+def table(seen: Seen) -> View:
+    """Show the columns of the sampled items' table, as `arrow` gives it, and the first row."""
+    try:
+        items = tables.arrow(seen.dataset, (glance.file for glance in seen.sample))
+    except InputError as error:
+        return _line(str(error))
+    rows = [
+        (
+            field.name,
+            str(field.type)[:80],
+            "(WKB)" if field.name == "geometry" else _shown(items.column(field.name)[0]),
+        )
+        for field in items.schema
+    ]
+    text = f"{number(items.num_rows, 'rows')}, {items.num_columns} columns"
+    columns = ("column", "type", "first item")
+    return View(f"<p>{text}</p>" + views.table(columns, rows), text)
+
+
+def _shown(cell: pyarrow.Scalar) -> str:
+    try:
+        return str(cell.as_py())[:120]
+    except (OverflowError, ValueError):
+        # Arrow holds times of years that Python has not.
+        return "(out of range)"
+
+
+def _absent(what: str, error: ImportError) -> View:
+    return _line(f"{what} can't be shown: {error.name} is not installed. {INSTALL} installs it.")
+
+
+def _line(text: str) -> View:
+    text = printable(text, lines=True)
+    return View(f"<p>{html.escape(text)}</p>", text)

@@ -1,0 +1,1 @@
+"""JupyterLab's side: starting it, saving without secrets, checkpoints."""

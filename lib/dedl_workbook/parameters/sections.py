@@ -1,0 +1,256 @@
+"""Services: the parts of a data lake, and how each is reached; the sections of a target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from dedl_workbook.parameters.fields import BucketName, Url
+
+# Asymmetric ones only: with a public key as its secret, HS256 would let anybody sign.
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class S3(_Part):
+    """An S3 endpoint and who we are there."""
+
+    endpoint: Url
+    region: str = "us-east-1"
+    access_key: SecretStr
+    secret_key: SecretStr
+    ca_bundle: Path | None = None
+    """A PEM file of the certificate authorities to trust, for an endpoint with its own."""
+
+
+class Pool(S3):
+    """The internal Fresh Data Pool: the bucket that published data lies in."""
+
+    bucket: BucketName
+
+
+class Catalog(_Part):
+    """The PgSTAC database, and the user that loads into it."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    database: str
+    user: str
+    password: SecretStr
+    sslmode: str = "prefer"
+    partition_items: Annotated[int, Field(ge=1)] = 1_000_000
+    """How many items a partition of a new collection may have: with more it is partitioned by
+    year, with more a year by month (docs/adr/0003 has what that costs and brings)."""
+
+
+class StacApi(_Part):
+    """The STAC API that serves the PgSTAC database."""
+
+    url: Url
+
+
+class Login(_Part):
+    """A user who logs in as people do, at the portal; the token is exchanged for a data lake's."""
+
+    issuer: Url = "https://auth.destine.eu/realms/desp"
+    """The portal's realm."""
+    client_id: str = "dedl-hda"
+    redirect_uri: Url = "https://hda.data.destination-earth.eu/stac"
+    """What the portal knows of that client. It is never opened."""
+    broker: str = "desp-oidc"
+    """What the data lake's realm calls the portal's."""
+    user: str
+    password: SecretStr
+
+
+class ServiceAccount(_Part):
+    """A client with an account of its own in the data lake's realm."""
+
+    client_id: str
+    client_secret: SecretStr
+
+
+class Iam(_Part):
+    """The IAM service: who issues tokens, how we get one, and how roles are asked for."""
+
+    issuer: Url
+    """The data lake's realm, exactly as in the tokens' claim `iss`."""
+    audience: str = "hda-public"
+    """What must be in the claim `aud`."""
+    client_id: str = "hda-public"
+    """The client for which a portal's token is exchanged."""
+    algorithms: list[Algorithm] = ["RS256"]
+    """How tokens may be signed."""
+    identity: Literal["login", "service_account", "environment"] = "login"
+    """Whose token shows that the roles were granted."""
+    login: Login | None = None
+    service_account: ServiceAccount | None = None
+    token: SecretStr | None = None
+    """An access token, for `identity: environment`."""
+    outsider: Login | None = None
+    """A user without any role: who must not see restricted data."""
+    request_via: Literal["helpdesk", "outbox"] = "outbox"
+    """How the IAM service is asked for roles."""
+    contact: str = ""
+    """Whom the IAM service shall answer."""
+    answer_days: Annotated[int, Field(ge=1)] = 5
+    """By when roles are asked for: days after the request."""
+    timeout: Annotated[float, Field(gt=0)] = 20
+    """Seconds after which an IAM service that says nothing counts as down."""
+
+    @model_validator(mode="after")
+    def _has_what_tokens_come_from(self) -> Iam:
+        if self.identity != "environment" and getattr(self, self.identity) is None:
+            raise ValueError(
+                f"identity is {self.identity!r}, but there is no {self.identity}: add it, "
+                "or get tokens from elsewhere (login, service_account, environment)"
+            )
+        return self
+
+    @property
+    def account(self) -> str:
+        """Whose token it is, in words."""
+        if self.identity == "login" and self.login:
+            return self.login.user
+        if self.identity == "service_account" and self.service_account:
+            return f"service-account-{self.service_account.client_id}"
+        return "the user of the given token"
+
+
+class Hda(_Part):
+    """HDA: where users find it, and the configuration that makes it serve a collection."""
+
+    url: Url
+    """As users have it, with its guard."""
+    internal_url: Url | None = None
+    """Behind the guard, if we may go there: restricted entries are read back from it."""
+    dialect: Literal["eodag3", "eodag4"] = "eodag4"
+    """Whose configuration it is: that of eodag 3 (product_types.yml) or of eodag 4."""
+    folder: Path
+    """The configuration's folder; a relative one starts at the workbook's root."""
+    collections_file: str = "collections.yml"
+    """In that folder: one entry a collection."""
+    providers_folder: str = "providers"
+    """In that folder: what can be loaded along with the collections file."""
+    provider_file: str = "providers/dedl_usergenerated.yml"
+    """In that folder: the file of the provider that serves user-generated data."""
+    provider: str = "dedl_usergenerated"
+    """The name of that provider, which is also in HDA's download links."""
+    documents_folder: str = "collections"
+    """In that folder: the full STAC Collection of each entry, as JSON."""
+    served_folder: Path | None = None
+    """The configuration's folder as HDA's server sees it; default: as we do."""
+    scopes_key: str = "scopes"
+    """Under which an entry lists the roles that open it."""
+    scopes_shape: Literal["list", "comma", "space"] = "list"
+    """How it lists them: as a YAML list, or as a text in which commas or spaces part them."""
+    python: Path | None = None
+    """An interpreter with the server's eodag, which loads a change before it is let in."""
+    client: Path | None = None
+    """An interpreter with the eodag client, as users have it: verify tries with that as well."""
+    check: list[str] = []
+    """Instead of that: a command that is given a folder with the changed configuration, and ends
+    with 0 if HDA can load it."""
+    git: bool = False
+    """Whether the folder is a clone from whose repository others deploy: then a change is a commit
+    on the branch `ticket/<ID>`, and the working tree stays as it is."""
+    reload: list[str] = []
+    """The command that lets HDA read its files again, as a list of arguments; empty where others
+    roll the configuration out."""
+    reload_timeout: Annotated[float, Field(gt=0)] = 120
+    """Seconds that the command may take."""
+    served_timeout: Annotated[float, Field(gt=0)] = 120
+    """Seconds until HDA must serve what was changed."""
+    anonymous_downloads: bool = True
+    """Whether public data is to be had without a token."""
+    lists_restricted: bool = False
+    """Whether restricted collections are listed to everybody."""
+
+    @model_validator(mode="after")
+    def _has_one_way_out(self) -> Hda:
+        if self.git and self.reload:
+            raise ValueError(
+                "git is on, so others roll the configuration out, but there is a reload command: "
+                "take one of them out"
+            )
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_of_eodag3(cls, values: Any) -> Any:
+        """Let the files have the names that eodag 3 gives them, unless the target names them."""
+        if isinstance(values, dict) and values.get("dialect") == "eodag3":
+            names = {"collections_file": "product_types.yml", "provider_file": "providers.yml"}
+            return names | values
+        return values
+
+
+class HelpDesk(_Part):
+    """The help desk: how the user is told in the ticket."""
+
+    kind: Literal["outbox", "roundup", "smtp"] = "outbox"
+    """The product; outbox: a folder of texts and attachments that a person sends on."""
+    url: Url | None = None
+    """For roundup: the tracker's address."""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    host: str = ""
+    """For smtp: the mail server."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """For smtp: `none` sends mail in the clear, and never a password."""
+    sender: str = ""
+    """For smtp: our address."""
+    recipient: str = ""
+    """For smtp: the desk's address, which files mails by the ticket's id in their subject."""
+    ca_bundle: Path | None = None
+    """A PEM file of the certificate authorities to trust, for a server with its own."""
+    timeout: Annotated[float, Field(gt=0)] = 60
+    """Seconds that the server may be silent."""
+    attachment_limit: Annotated[int, Field(ge=0)] = 10_000_000
+    """Bytes that one attachment may have; a larger file stays in the archive."""
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> HelpDesk:
+        needed = {"roundup": ("url", "user"), "smtp": ("host", "sender", "recipient")}
+        missing = [name for name in needed.get(self.kind, ()) if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"kind is {self.kind!r}, which needs {' and '.join(missing)} as well")
+        if self.kind == "smtp" and self.security == "none" and self.password.get_secret_value():
+            raise ValueError(
+                "security is 'none', which would send the password in the clear: "
+                "use starttls or tls, or no password"
+            )
+        return self
+
+
+class Evidence(_Part):
+    """How the evidence of cases is signed and kept, and what of people stands in it."""
+
+    signing_key: Path | None = None
+    """The SSH key that packs are signed with: a private key without passphrase, or the public one
+    of a key that ssh-agent holds. None: packs are not signed."""
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9@._-]+$")] = "dedl-evidence"
+    """What a signature is for: one made for something else doesn't count."""
+    people: Literal["keep", "pseudonym"] = "keep"
+    """Names and e-mail addresses: kept, or replaced by the same pseudonym in every case."""
+    pseudonym_key: SecretStr = SecretStr("")
+    """What pseudonyms are made with: who has it can tell whose they are."""
+    bucket: BucketName | None = None
+    """Where packs go that are too large for the help desk. None: they stay in the archive."""
+    s3: S3 | None = None
+    """Where that bucket is, if not at the pool's endpoint."""
+
+    @model_validator(mode="after")
+    def _has_what_pseudonyms_are_made_with(self) -> Evidence:
+        if self.people == "pseudonym" and len(self.pseudonym_key.get_secret_value()) < 16:
+            raise ValueError(
+                "people is 'pseudonym', which needs a secret pseudonym_key of at least 16 "
+                "characters as well: set it in the environment, and keep it"
+            )
+        return self

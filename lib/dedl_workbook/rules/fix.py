@@ -1,0 +1,368 @@
+"""Fix: a mended copy of the metadata, for what a machine can mend without guessing at meaning.
+
+The delivered dataset is never changed. What remains to be mended by a person is what validating
+the mended metadata, with the delivered data, still finds.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.files import write_atomic
+from dedl_workbook.base.json import parse, pretty
+from dedl_workbook.base.json_patch import Patch, patch
+from dedl_workbook.base.progress import Tell, silent
+from dedl_workbook.base.text import printable
+from dedl_workbook.base.times import instant, span
+from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, Dataset, File, Folder, Names
+from dedl_workbook.publication.metadata import HOST, KEYWORD, has_keyword, is_item, slug
+from dedl_workbook.rules import content, keywords
+from dedl_workbook.rules.delivered import Unreadable, assets_of, read_document
+from dedl_workbook.rules.extent import Extent, extent_of
+from dedl_workbook.rules.findings import Report
+from dedl_workbook.rules.geometry import Box, bounds_of, box_of, judge
+from dedl_workbook.rules.validation import SecondOpinion, validate
+
+METADATA = "metadata/"
+PATCHES = "patches"
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What was mended."""
+
+    folder: Path
+    """Holds the whole metadata/, and under patches/ a JSON Patch (RFC 6902) for each document that
+    was changed, by the document's path."""
+    documents: int
+    """JSON documents copied."""
+    changed: int
+    """Of them, how many were mended."""
+    remaining: Report
+    """What is still found, with the mended metadata in the place of the delivered."""
+
+
+@dataclass
+class Covered:
+    """What items cover, as far as it can be told."""
+
+    box: Box | None = None
+    start: dt.datetime | None = None
+    end: dt.datetime | None = None
+
+    def add(self, item: dict[str, Any]) -> None:
+        """Widen by an item. One that crosses the antimeridian is left out."""
+        box = box_of(item.get("bbox"))
+        if box is not None and box[0] <= box[2]:
+            self.box = box if self.box is None else _around(self.box, box)
+        properties = item.get("properties")
+        times = span(properties) if isinstance(properties, dict) else None
+        if times is not None:
+            self.start = times[0] if self.start is None else min(self.start, times[0])
+            self.end = times[1] if self.end is None else max(self.end, times[1])
+
+
+def _around(one: Box, other: Box) -> Box:
+    return (
+        min(one[0], other[0]),
+        min(one[1], other[1]),
+        max(one[2], other[2]),
+        max(one[3], other[3]),
+    )
+
+
+def fix(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    executor: str = "one",
+    tell: Tell = silent,
+    second_opinion: SecondOpinion = "sample",
+) -> Fixed:
+    """Write a mended copy of a dataset's metadata, and the patches that made it.
+
+    Mended are: the spelling of known keywords, our keyword and host, the extent (widened to hold
+    every item), an item's id (from its file's name) and collection, its bbox (from its geometry),
+    its times (to UTC, where they have an offset), its assets' media types (from the content).
+
+    Raises:
+        InputError: the folder is not empty, or lies in the dataset; a document can't be read.
+    """
+    demand_fresh(dataset, folder)
+    file = dataset.stat(COLLECTION)
+    found = read_document(dataset, file, "L02") if file and file.kind == "file" else None
+    collection, raw = None, b""
+    if found is not None and not isinstance(found, Unreadable) and isinstance(found[1], dict):
+        raw = found[0]
+        collection = parse(raw)
+    given_id = collection.get("id") if collection else None
+    collection_id = given_id if isinstance(given_id, str) and given_id else dataset.name
+    covered = Covered()
+    count = changed = 0
+    for path, before, data in _documents(dataset):
+        after = mended_item(before, path, collection_id, dataset) if before is not None else None
+        changed += _write(folder, path, before, after, data)
+        if after is not None:
+            covered.add(after)
+        count += 1
+        tell("fix", count, 0, "documents")
+    if collection is not None:
+        after = mended_collection(collection, covered)
+        changed += _write(folder, COLLECTION, collection, after, raw)
+        count += 1
+    elif file and file.kind == "file":
+        # It can't be mended, and is handed on as it is.
+        _write(folder, COLLECTION, None, None, _bytes(dataset, COLLECTION))
+        count += 1
+    mended = Mended(dataset, Folder(folder.resolve()))
+    remaining = validate(mended, executor=executor, tell=tell, second_opinion=second_opinion)
+    return Fixed(folder, count, changed, remaining)
+
+
+def demand_fresh(dataset: Dataset, folder: Path) -> None:
+    """Demand that a mended copy can be written to a folder: an empty one, or none, and elsewhere.
+
+    Raises:
+        InputError: the folder is not empty, or lies in the dataset.
+    """
+    parts = (folder, *folder.parents)
+    if no_folder := next((part for part in parts if part.exists() and not part.is_dir()), None):
+        raise InputError("is no folder", where=str(no_folder), remedy="Name a new folder.")
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError("is not empty", where=str(folder), remedy="Name a new folder.")
+    if isinstance(dataset, Folder) and folder.resolve().is_relative_to(dataset.root):
+        raise InputError(
+            "lies in the dataset, which is never changed",
+            where=str(folder),
+            remedy="Name a folder elsewhere.",
+        )
+
+
+def _documents(dataset: Dataset) -> Iterator[tuple[str, dict[str, Any] | None, bytes]]:
+    """Yield path, document and bytes of metadata files; no document where there is none to mend."""
+    for file in dataset.files(METADATA):
+        if file.kind != "file" or file.path == COLLECTION:
+            continue
+        if not is_item(file):
+            yield file.path, None, _bytes(dataset, file.path)
+            continue
+        found = read_document(dataset, file, "L03")
+        if isinstance(found, Unreadable) or not isinstance(found[1], dict):
+            yield file.path, None, _bytes(dataset, file.path)
+        else:
+            # Exact numbers: what isn't mended stays as it is.
+            yield file.path, parse(found[0]), found[0]
+
+
+def _bytes(dataset: Dataset, path: str) -> bytes:
+    try:
+        return dataset.read(path)
+    except OSError as error:
+        raise InputError(
+            f"can't be copied: {error.strerror or error}",
+            where=f"{dataset.location}/{path}",
+            remedy="Make it readable, or take it out; then name a new folder.",
+        ) from error
+
+
+def _write(folder: Path, path: str, before: Any, after: Any, raw: bytes) -> int:
+    operations: Patch = [] if before is None else patch(before, after)
+    if operations:
+        write_atomic(folder / path, pretty(after))
+        patch_path = folder / PATCHES / path.removeprefix(METADATA)
+        write_atomic(patch_path, pretty(operations))
+        return 1
+    write_atomic(folder / path, raw)
+    return 0
+
+
+def mended_collection(document: dict[str, Any], covered: Covered) -> dict[str, Any]:
+    """Return a collection with what a machine can mend."""
+    result = copy.deepcopy(document)
+    words = result.get("keywords")
+    if isinstance(words, list):
+        known = keywords.by_slug(keywords.snapshot(keywords.snapshot_file()))
+        known = {**known, slug(KEYWORD): KEYWORD}
+        result["keywords"] = [
+            known.get(slug(word), word) if isinstance(word, str) else word for word in words
+        ]
+        if not has_keyword(result):
+            result["keywords"].append(KEYWORD)
+    providers = result.get("providers")
+    plain = isinstance(providers, list) and all(
+        isinstance(p, dict) and isinstance(p.get("roles") or [], list) for p in providers
+    )
+    if plain and not any("host" in (p.get("roles") or ()) for p in result["providers"]):
+        result["providers"].append(copy.deepcopy(HOST))
+    _widen(result, extent_of(result), covered)
+    return result
+
+
+def _widen(collection: dict[str, Any], extent: Extent, covered: Covered) -> None:
+    box, union = extent.box, covered.box
+    if box is not None and union is not None and box[0] <= box[2] and not extent.holds_box(union):
+        west, south, east, north = _around(box, union)
+        written = collection["extent"]["spatial"]["bbox"][0]
+        half = len(written) // 2
+        written[0:2], written[half : half + 2] = [west, south], [east, north]
+    try:
+        interval = collection["extent"]["temporal"]["interval"][0]
+    except (KeyError, IndexError, TypeError):
+        return
+    if extent.start and extent.end and extent.start > extent.end:
+        # Which end is wrong, a person knows.
+        return
+    if covered.start and extent.start and covered.start < extent.start:
+        interval[0] = utc(covered.start)
+    if covered.end and extent.end and covered.end > extent.end:
+        interval[1] = utc(covered.end)
+
+
+def utc(moment: dt.datetime) -> str:
+    """Return a time as STAC wants it."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def mended_item(
+    document: dict[str, Any], path: str, collection_id: str, dataset: Dataset
+) -> dict[str, Any]:
+    """Return an item with what a machine can mend."""
+    result = copy.deepcopy(document)
+    stem = path[len(ITEMS) : -len(".json")]
+    if printable(stem) == stem:
+        # Else the file is to be renamed.
+        result["id"] = stem
+    result["collection"] = collection_id
+    _mend_bbox(result)
+    properties = result.get("properties")
+    for name in ("datetime", "start_datetime", "end_datetime", "created", "updated"):
+        value = properties.get(name) if isinstance(properties, dict) else None
+        if isinstance(value, str) and not value.endswith("Z"):
+            _mend_time(result["properties"], name)
+    for asset in assets_of(result, dataset):
+        if asset.path is not None and (kind := media_type(asset.value, asset.path, dataset)):
+            asset.value["type"] = kind
+    return result
+
+
+def _mend_time(properties: dict[str, Any], name: str) -> None:
+    try:
+        properties[name] = utc(instant(properties[name]))
+    except ValueError:
+        # Without a time zone it could be any time.
+        return
+
+
+def _mend_bbox(item: dict[str, Any]) -> None:
+    geometry, bbox = item.get("geometry"), item.get("bbox")
+    bounds = bounds_of(geometry)
+    if bounds is None or bounds[2] - bounds[0] > 180:
+        # None, broken, or perhaps over the antimeridian, where two boxes are possible.
+        return
+    if bbox is None or any(found.pointer == "/bbox" for found in judge(geometry, bbox)):
+        item["bbox"] = list(bounds)
+
+
+_SPELLED = {"image/jpg": "image/jpeg", "image/tif": "image/tiff"}
+_ENDINGS = {
+    **dict.fromkeys((".tif", ".tiff"), "image/tiff"),
+    ".png": "image/png",
+    **dict.fromkeys((".jpg", ".jpeg"), "image/jpeg"),
+    ".nc": "application/x-netcdf",
+    **dict.fromkeys((".h5", ".hdf5"), "application/x-hdf5"),
+    **dict.fromkeys((".grib", ".grib2", ".grb", ".grb2"), "application/wmo-GRIB2"),
+    ".zip": "application/zip",
+}
+_PLAIN_ENDINGS = {
+    ".json": "application/json",
+    ".geojson": "application/geo+json",
+    ".xml": "application/xml",
+    ".csv": "text/csv",
+    ".txt": "text/plain",
+    ".html": "text/html",
+    ".pdf": "application/pdf",
+}
+
+
+def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
+    """Return the media type that an asset should name, or '' if it should stay as it is.
+
+    Only where none is named, a misspelt one, or one that the content belies; where content can be
+    told, it must agree with the file's ending.
+    """
+    written = asset.get("type")
+    if isinstance(written, str) and written in _SPELLED:
+        return _SPELLED[written]
+    ending = PurePosixPath(path).suffix.lower()
+    kind = _ENDINGS.get(ending)
+    try:
+        if written and not _is_belied(written, path, dataset):
+            return ""
+        if kind is None:
+            return "" if written else _PLAIN_ENDINGS.get(ending, "")
+        return "" if _is_belied(kind, path, dataset) else kind
+    except OSError:
+        return ""
+
+
+def _is_belied(media_type: object, path: str, dataset: Dataset) -> bool:
+    promised = content.format_of(media_type)
+    return promised is not None and bool(content.judge(dataset, path, promised)[0])
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A dataset whose metadata come from another folder."""
+
+    delivered: Dataset
+    mended: Folder
+
+    @property
+    def location(self) -> str:
+        """Where the delivered dataset is."""
+        return self.delivered.location
+
+    @property
+    def name(self) -> str:
+        """What the delivered dataset is called."""
+        return self.delivered.name
+
+    def _of(self, path: str) -> Dataset:
+        return self.mended if path.startswith(METADATA) else self.delivered
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield the files, the mended metadata in their place; what was no file stays."""
+        return map(self._mended, self.delivered.files(prefix))
+
+    def entries(self) -> Iterator[File | Names]:
+        """Yield the files, as `files` does: what wasn't looked at has the same name in both."""
+        for found in self.delivered.entries():
+            yield found if isinstance(found, Names) else self._mended(found)
+
+    def _mended(self, file: File) -> File:
+        if file.path.startswith(METADATA) and file.kind == "file":
+            return self.mended.stat(file.path) or file
+        return file
+
+    def stat(self, path: str) -> File | None:
+        """Return a file as it is now, or None."""
+        return self._of(path).stat(path)
+
+    def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return a file's bytes, or a range of them."""
+        return self._of(path).read(path, start, length)
+
+    def head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return a file's first bytes and its size."""
+        return self._of(path).head(path, length)
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file for reading from its start."""
+        return self._of(path).open(path)

@@ -1,0 +1,405 @@
+"""The official JSON schemas: a local store, compiled validators, and stac-validator's opinion.
+
+No function but `sync` opens a socket. Which schemas there are, and what bytes each has, is locked
+in `schemas.lock.json`; a schema that isn't in the store leaves a document "not checked".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dedl_workbook.base.errors import InputError
+
+if TYPE_CHECKING:
+    from jsonschema_rs import ValidationError, Validator
+
+    from dedl_workbook.rules.schemas.sources import SyncReport
+
+_CORE = "https://schemas.stacspec.org/v{version}/{kind}-spec/json-schema/{kind}.json"
+_KINDS = {"Feature": "item", "Collection": "collection", "Catalog": "catalog"}
+_REMEDY = "Run `dedl-workbook schemas sync`."
+# Stands for the value in messages, so that we choose how much of it is shown.
+_VALUE = "\x00"
+MOST_PROBLEMS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Where and why a document isn't valid: the schema's URL, a JSON pointer, a sentence."""
+
+    schema: str
+    pointer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """What the official schemas say of one document.
+
+    It is valid when `problems` is empty and known to be so when `not_checked` (URLs of schemas that
+    aren't in the store) is empty too.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    not_checked: tuple[str, ...] = ()
+
+
+def default_store() -> Path:
+    """Give the store's folder: `$DEDL_WORKBOOK_SCHEMAS`, else one beside the environment."""
+    named = os.environ.get("DEDL_WORKBOOK_SCHEMAS")
+    return Path(named) if named else Path(sys.prefix) / "share" / "dedl-workbook" / "schemas"
+
+
+@lru_cache(maxsize=1)
+def lock() -> Mapping[str, str]:
+    """Give the SHA-256 of each schema that the project knows, by URL."""
+    text = (
+        files("dedl_workbook.rules.schemas")
+        .joinpath("schemas.lock.json")
+        .read_text(encoding="utf-8")
+    )
+    schemas: dict[str, str] = json.loads(text)["schemas"]
+    return schemas
+
+
+def path_of(url: str) -> Path:
+    """Give the path of a locked schema below the store: its URL without `https://`."""
+    return Path(url.removeprefix("https://"))
+
+
+def sync(
+    store: Path | None = None,
+    *,
+    source: Literal["packages", "network"] | Path = "packages",
+    progress: Callable[[int, int], None] | None = None,
+) -> SyncReport:
+    """Fill the store with the locked schemas that it lacks, and replace damaged ones.
+
+    Args:
+        store: The store's folder; `default_store()` if None.
+        source: `packages` has the core schemas only; `network` asks each schema's own URL; a folder
+            holds each under its URL without `https://`.
+        progress: Called after each schema with schemas done and schemas in all.
+
+    Returns:
+        What was written, what was there, what is still absent, and why.
+
+    Raises:
+        InputError: The folder to read from isn't one, or the store can't be written.
+    """
+    from dedl_workbook.rules.schemas import sources
+
+    try:
+        return sources.fill(store or default_store(), lock(), source, progress)
+    finally:
+        forget()
+
+
+def forget() -> None:
+    """Forget all that was read from stores: they have changed."""
+    _compiled.cache_clear()
+    _schema_map.cache_clear()
+
+
+def validator(url: str, store: Path | None = None) -> Validator | None:
+    """Compile a schema, with formats off and in the draft that it names; once a process.
+
+    Args:
+        url: The schema's URL as in `stac_extensions`.
+        store: The store's folder; `default_store()` if None.
+
+    Returns:
+        The validator, or None: the schema, or one that it refers to, isn't locked or in the store.
+
+    Raises:
+        InputError: The store holds other bytes than the lock names.
+    """
+    return _compiled(url, store or default_store())
+
+
+@lru_cache(maxsize=512)
+def _compiled(url: str, store: Path) -> Validator | None:
+    import jsonschema_rs
+
+    schema = _read(url, store)
+    absent: list[str] = []
+    broken: list[InputError] = []
+
+    def retrieve(uri: str) -> Any:
+        try:
+            found = _read(uri.split("#")[0], store)
+        except InputError as error:
+            broken.append(error)
+            raise
+        if found is None:
+            absent.append(uri)
+            raise LookupError(uri)
+        return found
+
+    if schema is None:
+        return None
+    try:
+        return jsonschema_rs.validator_for(
+            schema, retriever=retrieve, validate_formats=False, mask=_VALUE
+        )
+    except jsonschema_rs.ValidationError:
+        if broken:
+            raise broken[0] from None
+        if absent:
+            return None
+        raise
+
+
+def _read(url: str, store: Path) -> Any:
+    expected = lock().get(url)
+    if expected is None:
+        return None
+    try:
+        data = (store / path_of(url)).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(
+            f"the schema {url} can't be read: {error.strerror}", where=str(store), remedy=_REMEDY
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise InputError(
+            f"the schema {url} has SHA-256 {found}, but {expected} is locked",
+            where=str(store),
+            remedy=_REMEDY,
+        )
+    return json.loads(data)
+
+
+def core_url(document: Mapping[str, Any]) -> str | Problem:
+    """Give the URL of the core schema of an Item, a Collection or a Catalog, or what hinders it."""
+    kind, version = document.get("type"), document.get("stac_version")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        told = f"{_shown(kind)} is none" if "type" in document else "type is missing: it is one"
+        return Problem("", "/type", f"{told} of {', '.join(map(_shown, _KINDS))}")
+    if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+(-[\w.-]+)?", version):
+        if "stac_version" not in document:
+            return Problem("", "/stac_version", "stac_version is missing")
+        told = f"{_shown(version)} is no version of STAC such as 1.0.0"
+        return Problem("", "/stac_version", told)
+    return _CORE.format(version=version, kind=_KINDS[kind])
+
+
+def check(document: Any, store: Path | None = None) -> Validity:
+    """Hold a document against the core schema of its type and version and its extensions' schemas.
+
+    At most `MOST_PROBLEMS` are told for each schema. Dates and hrefs are judged as text only: the
+    schemas' `format` is off, as stac-validator has it.
+
+    Args:
+        document: A parsed JSON document.
+        store: The store's folder; `default_store()` if None.
+
+    Raises:
+        InputError: The store holds other bytes than the lock names.
+    """
+    if not isinstance(document, dict):
+        return Validity((Problem("", "", f"{_shown(document)} is no JSON object"),))
+    core = core_url(document)
+    if isinstance(core, Problem):
+        return Validity((core,))
+    problems: list[Problem] = []
+    not_checked = []
+    for url in (core, *extensions_of(document)):
+        compiled = validator(url, store)
+        if compiled is None:
+            not_checked.append(url)
+        else:
+            problems += islice(_problems(url, compiled, document), MOST_PROBLEMS)
+    return Validity(tuple(problems), tuple(not_checked))
+
+
+def extensions_of(document: Mapping[str, Any]) -> list[str]:
+    """Give the URLs of the extensions that a document names, each once."""
+    named = document.get("stac_extensions")
+    # What isn't a list of texts is the core schema's to refuse.
+    texts = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
+    return list(dict.fromkeys(texts))
+
+
+def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterator[Problem]:
+    try:
+        # Far faster than listing errors, of which there are mostly none.
+        if compiled.is_valid(document):
+            return
+        errors = list(compiled.iter_errors(document))
+    except ValueError as refusal:
+        # The library stops at some depth of nesting.
+        yield Problem(url, "", f"the document can't be held against the schema: {refusal}")
+        return
+    seen = set()
+    wrong = {_pointer(error) for error in errors if not _fits_many(error)}
+    for error in errors:
+        if _fits_many(error) and _pointer(error) in wrong:
+            # What is of no right form at all fits whatever doesn't look at that form.
+            continue
+        for pointer, message in _explain(error):
+            if (pointer, message) not in seen:
+                seen.add((pointer, message))
+                yield Problem(url, pointer, message)
+
+
+def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Give pointer and sentence; of alternatives, those of the one that was most likely meant."""
+    branches: list[list[ValidationError]] = getattr(error.kind, "context", [])
+    if not branches or not all(branches):
+        yield _pointer(error), _sentence(error)
+        return
+    wrong = [cause for branch in branches for cause in branch if _names_another_type(cause)]
+    if wrong and all(_strangeness(branch)[0] for branch in branches):
+        known = dict.fromkeys(_shown(option) for cause in wrong for option in _options(cause))
+        yield _pointer(wrong[0]), f"{_shown(wrong[0].instance)} is none of {', '.join(known)}"
+        return
+    for cause in min(branches, key=_strangeness):
+        yield from _explain(cause)
+
+
+def _strangeness(branch: Sequence[ValidationError]) -> tuple[bool, int, bool]:
+    """Order alternatives: those for another type, or for null when it isn't, come last.
+
+    Of two that are as likely, such as the number or text that GeoJSON has as id, it is the text.
+    """
+    another = any(_names_another_type(error) or _is_about_null(error) for error in branch)
+    no_text = not any(getattr(error.kind, "types", None) == ["string"] for error in branch)
+    return another, len(branch), no_text
+
+
+def _fits_many(error: ValidationError) -> bool:
+    return error.kind.name == "oneOf" and not all(getattr(error.kind, "context", []) or [None])
+
+
+def _names_another_type(error: ValidationError) -> bool:
+    return error.kind.name in {"const", "enum"} and error.instance_path[-1:] == ["type"]
+
+
+def _is_about_null(error: ValidationError) -> bool:
+    return error.instance is None or getattr(error.kind, "types", None) == ["null"]
+
+
+def _options(error: ValidationError) -> list[Any]:
+    if error.kind.name == "const":
+        return [getattr(error.kind, "expected_value", None)]
+    return list(getattr(error.kind, "options", []))
+
+
+def _pointer(error: ValidationError) -> str:
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
+    return "".join(f"/{part}" for part in parts)
+
+
+def _sentence(error: ValidationError) -> str:
+    if error.kind.name == "oneOf":
+        return (
+            f"{_shown(error.instance)} fits more than one of alternatives that exclude each other"
+        )
+    if error.kind.name == "not":
+        hint = ": a link with rel collection is missing" if _pointer(error) == "/collection" else ""
+        return f"{_shown(error.instance)} is not allowed here{hint}"
+    if error.kind.name == "required":
+        # Without quotes: the schema's name, not the document's, so that each is told by itself.
+        return f"{getattr(error.kind, 'property', '?')} is a required property"
+    message = error.message.replace(_VALUE, _shown(error.instance))
+    return message if len(message) <= 300 else f"{message[:299]}…"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object" if value else "an empty object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def schema_map(store: Path | None = None) -> dict[str, str]:
+    """Give the path of each schema in the store by its URL: stac-validator's `schema_map`.
+
+    Raises:
+        InputError: The store holds other bytes than the lock names.
+    """
+    return dict(_schema_map(store or default_store()))
+
+
+@lru_cache(maxsize=8)
+def _schema_map(store: Path) -> Mapping[str, str]:
+    found = (url for url in lock() if _read(url, store) is not None)
+    return {url: str((store / path_of(url)).absolute()) for url in found}
+
+
+def second_opinion(document: dict[str, Any], store: Path | None = None) -> tuple[bool, str]:
+    """Ask stac-validator, the procedure's own tool, with the store's schemas and without network.
+
+    Extensions whose schemas aren't in the store are left out, and named in the message. What has no
+    known type or version is refused without asking, as it would go looking for a schema.
+
+    Returns:
+        Its verdict, and its message or "" when it has none. Takes some 20 ms, the first call 1 s.
+
+    Raises:
+        InputError: The document's core schema isn't in the store, or other bytes are.
+    """
+    store = store or default_store()
+    core = core_url(document)
+    if isinstance(core, Problem):
+        return False, f"{core.pointer}: {core.message}"
+    if validator(core, store) is None:
+        raise InputError(
+            f"stac-validator can't be asked: the schema {core} isn't in the store",
+            where=str(store),
+            remedy=_REMEDY,
+        )
+    asked = without_unknown(document, store)
+    opinion = _stac_validate()(schema_map=schema_map(store))
+    valid = bool(opinion.validate_dict(asked))
+    last = opinion.message[-1] if opinion.message else {}
+    said = "" if valid else str(last.get("error_message", "")).strip()
+    known = frozenset(extensions_of(asked))
+    left_out = [url for url in extensions_of(document) if url not in known]
+    note = f"without {', '.join(left_out)}" if left_out else ""
+    return valid, "; ".join(text for text in (said, note) if text)
+
+
+def without_unknown(document: dict[str, Any], store: Path | None = None) -> dict[str, Any]:
+    """Give a document without the extensions whose schemas aren't in the store.
+
+    Raises:
+        InputError: The store holds other bytes than the lock names.
+    """
+    unknown = {url for url in extensions_of(document) if validator(url, store) is None}
+    if not unknown:
+        return dict(document)
+    # What is no text stays: it can't be looked up.
+    kept = [
+        url for url in document["stac_extensions"] if not isinstance(url, str) or url not in unknown
+    ]
+    return {**document, "stac_extensions": kept}
+
+
+@lru_cache(maxsize=1)
+def _stac_validate() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        # stac-validator's package tells of its new name.
+        warnings.simplefilter("ignore")
+        from stac_validator import utilities
+        from stac_validator.validate import StacValidate
+    utilities.set_schema_cache_size(len(lock()))
+    return StacValidate

@@ -1,0 +1,312 @@
+"""Validate: runs the rulebook over a dataset. It changes nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from dedl_workbook import __version__
+from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.json import canonical
+from dedl_workbook.base.parallel import map_shards, open_executor, shards
+from dedl_workbook.base.progress import Tell, silent
+from dedl_workbook.base.text import nearest
+from dedl_workbook.dataset.dataset import (
+    COLLECTION,
+    DATA,
+    Bucket,
+    Dataset,
+    File,
+    Names,
+)
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.rules import keywords, published, run
+from dedl_workbook.rules.across import AT_ONCE, UNREAD, Manifest, Packer
+from dedl_workbook.rules.delivered import Item, Unreadable, kind, read_document, read_item
+from dedl_workbook.rules.extent import extent_of
+from dedl_workbook.rules.findings import Finding, Gatherer, Report, Severity, ordered
+from dedl_workbook.rules.layout import IRREGULAR, are_plain, room_for_path
+from dedl_workbook.rules.rule import Given, Listing
+from dedl_workbook.rules.rulebook import RULES
+from dedl_workbook.rules.schemas import store
+
+SecondOpinion = Literal["sample", "all", "none"]
+"""Of which items stac-validator is asked besides."""
+SAMPLE = 10
+"""Items of a sample."""
+LARGEST_ASKED = 100_000
+"""Bytes of a document of which stac-validator is asked by itself: it takes 6 ms for each asset, so
+seconds for such a document and hours for the largest. `all` asks it about every item."""
+SHARD = 2000
+"""Items of a shard, at most."""
+MANY = 20_000
+"""Items of a local dataset from which on more than one process is worth its start."""
+AHEAD = 64
+"""Shards that may be under way: enough for the workers of a cluster."""
+
+
+def validate(
+    dataset: Dataset,
+    *,
+    ticket: Ticket | None = None,
+    target: Target | None = None,
+    executor: Executor | str = "one",
+    tell: Tell = silent,
+    second_opinion: SecondOpinion = "sample",
+) -> Report:
+    """Hold a dataset against every rule and report all that was found.
+
+    Memory does not grow with the dataset. Without a target no socket is opened but an s3:// one's.
+
+    Args:
+        dataset: what was delivered.
+        ticket: what was agreed; without it, the folder's name stands for the collection's id.
+        target: where it goes: its switches and severities of rules, and what it serves already.
+        executor: runs the shards: one of yours, such as a Dask client's `get_executor()`, or the
+            name of one (see `executors`): `one` (this thread), `threads`, `processes`, the address
+            of a Dask scheduler, or `auto`. With processes, scripts need their `__main__` guard.
+        tell: is told of progress, in items.
+        second_opinion: the items that stac-validator is asked about besides the collection.
+
+    Raises:
+        InputError: a waiver of no rule, a damaged schema store, an unreadable keywords' file, no
+            such executor, or a worker that isn't fit.
+        ServiceError: the bucket, or the Dask scheduler, refuses or doesn't answer.
+    """
+    _refuse_unknown_waivers(ticket)
+    given, gathered = _given(dataset, ticket, target), Gatherer()
+    given, told = _with_vocabulary(given, target)
+    with (
+        tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
+        closing(Manifest(Path(folder))) as manifest,
+    ):
+        listing = _list(given, manifest, gathered, tell)
+        _gather(gathered, _before_items(given, listing, manifest))
+        look = partial(run.look_at, given.for_shards(), second_opinion == "all")
+        count, sample = _items(look, given, manifest, listing, executor, gathered, tell)
+        size = manifest.settle()
+        for part in manifest.parts():
+            size += part.measure(dataset)
+            _gather(gathered, run.judge("across", "", given, part))
+    notes = [*_notes(ticket, target), *told]
+    if second_opinion != "none":
+        chosen = sample if second_opinion == "sample" else []
+        notes += _ask_sample(given, chosen, gathered)
+    findings = ordered(_settled(gathered.findings(), ticket, target))
+    return Report(dataset.location, findings, count, listing.files, size, tuple(notes))
+
+
+def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Given:
+    file = dataset.stat(COLLECTION)
+    found: tuple[bytes, Any] | Unreadable
+    if file is None:
+        found = Unreadable("L02", "there is no file metadata/collection.json")
+    elif file.kind != "file":
+        found = Unreadable("L02", IRREGULAR[file.kind][0])
+    else:
+        found = read_document(dataset, file, "L02")
+    if not isinstance(found, Unreadable) and not isinstance(found[1], dict):
+        found = Unreadable("L02", f"holds {kind(found[1])}, not an object")
+    off = frozenset(rule for rule, to in target.rules.items() if to == "off") if target else ()
+    given = Given(
+        dataset,
+        None if isinstance(found, Unreadable) else found[1],
+        found.text if isinstance(found, Unreadable) else "",
+        agreed=ticket.collection if ticket else "",
+        ticket=ticket.ticket if ticket else "",
+        replaces=bool(ticket and ticket.mode == "replace"),
+        schemas=store.default_store(),
+        off=frozenset(off),
+    )
+    if given.collection is None:
+        return given
+    own = Item.of(COLLECTION, dict(given.collection), b"", dataset)
+    given = replace(given, extent=extent_of(given.collection), own=own)
+    if target is not None and "C13" not in given.off:
+        given = replace(given, published=published.look_up(target, given.id))
+    return given
+
+
+def _with_vocabulary(given: Given, target: Target | None) -> tuple[Given, list[str]]:
+    """Add the keywords to compare with; return what to note of them as well."""
+    if given.collection is None or "C04" in given.off:
+        return given, []
+    found = keywords.vocabulary(target, given.id)
+    return replace(given, vocabulary=found.words), [found.told]
+
+
+def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> Listing:
+    listing, rows, room = Listing(), Packer(), room_for_path(given)
+    with run.no_cycles():
+        for found in given.dataset.entries():
+            plain = isinstance(found, Names) and are_plain(found, room)
+            if isinstance(found, Names) and plain and found.whole and found.folder.startswith(DATA):
+                rows.add("folder", (found.folder, found.names))
+                listing.note_data(len(found.names))
+            else:
+                for file in _apart(found, rows):
+                    rows.add("file", (file.path, file.size, file.kind))
+                    is_item = listing.note(file)
+                    if is_item:
+                        manifest.todo.add(file)
+                    if not (plain and (is_item or file.path.startswith(DATA))):
+                        _gather(gathered, run.judge("file", file.path, given, file))
+            if rows.rows >= AT_ONCE:
+                manifest.add(rows.packed())
+                tell("list", listing.files, 0, "files")
+    manifest.add(rows.packed())
+    return listing
+
+
+def _apart(found: File | Names, rows: Packer) -> Iterator[File]:
+    """Yield files that are compared one by one, after what stands for their folder."""
+    if isinstance(found, Names):
+        rows.add("folder", (found.folder, None))
+        for name in found.names:
+            yield File(found.folder + name, UNREAD, "")
+    else:
+        if found.kind != "file":
+            rows.add("folder", (found.path[: found.path.rfind("/") + 1], None))
+        yield found
+
+
+def _gather(gathered: Gatherer, findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        gathered.add(finding)
+
+
+def _before_items(given: Given, listing: Listing, manifest: Manifest) -> Iterator[Finding]:
+    yield from run.judge("dataset", "", given)
+    yield from run.judge("listing", "", given, listing)
+    if given.collection is not None:
+        yield from run.judge("collection", COLLECTION, given, given.collection)
+    if given.own is not None:
+        # After the rules, which note what they read.
+        rows = Packer()
+        run.note_assets(given.own, rows)
+        manifest.add(rows.packed())
+
+
+def _items(
+    look: Callable[[list[File]], run.Seen],
+    given: Given,
+    manifest: Manifest,
+    listing: Listing,
+    executor: Executor | str,
+    gathered: Gatherer,
+    tell: Tell,
+) -> tuple[int, list[File]]:
+    """Look at every item; return how many could be read, and a sample of their files."""
+    size = max(1, min(SHARD, listing.items // 32))
+    done = items = 0
+    sample: list[File] = []
+    files = _sampling(manifest.todo.files(), listing.items, sample)
+    with _opened(executor, given, listing.items) as opened:
+        for seen in map_shards(look, shards(files, size), opened, ahead=AHEAD):
+            done += seen.files
+            items += seen.items
+            manifest.add(seen.rows)
+            _gather(gathered, seen.findings)
+            tell("validate", done, listing.items, "items")
+    return items, sample
+
+
+def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:
+    """Pass files on, and keep some of them, evenly spread."""
+    wanted = {count * n // SAMPLE for n in range(SAMPLE)}
+    for n, file in enumerate(files):
+        if n in wanted:
+            chosen.append(file)
+        yield file
+
+
+def _opened(
+    executor: Executor | str, given: Given, items: int
+) -> AbstractContextManager[Executor | None]:
+    if isinstance(executor, Executor):
+        return nullcontext(executor)
+    probe = partial(run.hindrance, given.for_shards(), given.dataset.stat(COLLECTION), __version__)
+    remote = isinstance(given.dataset, Bucket)
+    return open_executor(executor, probe, many=items >= MANY, remote=remote)
+
+
+def _ask_sample(given: Given, sample: Iterable[File], gathered: Gatherer) -> list[str]:
+    """Ask stac-validator about the collection and a sample; return what to note."""
+    asked = large = 0
+    try:
+        for rule, path, size, document in _to_ask(given, sample):
+            if size > LARGEST_ASKED:
+                large += 1
+                continue
+            if finding := run.second_opinion(rule, path, document):
+                gathered.add(finding)
+            asked += 1
+    except InputError as error:
+        return [f"stac-validator was not asked: {error.what}"]
+    notes = [f"stac-validator was asked about {asked} documents besides"]
+    if large:
+        limit = f"{LARGEST_ASKED // 1000} kB"
+        notes.append(f"stac-validator was not asked about {large} documents of more than {limit}")
+    return notes
+
+
+def _to_ask(given: Given, sample: Iterable[File]) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+    """Yield the collection and the items: the rule, the file, its bytes, the document."""
+    if given.collection is not None and "C01" not in given.off:
+        document = dict(given.collection)
+        yield "C01", COLLECTION, len(canonical(document)), document
+    for file in sample if "I01" not in given.off else ():
+        item = read_item(given.dataset, file)
+        if isinstance(item, Item):
+            yield "I01", file.path, len(item.data), item.document
+
+
+def _settled(
+    findings: Iterable[Finding], ticket: Ticket | None, target: Target | None
+) -> Iterator[Finding]:
+    """Give findings the target's severities and the ticket's waivers."""
+    severities: Mapping[str, str] = target.rules if target else {}
+    waived = {w.rule: f"{w.reason} (agreed by {w.agreed_by})" for w in _waivers(ticket)}
+    for finding in findings:
+        settled = finding
+        if finding.rule in severities:
+            settled = replace(settled, severity=Severity(severities[finding.rule]))
+        if finding.rule in waived:
+            settled = replace(settled, waived=waived[finding.rule])
+        yield settled
+
+
+def _waivers(ticket: Ticket | None) -> list[Any]:
+    return list(ticket.waivers) if ticket else []
+
+
+def _refuse_unknown_waivers(ticket: Ticket | None) -> None:
+    unknown = [waiver.rule for waiver in _waivers(ticket) if waiver.rule not in RULES]
+    if unknown:
+        hints = [nearest(unknown[0], RULES), "`dedl-workbook rules` lists them all."]
+        raise InputError(
+            f"waivers: there is no rule {' nor '.join(unknown)}",
+            where=ticket.ticket if ticket else "",
+            remedy=" ".join(filter(None, hints)),
+        )
+
+
+def _notes(ticket: Ticket | None, target: Target | None) -> Iterator[str]:
+    for rule, setting in sorted(target.rules.items()) if target else ():
+        if rule not in RULES:
+            yield f"{rule} is set in the target, but there is no such rule"
+        elif setting == "off":
+            yield f"{rule} is switched off in the target: {RULES[rule].title}"
+        else:
+            yield f"{rule} is of severity {setting} in the target"
+    for waiver in _waivers(ticket):
+        yield f"{waiver.rule} is waived: {waiver.reason} (agreed by {waiver.agreed_by})"
+    if target is None:
+        yield "C13 was not looked at: it needs a target"

@@ -1,0 +1,1 @@
+"""The systems of a data lake: pool, catalogue, HDA, help desk, IAM."""

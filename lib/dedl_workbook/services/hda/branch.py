@@ -1,0 +1,231 @@
+"""HDA's configuration in a git repository: a change is a commit on the ticket's own branch.
+
+For sites that deploy from a repository. Files are read from commits and written as objects, so the
+working tree and whoever works in it are left alone; the branch moves at once or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook.base.errors import ConflictError, InputError, ServiceError
+from dedl_workbook.parameters.target import Hda
+from dedl_workbook.services.hda import config as hda_config
+from dedl_workbook.services.hda import files as hda_files
+from dedl_workbook.services.hda.files import Changes, Files
+
+_SECONDS = 60
+_NONE = "0" * 40
+_TRAILER = "Promotion-Ticket"
+"""In the message of each commit of ours, with the ticket's id."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where a ticket's branch stands towards what is checked out."""
+
+    base: str
+    """The commit whose files count."""
+    parents: tuple[str, ...]
+    """Of the next commit."""
+    tip: str
+    """Where the branch is; zeros: there is none."""
+    apart: bool
+    """Whether the branch holds something that isn't merged."""
+
+
+def name(ticket: str) -> str:
+    """Return the name of a ticket's branch."""
+    return f"ticket/{ticket}"
+
+
+def line(hda: Hda, id_: str, branch: str) -> Line:
+    """Tell from which commit a collection's files are to be read, and which come before the next.
+
+    Raises:
+        ConflictError: the branch holds commits that aren't ours.
+        InputError: no git, no repository, nothing committed, changes that aren't committed, or the
+            branch itself is checked out.
+    """
+    head = _demand_ready(hda, id_, branch)
+    ref = _git(hda, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", fails=True)
+    tip = ref.decode().strip()
+    if not tip:
+        return Line(head, (head,), _NONE, apart=False)
+    merged = _git(hda, "merge-base", tip, head, fails=True).decode().strip() == tip
+    if merged:
+        return Line(head, (head,), tip, apart=False)
+    _demand_ours(hda, branch, head, tip)
+    if _parts(hda, id_, read_at(hda, id_, tip)) == _parts(hda, id_, read_at(hda, id_, head)):
+        # Merged as another commit: what is checked out counts, and both are the past.
+        return Line(head, (tip, head), tip, apart=False)
+    return Line(tip, (tip,), tip, apart=True)
+
+
+def _demand_ours(hda: Hda, branch: str, head: str, tip: str) -> None:
+    told = f"--format=%(trailers:key={_TRAILER},valueonly,separator=%x2C)%x09%h %s"
+    commits = _git(hda, "log", "--no-merges", told, f"{head}..{tip}").decode(errors="replace")
+    rows = [row.partition("\t") for row in commits.splitlines()]
+    others = [commit for of, _, commit in rows if name(of) != branch]
+    if others:
+        raise ConflictError(
+            f"the branch {branch} exists, with other content: {', '.join(others[:3])}",
+            where=str(hda.folder),
+            remedy="Find out whose it is; merge, rename or delete it, then plan again.",
+        )
+
+
+def _demand_ready(hda: Hda, id_: str, branch: str) -> str:
+    """Return the commit that is checked out."""
+    head = _git(hda, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", fails=True)
+    if not head:
+        _git(hda, "rev-parse", "--show-toplevel")
+        raise InputError(
+            "the repository has no commit yet",
+            where=str(hda.folder),
+            remedy="Commit HDA's configuration as it is, then plan again.",
+        )
+    if (
+        _git(hda, "symbolic-ref", "--quiet", "HEAD", fails=True)
+        == f"refs/heads/{branch}\n".encode()
+    ):
+        raise InputError(
+            f"the branch {branch} itself is checked out",
+            where=str(hda.folder),
+            remedy="Check out the branch that is deployed, then plan again.",
+        )
+    ours = f":(glob){hda.documents_folder}/{id_}.{'?' * hda_files.DIGITS}.json"
+    places = (hda.collections_file, hda.provider_file, ours)
+    dirty = _git(hda, "status", "--porcelain", "--untracked-files=all", "--", *places).decode()
+    if dirty:
+        raise InputError(
+            f"has changes that aren't committed: {', '.join(x[3:] for x in dirty.splitlines())}",
+            where=str(hda.folder),
+            remedy="Commit them, or put them away (git stash); then plan again.",
+        )
+    return head.decode().strip()
+
+
+def read_at(hda: Hda, id_: str, commit: str) -> Files:
+    """Return the configuration of a collection as it is in a commit.
+
+    Raises:
+        InputError: a file isn't there, but for the document, or says nothing.
+    """
+    found = []
+    for name in (hda.collections_file, hda.provider_file):
+        data = _blob(hda, commit, name)
+        if data is None:
+            raise InputError(
+                f"{name} isn't in commit {commit[:10]}",
+                where=str(hda.folder),
+                remedy="Commit HDA's configuration, or set its files' names in the target.",
+            )
+        found.append(data)
+    both = hda_files.parsed(hda, found[0], found[1], "")
+    return hda_files.held(hda, id_, *both, lambda name: _blob(hda, commit, name))
+
+
+def _blob(hda: Hda, commit: str, name: str) -> bytes | None:
+    listed = _git(hda, "ls-tree", commit, "--", name)
+    return _git(hda, "cat-file", "blob", f"{commit}:./{name}") if listed else None
+
+
+def _parts(hda: Hda, id_: str, files: Files) -> tuple[Any, ...]:
+    product = hda_config.products(files.provider, hda.provider).get(id_)
+    return files.collections.values.get(id_), product, files.document
+
+
+def write(hda: Hda, id_: str, ticket: str, files: Files, new: Files, verb: str) -> Changes:
+    """Commit what differs to the ticket's branch, all or nothing, and return it.
+
+    Raises:
+        ConflictError: the files aren't any more what was found, or the branch moved meanwhile.
+        InputError: git can't do it.
+    """
+    branch = name(ticket)
+    at = line(hda, id_, branch)
+    if read_at(hda, id_, at.base) != files:
+        raise hda_files.changed_meanwhile(hda.folder)
+    changes = hda_files.changes(hda, id_, files, new)
+    if not changes:
+        return {}
+    tree = _tree(hda, at.base, {file: made for file, (_, made) in changes.items()})
+    message = f"{verb} {id_}\n\n{_TRAILER}: {ticket}\n"
+    before = [word for parent in at.parents for word in ("-p", parent)]
+    commit = _git(hda, "commit-tree", tree, *before, "-F", "-", data=message.encode())
+    _move(hda, branch, commit.decode().strip(), at.tip)
+    return changes
+
+
+def _tree(hda: Hda, base: str, changed: dict[str, bytes | None]) -> str:
+    prefix = _git(hda, "rev-parse", "--show-prefix").decode().rstrip("\n")
+    with tempfile.TemporaryDirectory(prefix="hda-index-") as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        _git(hda, "read-tree", base, more=index)
+        rows = []
+        for file, data in changed.items():
+            if data is None:
+                rows.append(f"0 {_NONE}\t{prefix}{file}")
+                continue
+            listed = _git(hda, "ls-tree", base, "--", file).decode()
+            blob = _git(hda, "hash-object", "-w", "--no-filters", "--stdin", data=data).decode()
+            rows.append(f"{listed[:6] or '100644'} {blob.strip()}\t{prefix}{file}")
+        told = "\0".join([*rows, ""]).encode()
+        _git(hda, "update-index", "-z", "--index-info", data=told, more=index)
+        return _git(hda, "write-tree", more=index).decode().strip()
+
+
+def _move(hda: Hda, branch: str, commit: str, tip: str) -> None:
+    try:
+        _git(hda, "update-ref", "-m", "dedl-workbook", f"refs/heads/{branch}", commit, tip)
+    except InputError as error:
+        raise ConflictError(
+            f"the branch {branch} can't be moved: {error.what}",
+            where=str(hda.folder),
+            remedy="Nothing was changed. Look who else is at it, then plan and run again.",
+        ) from error
+
+
+def _git(
+    hda: Hda,
+    *arguments: str,
+    data: bytes = b"",
+    more: dict[str, str] | None = None,
+    fails: bool = False,
+) -> bytes:
+    """Return what git says; where it may fail, nothing."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
+    told = kept | {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"} | (more or {})
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=hda.folder,
+            input=data,
+            env=told,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        there = hda.folder.is_dir()
+        raise InputError(
+            "git isn't installed, and hda.git asks for it" if there else "there is no such folder",
+            where=str(hda.folder),
+            remedy="Install git." if there else "Set hda.folder in the target as it is.",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(f"git did not end in {_SECONDS} s", where=str(hda.folder)) from error
+    if done.returncode and not fails:
+        said = (done.stderr.decode(errors="replace").strip() or "it said nothing").splitlines()
+        raise InputError(
+            f"git {arguments[0]}: {said[-1][:300]}",
+            where=str(hda.folder),
+            remedy="hda.folder must be a clone that the operator can write and commit to.",
+        )
+    return done.stdout if not done.returncode else b""

@@ -1,0 +1,78 @@
+"""Where HDA's configuration is read and written: its folder, or the ticket's branch of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dedl_workbook.parameters.target import Hda
+from dedl_workbook.publication.job import Job
+from dedl_workbook.services.hda import branch as hda_branch
+from dedl_workbook.services.hda import files as hda_files
+from dedl_workbook.services.hda.files import Changes, Files
+
+
+def read(job: Job, hda: Hda) -> Files:
+    """Return the configuration of the job's collection as it is.
+
+    Raises:
+        InputError: a file isn't there (but for the document), can't be read, or says nothing.
+    """
+    id_ = job.ticket.collection
+    if not hda.git:
+        return hda_files.read_all(hda, id_)
+    at = hda_branch.line(hda, id_, hda_branch.name(job.ticket.ticket))
+    return hda_branch.read_at(hda, id_, at.base)
+
+
+def demand_writable(job: Job, hda: Hda) -> None:
+    """Refuse what could not be replaced.
+
+    Raises:
+        InputError: naming the folder.
+    """
+    if not hda.git:
+        document = hda_files.documents(hda) / job.ticket.collection
+        hda_files.demand_writable(hda_files.collections(hda), hda_files.provider(hda), document)
+
+
+def apart(job: Job, hda: Hda) -> str:
+    """Return the ticket's branch if it holds something that isn't merged, or nothing."""
+    branch = hda_branch.name(job.ticket.ticket)
+    return branch if hda.git and hda_branch.line(hda, job.ticket.collection, branch).apart else ""
+
+
+def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> Changes:
+    """Write what differs, all or nothing, and return it.
+
+    In a folder a document that isn't needed any more stays until it is removed as superseded.
+
+    Args:
+        job: whose collection it is.
+        hda: the target's part.
+        files: as they were found.
+        new: as they are to be.
+        verb: what is done, for whoever reads the history.
+
+    Raises:
+        ConflictError: a file was changed meanwhile.
+        InputError: a file can't be written.
+    """
+    id_, ticket = job.ticket.collection, job.ticket.ticket
+    if not hda.git:
+        return hda_files.write_all(hda, id_, files, new)
+    return hda_branch.write(hda, id_, ticket, files, new, verb)
+
+
+def superseded(job: Job, hda: Hda, files: Files) -> list[Path]:
+    """Return documents of the job's collection that nothing names any more."""
+    if hda.git:
+        return []
+    return hda_files.superseded(hda, job.ticket.collection, files.collections)
+
+
+def rollout(job: Job, hda: Hda) -> str:
+    """Say what has to happen until HDA serves what was written."""
+    if not hda.git:
+        return "the roll-out of HDA's configuration"
+    branch = hda_branch.name(job.ticket.ticket)
+    return f"the branch {branch} of HDA's configuration to be pushed, merged and rolled out"

@@ -1,0 +1,286 @@
+"""Roundup, over its REST interface (docs: rest.txt of Roundup 2.x).
+
+A message is posted in three moves: its files, the message with the marker as its message-id, and
+the link of both into the ticket. Only the last shows it to the user. A move that was cut off is
+found by the marker, and gone on with.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.parameters.target import HelpDesk, prefix
+from dedl_workbook.services.helpdesk.desk import (
+    Attachment,
+    Message,
+    Posted,
+    UnansweredError,
+    one_line,
+    trust,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+_AGAIN = "Run again later: nothing is sent twice."
+_TRIES = 5
+_REFERENCE = re.compile(r".*/issue(\d+)#msg(\d+)")
+
+
+@dataclass(frozen=True)
+class Roundup:
+    """A Roundup tracker, whose issues are titled with their ticket's id."""
+
+    settings: HelpDesk
+    target: str
+    """The target's name, for what to do about its settings."""
+
+    @property
+    def url(self) -> str:
+        """The tracker's address, without a slash at its end."""
+        return str(self.settings.url).rstrip("/")
+
+    @property
+    def place(self) -> str:
+        """The tracker."""
+        return f"Roundup at {self.url}"
+
+    @property
+    def comments(self) -> bool:
+        """In Roundup, whoever sees a ticket sees all of it."""
+        return False
+
+    @property
+    def delivers(self) -> bool:
+        """The user has it at once."""
+        return True
+
+    def greet(self) -> None:
+        """Ask for one issue."""
+        with self._talking() as client:
+            self._get(client, "issue", {"@page_size": "1", "@fields": "title"})
+
+    def find(self, ticket: str) -> str:
+        """Return the address of the ticket's issue."""
+        with self._talking() as client:
+            return f"{self.url}/issue{self._issue(client, ticket)}"
+
+    def sent(self, ticket: str, marker: str) -> str | None:
+        """Return the address of the message with this marker, if the ticket shows it."""
+        with self._talking() as client:
+            issue = self._issue(client, ticket)
+            message = self._message(client, ticket, marker)
+            shown, _ = self._shown(client, issue)
+            return self._address(issue, message) if message in shown else None
+
+    def reply(self, message: Message) -> str:
+        """Post a message with its attachments into the ticket, or finish what was cut off."""
+        with self._talking() as client:
+            issue = self._issue(client, message.ticket)
+            found = self._message(client, message.ticket, message.marker)
+            if found is None:
+                files = [self._upload(client, one) for one in message.attachments]
+                found = self._post(client, message, files)
+            self._link(client, issue, found)
+            return self._address(issue, found)
+
+    def comment(self, message: Message) -> str:
+        """Refuse: there are no comments that the user doesn't see."""
+        raise InputError("Roundup has no internal comments", where=self.url)
+
+    def read(self, ticket: str, reference: str) -> Posted:
+        """Read a message and its files back, as the ticket shows them."""
+        with self._talking() as client:
+            issue, message = self._parts(reference)
+            if message not in self._shown(client, issue)[0]:
+                raise ServiceError("the ticket doesn't show the message", where=reference)
+            data = self._get(client, f"msg/{message}", {"@verbose": "3"})["attributes"]
+            digests = {}
+            for file in data["files"]:
+                answer = client.get(
+                    f"{self.url}/rest/data/file/{file['id']}/binary_content",
+                    headers={"Accept": "application/octet-stream, */*"},
+                )
+                self._refuse(answer)
+                name = self._get(client, f"file/{file['id']}")["attributes"]["name"]
+                digests[str(name)] = hashlib.sha256(answer.content).hexdigest()
+            return Posted(str(data["content"]).replace("\r\n", "\n"), digests)
+
+    def _issue(self, client: httpx.Client, ticket: str) -> str:
+        rows = self._get(client, "issue", {"title:": ticket, "@fields": "title"})["collection"]
+        ids = [str(row["id"]) for row in rows if row["title"] == ticket]
+        if len(ids) != 1:
+            remedy = "The title of the ticket's issue must be the ticket's id, and of no other."
+            if not ids:
+                remedy += f" In the sandbox, this files it: dedl-workbook sandbox file {ticket}"
+            raise InputError(
+                f"{'no' if not ids else len(ids)} tickets with the title {ticket!r}",
+                where=self.place,
+                remedy=remedy,
+            )
+        return ids[0]
+
+    def _message(self, client: httpx.Client, ticket: str, marker: str) -> str | None:
+        wanted = _message_id(ticket, marker)
+        rows = self._get(client, "msg", {"messageid:": wanted, "@fields": "messageid"})
+        ids = [int(row["id"]) for row in rows["collection"] if row["messageid"] == wanted]
+        return str(min(ids)) if ids else None
+
+    def _upload(self, client: httpx.Client, attachment: Attachment) -> str:
+        with attachment.path.open("rb") as content:
+            answer = client.post(
+                f"{self.url}/rest/data/file",
+                data={"name": attachment.name, "type": attachment.media_type},
+                files={"content": (attachment.name, content, "application/octet-stream")},
+            )
+        if answer.status_code in (400, 413, 415, 422):
+            raise ServiceError(
+                f"the help desk refuses the attachment {attachment.name} of {attachment.size} "
+                f"bytes ({answer.status_code}{_said(answer)})",
+                where=self.url,
+                remedy="Set helpdesk.attachment_limit in the target to what the desk takes: "
+                "larger files stay in the archive, named in the reply. Then run again.",
+            )
+        return self._made(answer)
+
+    def _post(self, client: httpx.Client, message: Message, files: list[str]) -> str:
+        values = {
+            "author": self.settings.user,
+            "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d.%H:%M:%S"),
+            "content": message.text,
+            "summary": message.subject,
+            "messageid": _message_id(message.ticket, message.marker),
+            "type": "text/plain",
+            "files": files,
+        }
+        return self._made(client.post(f"{self.url}/rest/data/msg", json=values))
+
+    def _link(self, client: httpx.Client, issue: str, message: str) -> None:
+        data = self._get(client, f"msg/{message}", {"@verbose": "2"})["attributes"]
+        change = {"@op": "add", "messages": [message], "files": [f["id"] for f in data["files"]]}
+        for _ in range(_TRIES):
+            shown, tag = self._shown(client, issue)
+            if message in shown:
+                return
+            answer = client.patch(
+                f"{self.url}/rest/data/issue/{issue}", json=change, headers={"If-Match": tag}
+            )
+            # 412: somebody else changed the ticket meanwhile.
+            if answer.status_code != 412:
+                self._refuse(answer)
+        if message not in self._shown(client, issue)[0]:
+            raise ServiceError(
+                "the ticket is being changed all the time", where=self.url, remedy=_AGAIN
+            )
+
+    def _shown(self, client: httpx.Client, issue: str) -> tuple[list[str], str]:
+        """Return the messages that a ticket shows, and the tag of that state."""
+        data = self._get(client, f"issue/{issue}")
+        return [str(one["id"]) for one in data["attributes"]["messages"]], str(data["@etag"])
+
+    def _get(
+        self, client: httpx.Client, path: str, query: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        answer = client.get(f"{self.url}/rest/data/{quote(path)}", params=query)
+        self._refuse(answer)
+        found: dict[str, Any] = _body(answer)
+        return found
+
+    def _made(self, answer: httpx.Response) -> str:
+        self._refuse(answer)
+        return str(_body(answer)["id"])
+
+    def _address(self, issue: str, message: str | None) -> str:
+        return f"{self.url}/issue{issue}#msg{message}"
+
+    def _parts(self, reference: str) -> tuple[str, str]:
+        found = _REFERENCE.fullmatch(reference)
+        if not found or not reference.startswith(self.url):
+            raise InputError("is no message of this help desk", where=reference)
+        return found[1], found[2]
+
+    def _refuse(self, answer: httpx.Response) -> None:
+        """Raise what an answer says that isn't a success."""
+        status = answer.status_code
+        if answer.is_success:
+            return
+        if status in (401, 403):
+            raise InputError(
+                f"the help desk refuses the user {self.settings.user!r} ({status}{_said(answer)})",
+                where=self.url,
+                remedy=f"Set {prefix(self.target)}HELPDESK__USER and …PASSWORD to an account that "
+                "may reply in tickets over REST.",
+            )
+        if status == 429:
+            raise ServiceError(
+                "the help desk takes no more requests for a while, such as after wrong passwords",
+                where=self.url,
+                remedy=f"Wait {one_line(answer.headers.get('Retry-After', 'some'))} seconds, "
+                "then run again.",
+            )
+        # A gateway's word says nothing of what the server behind it did.
+        kind = UnansweredError if status in (500, 502, 504) else ServiceError
+        raise kind(f"the help desk answered {status}{_said(answer)}", where=self.url, remedy=_AGAIN)
+
+    @contextmanager
+    def _talking(self) -> Iterator[httpx.Client]:
+        import httpx
+
+        origin = urlsplit(self.url)
+        try:
+            with httpx.Client(
+                auth=(self.settings.user, self.settings.password.get_secret_value()),
+                timeout=httpx.Timeout(self.settings.timeout, connect=10),
+                verify=trust(self.settings.ca_bundle) if self.settings.ca_bundle else True,
+                headers={
+                    "Accept": "application/json",
+                    # Roundup takes no change without these, against forged requests.
+                    "X-Requested-With": "dedl-workbook",
+                    "Origin": f"{origin.scheme}://{origin.netloc}",
+                    "Referer": f"{self.url}/",
+                },
+            ) as client:
+                yield client
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ServiceError(
+                f"the help desk can't be reached: {one_line(str(error)) or 'no answer'}",
+                where=self.url,
+                remedy=f"Check that it is up and at this address. {_AGAIN}",
+            ) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            reason = one_line(str(error)) or type(error).__name__
+            raise UnansweredError(
+                f"the help desk gave no answer: {reason}", where=self.url, remedy=_AGAIN
+            ) from error
+
+
+def _message_id(ticket: str, marker: str) -> str:
+    return f"<dedl-{ticket}-{marker}@dedl-workbook.invalid>"
+
+
+def _body(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()["data"]
+    except (ValueError, KeyError, TypeError):
+        raise ServiceError(
+            "the answer is not that of Roundup's REST interface",
+            where=str(answer.url.copy_with(userinfo=b"")),
+            remedy="Check helpdesk.url in the target.",
+        ) from None
+
+
+def _said(answer: httpx.Response) -> str:
+    """Return what an error's answer says, as ': …', or nothing."""
+    try:
+        text = str(answer.json()["error"]["msg"])
+    except (ValueError, KeyError, TypeError):
+        text = answer.text if "html" not in answer.headers.get("Content-Type", "") else ""
+    return f": {one_line(text)}" if text.strip() else ""

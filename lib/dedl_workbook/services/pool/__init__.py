@@ -1,0 +1,1 @@
+"""The S3 pool: objects, their upload, what lies there already."""

@@ -1,0 +1,1 @@
+"""The procedure's steps, each with plan, apply and check, and their order."""

@@ -1,0 +1,395 @@
+"""Catalogue: collection and items go into PgSTAC, all at once or not at all.
+
+The procedure's step 2 (`pypgstac load`), made whole: partitions first, in short transactions of
+their own that show nobody anything, then one transaction for collection and items, compared with
+the dataset before the commit. Nobody reads half a dataset, nor waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dedl_workbook.base.errors import ChangedError, ConflictError, ServiceError, WorkbookError
+from dedl_workbook.base.files import write_atomic
+from dedl_workbook.base.json import parse, pretty
+from dedl_workbook.base.json_patch import patch
+from dedl_workbook.publication import metadata
+from dedl_workbook.publication.before import state_before
+from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, judged
+from dedl_workbook.services.catalog import comparison, partitions, pgstac, stac_api
+from dedl_workbook.services.catalog import loading as pgstac_load
+from dedl_workbook.services.catalog.comparison import Comparison
+
+if TYPE_CHECKING:
+    from dedl_workbook.services.catalog.pgstac import Connection
+
+STEP = "catalog"
+_VERBS = {
+    "added": ("add", "items"),
+    "changed": ("change", "items"),
+    "moved": ("change", "items that moved in time"),
+    "twice": ("mend", "items that are held twice"),
+    "vanished": ("remove", "items that are no longer in the dataset"),
+}
+
+
+def plan(job: Job) -> Plan:
+    """Compare the published collection and items with those that PgSTAC holds.
+
+    Raises:
+        ConflictError: mode new, and somebody else's collection has this id.
+        InputError: an item that PgSTAC can't hold.
+        ServiceError: the database refuses or fails; the remedy says what to do.
+    """
+    with comparison.comparing(job.folder) as sides:
+        document, goal = _goal(job, sides)
+        with pgstac.connected(job) as connection:
+            version = pgstac.guard(connection)
+            held, found = found_in(job, connection, sides)
+        before = state_before(job.before.get(STEP), found, goal)
+        counts = sides.counts()
+        _refuse_foreign(job, found, goal, before)
+        detail: dict[str, Any] = {"pgstac": version, "items": counts}
+        detail["examples"] = {k: sides.examples(k) for k in _VERBS if counts[k]}
+        if held is not None and found["collection"] != goal["collection"]:
+            detail["collection"] = patch(held, document)
+        actions = _actions(job.ticket.collection, held is None, found, goal, counts)
+    return Plan(STEP, job, goal, before, actions, detail)
+
+
+def _goal(job: Job, sides: Comparison, *, content: bool = False) -> tuple[dict[str, Any], Any]:
+    document = metadata.collection(job)
+    for done in sides.publish(metadata.items(job), content=content):
+        job.tell("reading items", done, 0, "items")
+    count, items = sides.side("published")
+    goal = {"collection": comparison.digest(document), "items": count, "items_digest": items}
+    return document, goal
+
+
+def found_in(job: Job, connection: Connection, sides: Comparison) -> tuple[Any, dict[str, Any]]:
+    """Return the collection that is held, and the state found: both sides stand after this."""
+    held = pgstac.held_collection(connection, job.ticket.collection)
+    _hold(job, sides, [] if held is None else _held_items(job, connection))
+    if held is None:
+        return None, {"collection": None, "items": 0, "items_digest": None}
+    count, items = sides.side("held")
+    return held, {"collection": comparison.digest(held), "items": count, "items_digest": items}
+
+
+def _held_items(job: Job, connection: Connection) -> Iterator[tuple[str, str, bytes]]:
+    return pgstac.held_items(connection, job.ticket.collection)
+
+
+def _hold(job: Job, sides: Comparison, items: Iterable[tuple[str, str, bytes]]) -> None:
+    for done in sides.hold(items):
+        job.tell("reading the catalogue", done, 0, "items")
+
+
+def _refuse_foreign(
+    job: Job, found: dict[str, Any], goal: dict[str, Any], before: dict[str, Any]
+) -> None:
+    """In mode new, only what isn't there, or is ours, may be loaded."""
+    ours = (
+        found["collection"] is None
+        or before["collection"] is None
+        or (found["collection"] == goal["collection"] and not found["items"])
+        or found == goal
+    )
+    if job.ticket.mode == "new" and not ours:
+        raise ConflictError(
+            f"the catalogue has a collection {job.ticket.collection} with {found['items']} items "
+            "that this ticket did not publish",
+            remedy="If this ticket shall replace it, set 'mode: replace' in the ticket; else "
+            "agree on another collection id.",
+        )
+
+
+def _actions(
+    collection: str,
+    new: bool,
+    found: dict[str, Any],
+    goal: dict[str, Any],
+    counts: dict[str, int],
+) -> tuple[Action, ...]:
+    actions = []
+    if found["collection"] != goal["collection"]:
+        actions.append(Action("add" if new else "change", f"collection {collection}"))
+    for kind, (verb, subject) in _VERBS.items():
+        if counts[kind]:
+            actions.append(Action(verb, subject, counts[kind]))
+    return tuple(actions)
+
+
+def apply(plan: Plan) -> Receipt:
+    """Load what differs: one transaction, compared with the dataset before it is committed.
+
+    Raises:
+        ChangedError: the dataset isn't what the plan was made for.
+        ConflictError: the catalogue isn't either what the plan found or what it wants.
+        InputError: PgSTAC refuses an item.
+        ServiceError: the database refuses or fails. After any of these nothing is half-done.
+    """
+    start = time.monotonic()
+    if not plan.actions:
+        return Receipt(STEP, {"items": {}}, 0.0)
+    job = plan.job
+    with comparison.comparing(job.folder) as sides, pgstac.connected(job) as connection:
+        pgstac.guard(connection)
+        document, goal = _goal(job, sides, content=True)
+        if goal != plan.goal:
+            raise ChangedError(
+                "the metadata isn't what the plan was made for", remedy="Plan and approve again."
+            )
+        pgstac.lock(connection, job.ticket.collection)
+        held, found = found_in(job, connection, sides)
+        _demand_expected(plan, found)
+        counts = sides.counts()
+        _save_before(plan, connection, held)
+        load(job, connection, sides, document, new=held is None)
+        left = pgstac_load.finish(connection, job.ticket.collection)
+    done: dict[str, Any] = {"collection": goal["collection"] != found["collection"]}
+    done["items"] = {kind: count for kind, count in counts.items() if kind != "equal"}
+    return Receipt(STEP, done | ({"left": left} if left else {}), time.monotonic() - start)
+
+
+def _demand_expected(plan: Plan, found: dict[str, Any]) -> None:
+    if state_before(plan.before, found, plan.goal) != dict(plan.before):
+        raise ConflictError(
+            f"{plan.job.ticket.collection} was changed in the catalogue since the plan was made",
+            remedy="Find out by whom, then plan and approve again.",
+        )
+
+
+def before_folder(job: Job) -> Path:
+    """Return where the collection and items from before the first change are kept."""
+    return job.folder / "before"
+
+
+def made_file(job: Job) -> Path:
+    """Return where the goals are kept that this ticket set out to publish, oldest first."""
+    return before_folder(job) / "catalog-made.json"
+
+
+def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None) -> None:
+    """Keep what is there before the first change, unless a cut-off run did so already.
+
+    What this very ticket published before is nothing to go back to either.
+    """
+    folder, state = before_folder(plan.job), dict(plan.before)
+    marker, made = folder / "catalog.json", made_file(plan.job)
+    goals = parse(made.read_bytes()) if made.exists() else []
+    saved = parse(marker.read_bytes()) if marker.exists() else None
+    kept = saved and all(state[key] in (saved[key], *(g[key] for g in goals)) for key in state)
+    if plan.goal not in goals:
+        write_atomic(made, pretty([*goals, dict(plan.goal)]))
+    if kept:
+        return
+    marker.unlink(missing_ok=True)
+    if held is not None:
+        write_atomic(folder / "collection.json", pretty(held))
+        draft = folder / ".items.ndjson"
+        with draft.open("wb") as file:
+            for _, _, raw in _held_items(plan.job, connection):
+                file.write(raw + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(folder / "items.ndjson")
+    write_atomic(marker, pretty(state))
+
+
+def load(
+    job: Job, connection: Connection, sides: Comparison, document: dict[str, Any], *, new: bool
+) -> None:
+    """Make the catalogue hold this collection and the published side's items, or change nothing.
+
+    Args:
+        new: whether the collection isn't there yet.
+
+    Raises:
+        ConflictError: somebody else made or deleted the collection meanwhile.
+        InputError: PgSTAC refuses an item.
+        ServiceError: the database fails, or holds them otherwise.
+    """
+    collection = job.ticket.collection
+    partitions.drop_hidden(connection, collection)
+    unseen = None
+    if new:
+        sides.select()
+        trunc = partitions.by_size(sides.fullest, job.target.catalog.partition_items)
+        unseen = partitions.Hidden.of(connection, document, trunc)
+    else:
+        sides.select(everything=pgstac.alters_items(connection, document))
+        trunc = pgstac.partition_trunc(connection, collection)
+    spans = sides.spans(partitions.LENGTHS[trunc])
+    try:
+        names = partitions.make(connection, collection, spans, unseen)
+        with connection.transaction():
+            if unseen is not None:
+                unseen.show(connection)
+            _load(job, connection, sides, document, list(zip(names, spans, strict=True)))
+    except BaseException:
+        if new:
+            with suppress(WorkbookError), pgstac.connected(job) as other:
+                partitions.drop_hidden(other, collection)
+        raise
+
+
+def _load(
+    job: Job,
+    connection: Connection,
+    sides: Comparison,
+    document: dict[str, Any],
+    places: list[tuple[str, partitions.Span]],
+) -> None:
+    """Load what was selected into these partitions; inside the transaction."""
+    collection = job.ticket.collection
+    pgstac_load.prepare_load(connection)
+    pgstac_load.update(connection, document)
+    pgstac_load.remove(connection, collection, sides.outdated())
+    total = sides.selected_count
+    for done in pgstac_load.load(connection, places, sides):
+        job.tell("loading items", done, total, "items")
+    pgstac_load.unqueue(connection, [name for name, _ in places])
+    _compare(job, connection, sides, document)
+    pgstac_load.forget_counts(connection)
+
+
+def _compare(job: Job, connection: Connection, sides: Comparison, document: dict[str, Any]) -> None:
+    """Compare what PgSTAC holds now with the dataset, inside the transaction.
+
+    Raises:
+        ServiceError: they differ; nothing is committed.
+    """
+    held, found = found_in(job, connection, sides)
+    counts = sides.counts()
+    wrong = [f"{_example(sides, kind)} is {_WRONG[kind]}" for kind in _VERBS if counts[kind]]
+    if held is None or found["collection"] != comparison.digest(document):
+        wrong.append("the collection is held otherwise than it was sent")
+    if wrong:
+        raise ServiceError(
+            f"PgSTAC does not hold what it was sent: {'; '.join(wrong)}",
+            remedy="Nothing was loaded. Look at what is special in these items (a value that the "
+            "collection's item_assets have and the item has as null, for one).",
+        )
+
+
+_WRONG = {
+    "added": "missing",
+    "changed": "altered",
+    "moved": "altered, also in time",
+    "twice": "there twice",
+    "vanished": "there but not in the dataset",
+}
+
+
+def _example(sides: Comparison, kind: str) -> str:
+    count, some = sides.counts()[kind], sides.examples(kind, 3)
+    named = ", ".join(sides.where(id_) for id_ in some)
+    return named if count <= len(some) else f"{named} and {count - len(some)} more"
+
+
+def check(plan: Plan) -> Outcome:
+    """Read the catalogue back, over a connection of its own and through the STAC API.
+
+    The dataset is read anew; what `apply` said does not count.
+    """
+    job = plan.job
+    with comparison.comparing(job.folder) as sides:
+        document, goal = _goal(job, sides)
+        checks = [
+            Check("the dataset is the planned one", goal == plan.goal, f"{goal['items']} items")
+        ]
+        # What was published, for the evidence.
+        sides.write_digests(job.folder / "items-sha256.txt")
+        write_atomic(job.folder / "collection.json", pretty(document))
+        with pgstac.connected(job) as connection:
+            held, found = found_in(job, connection, sides)
+            covered = pgstac.extent(connection, job.ticket.collection)
+        same = found["collection"] == goal["collection"]
+        checks.append(collection_check("database", held is not None, same))
+        checks += item_checks("database", sides)
+        checks += _extent_checks(job, document, covered)
+        checks += served_checks(job, document, metadata.items(job))
+    summary = f"{goal['items']} items of {job.ticket.collection} are in the catalogue, as published"
+    return judged(STEP, checks, summary, goal=goal)
+
+
+def _extent_checks(job: Job, document: dict[str, Any], covered: tuple[Any, ...]) -> Iterator[Check]:
+    """Compare the declared extent with what PostGIS finds, where rule C12 demands that it holds.
+
+    PostGIS doesn't know of the antimeridian, so a declared box that crosses it is not compared.
+    """
+    from dedl_workbook.rules.extent import extent_of
+
+    box, first, last = covered
+    waived = any(waiver.rule == "C12" for waiver in job.ticket.waivers)
+    if first is None or waived or job.target.rules.get("C12", "error") != "error":
+        return
+    declared = extent_of(document)
+    inside = declared.holds_span(first, last)
+    found = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+    if box is not None and declared.box is not None and declared.box[0] <= declared.box[2]:
+        inside = inside and declared.holds_box(tuple(box))
+        found += f", {', '.join(f'{edge:.6g}' for edge in box)}"
+    yield Check("database: the declared extent holds the items", inside, found)
+
+
+def collection_check(side: str, there: bool, same: bool) -> Check:
+    """Return the check that a side has the collection as it was published."""
+    found = ("as published" if same else "differs from the published") if there else "missing"
+    return Check(f"{side}: collection", there and same, found)
+
+
+def item_checks(side: str, sides: Comparison) -> list[Check]:
+    """Return the checks that a side has each item, once, as published, and none besides."""
+    counts = sides.counts()
+    count = sides.side("held")[0]
+    checks = []
+    for name, kinds in (
+        ("every item is there", ("added",)),
+        ("once", ("twice",)),
+        ("none besides", ("vanished",)),
+        ("as published", ("changed", "moved")),
+    ):
+        wrong = [f"{_example(sides, k)}: {_WRONG[k]}" for k in kinds if counts[k]]
+        checks.append(Check(f"{side}: {name}", not wrong, "; ".join(wrong) or f"{count} items"))
+    return checks
+
+
+def served_checks(
+    job: Job, document: dict[str, Any], items: Iterable[tuple[str, dict[str, Any]]]
+) -> list[Check]:
+    """Compare what the STAC API serves; see `stac_api.shown` for what it may serve otherwise."""
+    root, id_ = job.target.stac_api.url, job.ticket.collection
+    matched: list[int | None] = []
+
+    def served() -> Iterator[tuple[str, str, bytes]]:
+        for features, number in stac_api.pages(client, root, id_):
+            matched.append(number)
+            for item in features:
+                raw = comparison.form(stac_api.shown(item))
+                yield str(item.get("id")), comparison.span(item)[0], raw
+
+    unlinked = ((path, stac_api.shown(item)) for path, item in items)
+    with comparison.comparing(job.folder) as outside, stac_api.reading(root) as client:
+        for _ in outside.publish(unlinked):
+            pass
+        shown = stac_api.collection(client, root, id_)
+        _hold(job, outside, served() if shown is not None else [])
+        same = shown is not None and _same(shown, document)
+        checks = [collection_check("STAC API", shown is not None, same)]
+        checks += item_checks("STAC API", outside)
+        count = outside.side("published")[0]
+    numbers = {number for number in matched if number is not None}
+    told = ", ".join(str(number) for number in sorted(numbers)) or "not told (context is off)"
+    checks.append(Check("STAC API: numberMatched", not numbers - {count}, told))
+    return checks
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return comparison.form(stac_api.shown(one)) == comparison.form(stac_api.shown(other))

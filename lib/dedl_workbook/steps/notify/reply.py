@@ -1,0 +1,392 @@
+"""What the user is told, and what goes with it: composed from the case, kept before it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dedl_workbook.base.errors import EvidenceError, GateError, InputError
+from dedl_workbook.base.files import write_atomic
+from dedl_workbook.base.json import digest, pretty
+from dedl_workbook.base.redact import Redactor
+from dedl_workbook.base.text import number
+from dedl_workbook.publication.job import Job, unpublished
+from dedl_workbook.publication.metadata import collection
+from dedl_workbook.rules.findings import Finding, Severity, grouped
+from dedl_workbook.services.helpdesk import Attachment
+from dedl_workbook.steps.notify import archive
+from dedl_workbook.steps.notify.letters import letter
+
+Kind = Literal["accepted", "refused", "withdrawn"]
+REPORT = "validation-report.json"
+RECORD = "message.json"
+_PUBLISHING = ("catalog", "hda", "verify")
+_KINDS = 100
+"""Kinds of findings that a letter lists; the report has all."""
+_LATER = ("  Its digest is filled in when this is sent.",)
+_TYPES = {".html": "text/html", ".json": "application/json", ".zip": "application/zip"}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt at a step that came to its outcome."""
+
+    step: str
+    verdict: str
+    folder: Path
+    detail: Mapping[str, Any]
+
+    @property
+    def number(self) -> int:
+        """Its place in the case."""
+        return int(self.folder.name.partition("-")[0])
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A letter as far as it is known before it is sent."""
+
+    subject: str
+    text: str
+    attachments: dict[str, Path | None]
+    """Where each comes from, by name; None: it isn't made yet."""
+    values: dict[str, Any]
+    """What is filled in, but for what only sending makes known."""
+    identity: str
+    """The same for the same letter about the same publication."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is sent, byte by byte, as it lies in the archive."""
+
+    subject: str
+    text: str
+    attachments: tuple[Attachment, ...]
+    pack: Attachment
+    """The whole evidence."""
+    pack_sha256: str
+    evidence: str
+    """The digest of the evidence, as `evidence verify` takes it."""
+    evidence_lines: tuple[str, ...]
+    limit: int
+    """Bytes that an attachment could have."""
+    place: str = ""
+    """Where in the archive's bucket the evidence goes; '' if it doesn't."""
+
+
+def attempts(case: Path) -> list[Attempt]:
+    """Return the attempts of a case that have an outcome, in their order."""
+    found = []
+    for file in (case / "attempts").glob("[0-9]*-*/outcome.json"):
+        said = json.loads(file.read_bytes())
+        found.append(Attempt(said["step"], said["verdict"], file.parent, said.get("detail") or {}))
+    return sorted(found, key=lambda attempt: attempt.number)
+
+
+def kind_of(job: Job) -> Kind:
+    """Return what the user is to be told as the case stands: refused, withdrawn, or accepted."""
+    done = attempts(job.folder.parent)
+    return unpublished((attempt.step, attempt.verdict) for attempt in done) or "accepted"
+
+
+def draft(job: Job, kind: Kind) -> Draft:
+    """Compose a letter.
+
+    Raises:
+        InputError: the dataset wasn't validated yet, or can't be read.
+    """
+    done = attempts(job.folder.parent)
+    values: dict[str, Any] = {
+        "collection": job.ticket.collection,
+        "url": _url(job),
+        "access": _access(job),
+    }
+    sources: dict[str, Path | None] = {}
+    about: list[Any] = [kind, _publications(done, kind)]
+    if kind != "withdrawn":
+        validated = _validated(job, done, kind)
+        report = validated.detail["report"]
+        values |= _counts(report)
+        sources["10-validate.html"] = _notebook(validated)
+        about.append(job.fingerprint)
+    if kind == "accepted":
+        values["title"] = str(collection(job).get("title") or job.ticket.collection)
+        verified = _last(done, "verify")
+        passed = verified is not None and verified.verdict == "passed"
+        sources["60-verify.html"] = _notebook(verified) if verified and passed else None
+    if kind == "refused":
+        values["findings"] = list(_to_mend(report))
+    if kind != "withdrawn":
+        sources[REPORT] = validated.folder / "outcome.json"
+    names = [f"  - {name}" for name in sources] or ["  nothing"]
+    subject, text = letter(kind, **values, attached=names, evidence=_LATER)
+    return Draft(subject, text, sources, values, digest([*about, subject, text]))
+
+
+def _last(done: list[Attempt], step: str) -> Attempt | None:
+    return next((attempt for attempt in reversed(done) if attempt.step == step), None)
+
+
+def _publications(done: list[Attempt], kind: Kind) -> int:
+    """Return which publication of the ticket it is: a second one, after a withdrawal, is another.
+
+    The number is the same before, during and after the steps of that publication.
+    """
+    begun = ended = 0
+    for attempt in done:
+        if attempt.verdict != "passed":
+            continue
+        if attempt.step in _PUBLISHING and begun == ended:
+            begun += 1
+        elif attempt.step == "withdraw":
+            ended = begun
+    return begun if kind == "withdrawn" else ended + 1
+
+
+def _validated(job: Job, done: list[Attempt], kind: Kind) -> Attempt:
+    wanted = "failed" if kind == "refused" else "passed"
+    found = _last([a for a in done if a.verdict == wanted], "validate")
+    # Of what was changed meanwhile, the report may tell what never was.
+    if found is None or "report" not in found.detail or found.detail.get("changed"):
+        raise InputError(
+            f"the dataset can't be called {kind}: no validation of this case has {wanted} "
+            "that saw it as it is",
+            where=job.ticket.ticket,
+            remedy=f"Run it first: dedl-workbook run {job.ticket.ticket} --step validate",
+        )
+    return found
+
+
+def _notebook(attempt: Attempt) -> Path:
+    """Return the page of a notebook: it is made once the notebook is sealed with its verdict."""
+    return attempt.folder / "notebook.html"
+
+
+def _url(job: Job) -> str:
+    root = job.target.hda.url if job.target.hda else job.target.stac_api.url
+    return f"{root.rstrip('/')}/collections/{job.ticket.collection}"
+
+
+def _access(job: Job) -> str:
+    if job.ticket.access == "public":
+        return "public"
+    return f"restricted to those who hold {' and '.join(sorted(job.ticket.roles))}"
+
+
+def _counts(report: Mapping[str, Any]) -> dict[str, Any]:
+    counts = report["counts"]
+    return {
+        "items": number(counts["items"], "items"),
+        "files": number(counts["files"], "files"),
+        "size": _amount(counts["bytes"]),
+        "errors": number(counts["error"], "errors"),
+        "warnings": number(counts["warning"], "warnings"),
+    }
+
+
+def _amount(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _to_mend(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the errors of a report as lines: alike ones as one, each with its remedy."""
+    findings = [Finding(**f | {"severity": Severity(f["severity"])}) for f in report["findings"]]
+    groups = grouped(f for f in findings if f.severity is Severity.ERROR and not f.waived)
+    for n, group in enumerate(groups[:_KINDS], 1):
+        finding = group.finding
+        times = f", {group.count:,} times" if group.count > 1 else ""
+        yield ""
+        yield f"  {n}. {finding.rule}{times}: {finding.message}"
+        for place in group.examples:
+            yield f"       in {place or 'the dataset'}"
+        if finding.fix:
+            yield f"       To mend it: {finding.fix}"
+    if len(groups) > _KINDS:
+        yield ""
+        yield f"  … and {len(groups) - _KINDS:,} more kinds of errors: see {REPORT}."
+
+
+def kept(folder: Path) -> Kept | None:
+    """Return what was kept in a folder, or None.
+
+    Raises:
+        EvidenceError: it isn't any more what was kept.
+    """
+    record = folder / RECORD
+    if not record.is_file():
+        return None
+    said = json.loads(record.read_bytes())
+    files = {row["name"]: _attachment(folder / row["name"]) for row in said["files"]}
+    changed = [
+        row["name"]
+        for row in said["files"]
+        if not files[row["name"]].path.is_file() or files[row["name"]].sha256 != row["sha256"]
+    ]
+    if changed:
+        raise EvidenceError(
+            f"what was kept of a message was changed: {', '.join(changed)}",
+            where=str(folder),
+            remedy="Restore it from the archive's backup.",
+        )
+    return Kept(
+        said["subject"],
+        said["text"],
+        tuple(files[name] for name in said["attached"]),
+        files[said["pack"]],
+        files[said["pack"]].sha256,
+        said["evidence"],
+        tuple(said["evidence_lines"]),
+        said["limit"],
+        said.get("place", ""),
+    )
+
+
+def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int, *, comments: bool) -> Kept:
+    """Make all that is sent, and keep it, whole or not at all.
+
+    Args:
+        job: whose user is told.
+        kind: what.
+        draft: the letter.
+        folder: where it is kept; what is there of an earlier try is replaced.
+        limit: bytes that an attachment may have; larger ones stay here, named in the reply.
+        comments: whether the desk takes the evidence, as long as it is within the limit.
+
+    Raises:
+        GateError: an executed notebook, or the evidence, is missing.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".draft-") as scratch:
+        made = Path(scratch) / "message"
+        made.mkdir()
+        redactor = Redactor(job.target.secrets())
+        evidence, pack = _pack(job, kind, made)
+        for name, source in draft.attachments.items():
+            write_atomic(made / name, redactor.text(_content(job, name, _packed(job, source))))
+        goes_along = comments and (made / pack).stat().st_size <= limit
+        sha256 = _attachment(made / pack).sha256
+        place = "" if goes_along else archive.place(job, sha256)
+        record = _record(kind, draft, made, folder, evidence, pack, limit, place)
+        write_atomic(made / RECORD, pretty(redactor.value(record)))
+        if folder.exists():
+            folder.rename(Path(scratch) / "earlier")
+        made.rename(folder)
+    found = kept(folder)
+    assert found is not None  # noqa: S101 (it was written just now)
+    return found
+
+
+def _record(
+    kind: Kind,
+    draft: Draft,
+    made: Path,
+    folder: Path,
+    evidence: str,
+    pack: str,
+    limit: int,
+    place: str,
+) -> dict[str, Any]:
+    names = list(draft.attachments)
+    proof = [
+        f"  Its digest   {evidence}",
+        f"  Kept in the archive as {place or pack}; ask in this ticket if you want to see it.",
+    ]
+    lines = [_line(made / name, limit) for name in names] or ["  nothing"]
+    subject, text = letter(kind, **draft.values, attached=lines, evidence=proof)
+    return {
+        "subject": subject,
+        "text": text,
+        "attached": [name for name in names if (made / name).stat().st_size <= limit],
+        "pack": pack,
+        "evidence": evidence,
+        "place": place,
+        "evidence_lines": [
+            f"  Its digest   {evidence}",
+            f"  Kept as      {folder / pack}",
+            *([f"  And as       {place}"] if place else []),
+        ],
+        "limit": limit,
+        "files": [
+            {"name": name, "sha256": _attachment(made / name).sha256} for name in [*names, pack]
+        ],
+    }
+
+
+def _attachment(path: Path) -> Attachment:
+    return Attachment(path.name, path, _TYPES.get(path.suffix, "application/octet-stream"))
+
+
+def _line(file: Path, limit: int) -> str:
+    size = file.stat().st_size
+    if size <= limit:
+        return f"  - {file.name} ({_amount(size)})"
+    digest = _attachment(file).sha256
+    return f"  - {file.name} ({_amount(size)}) is too large, and kept in the archive: {digest}"
+
+
+def _packed(job: Job, source: Path | None) -> Path | None:
+    """Return the evidence's copy of an attempt's file: of people it holds what the target wants."""
+    case = job.folder.parent
+    return source and case / "bag" / "data" / source.relative_to(case)
+
+
+def _content(job: Job, name: str, source: Path | None) -> str:
+    """Return the text of what is attached."""
+    if source is None or not source.is_file():
+        step = name.removesuffix(".html").partition("-")[2]
+        raise GateError(
+            f"the executed notebook of {step} isn't in the case: the user can't be told yet",
+            where=job.ticket.ticket,
+            remedy=f"Run it: dedl-workbook run {job.ticket.ticket} --step {step}; if it was run by "
+            "hand in `dedl-workbook lab`, save it there.",
+        )
+    if name == REPORT:
+        return pretty(json.loads(source.read_bytes())["detail"]["report"])
+    return source.read_text("utf-8")
+
+
+def size_of(job: Job, name: str, source: Path | None) -> int:
+    """Return the bytes of an attachment as it would be sent; 0: it isn't made yet."""
+    if source is None or not source.is_file():
+        return 0
+    return len(Redactor(job.target.secrets()).text(_content(job, name, source)).encode())
+
+
+def _pack(job: Job, kind: Kind, folder: Path) -> tuple[str, str]:
+    """Write the evidence as a zip; return its digest and the name of the zip.
+
+    Raises:
+        GateError: it isn't packed, or not since the last step that it must show.
+    """
+    case = job.folder.parent
+    bag = case / "bag"
+    manifest = bag / "tagmanifest-sha256.txt"
+    shown = {"accepted": "verify", "refused": "validate"}.get(kind)
+    last = _last(attempts(case), shown) if shown else None
+    if not manifest.is_file() or (last and not (bag / "data/attempts" / last.folder.name).is_dir()):
+        raise GateError(
+            "the evidence isn't packed as the case stands: the user can't be told yet",
+            where=str(bag),
+            remedy=f"Pack it: dedl-workbook evidence pack {job.ticket.ticket}",
+        )
+    name = f"evidence-{job.ticket.ticket}.zip"
+    with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(f for f in bag.rglob("*") if f.is_file() and not f.is_symlink()):
+            within = f"evidence-{job.ticket.ticket}/{file.relative_to(bag).as_posix()}"
+            entry = zipfile.ZipInfo(within)
+            entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, file.stat().st_size
+            with file.open("rb") as content, archive.open(entry, "w") as written:
+                shutil.copyfileobj(content, written)
+    return hashlib.sha256(manifest.read_bytes()).hexdigest(), name

@@ -1,0 +1,106 @@
+"""Verify with the eodag client, as users have it, in an environment of its own.
+
+What is known to be wrong with that client is named and doesn't count: it stops paging after the
+first page without an error, and its bundled provider gives items with a dot in their id one file
+name (here each item has a folder of its own).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dedl_workbook.parameters.target import Hda
+from dedl_workbook.publication.job import Check
+from dedl_workbook.services.hda import programs
+
+PATIENCE = 300.0
+"""Seconds that the client may take for all of it."""
+
+Delivered = Mapping[str, Mapping[tuple[int, str], str]]
+"""For each item, the delivered files by size (bytes) and SHA-256."""
+
+Tried = Callable[[str, str | None, Delivered, int], tuple[list[Check], dict[str, Any]]]
+"""Finds and downloads items; returns what was judged, and what was seen.
+
+It takes the collection's id, the token of a user who may (or None), the items to try and how many
+there are in all. It raises InputError where the interpreter has no eodag, and ServiceError where
+the client doesn't end.
+"""
+
+
+@contextmanager
+def client(hda: Hda) -> Iterator[Tried]:
+    """Start an eodag client, which takes a second, and yield what tries with it, once.
+
+    Args:
+        hda: the target's part; without a client nothing is tried.
+
+    Raises:
+        ServiceError: it can't be run.
+    """
+    if hda.client is None:
+        yield lambda *_: ([], {"tried": "no: the target names no hda.client"})
+        return
+    with tempfile.TemporaryDirectory(prefix="eodag-", ignore_cleanup_errors=True) as folder:
+        program = Path(__file__).with_name("eodag_client.py")
+        home = {"HOME": folder, "EODAG_CFG_DIR": folder, "EODAG_EXT_COLLECTIONS_CFG_URI": ""}
+        with programs.started(hda.client, program, PATIENCE, "hda.client", home) as answer:
+            yield partial(_try, hda.url.rstrip("/"), folder, answer)
+
+
+def _try(
+    url: str,
+    folder: str,
+    answer: programs.Answer,
+    collection: str,
+    token: str | None,
+    delivered: Delivered,
+    total: int,
+) -> tuple[list[Check], dict[str, Any]]:
+    told: dict[str, Any] = {"url": url, "collection": collection}
+    told |= {"token": token, "items": list(delivered), "folder": folder}
+    found, said = answer(told)
+    if found is None:
+        said = said.replace(token, "***") if token else said
+        return [Check("eodag: search", False, said)], {"tried": said}
+    return list(_judged(found, delivered, total)), found
+
+
+def _judged(found: Mapping[str, Any], delivered: Delivered, total: int) -> list[Check]:
+    first = min(total, found["page"])
+    matched = found["matched"]
+    same = found["first"] == first and matched in (None, total)
+    said = f"eodag {found['version']} finds {found['first']} on its first page"
+    said += "" if matched is None else f", {matched} in all"
+    if found["paged"] < total:
+        said += f"; known fault, not counted: its paging ends after {found['paged']} of {total}"
+    missed = [item["id"] for item in found["items"] if item["found"] != 1]
+    hit = ", ".join(missed) or f"{len(found['items'])} tried"
+    return [
+        Check("eodag: search", same, said),
+        Check("eodag: search by id", not missed, hit),
+        _downloads(found, delivered),
+    ]
+
+
+def _downloads(found: Mapping[str, Any], delivered: Delivered) -> Check:
+    wrong, files = [], 0
+    for item in found["items"]:
+        if item["fault"]:
+            wrong.append(f"{item['id']}: {item['fault']}")
+            continue
+        known = set(delivered.get(item["id"], {}))
+        # Downloads of whole items leave empty files out.
+        got = {(int(size), str(sha256)) for size, sha256 in item["files"]}
+        files += len(got)
+        missing = {one for one in known - got if one[0]}
+        if missing or got - known:
+            wrong.append(
+                f"{item['id']}: {len(missing)} files are missing, {len(got - known)} other"
+            )
+    return Check("eodag: download", not wrong, "; ".join(wrong[:3]) or f"{files} files")

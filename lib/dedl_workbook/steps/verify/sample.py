@@ -1,0 +1,103 @@
+"""What is kept of the items that go by while paging: samples, and what bounds them all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dedl_workbook.services.catalog import comparison
+
+SEARCHED = 3
+"""Items that are searched for in every way."""
+
+Box = tuple[float, float, float, float]
+"""West, south, east, north, in degrees."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One asset as it is served."""
+
+    item: str
+    name: str
+    type: str
+    href: str
+
+
+@dataclass
+class Seen:
+    """What was kept of the items that went by: samples, and what bounds them all."""
+
+    most: int
+    """About so many assets are kept, some of each media type."""
+    every: bool
+    """Whether all are, for there are few."""
+    pool: str = ""
+    """What the address of an asset starts with that can be downloaded; others are counted."""
+    assets: dict[str, list[Asset]] = field(default_factory=dict)
+    """By media type; a fair sample of each, or all."""
+    count: dict[str, int] = field(default_factory=dict)
+    remote: dict[str, int] = field(default_factory=dict)
+    """Of these, the ones that lie elsewhere."""
+    items: list[dict[str, Any]] = field(default_factory=list)
+    matched: set[int] = field(default_factory=set)
+    """What numberMatched said, on any page."""
+    south: float = 90.0
+    north: float = -90.0
+    earliest: str = ""
+    total: int = 0
+
+
+def kind_of(name: str, asset: Mapping[str, Any]) -> str:
+    """Return what an asset is downloaded as one of: its media type; thumbnails are their own."""
+    kind = str(asset.get("type") or "no media type")
+    is_thumbnail = name == "thumbnail" or "thumbnail" in (asset.get("roles") or ())
+    return f"thumbnail, {kind}" if is_thumbnail else kind
+
+
+def note(seen: Seen, item: dict[str, Any]) -> None:
+    """Keep what is needed of one item: a fair sample of all, each media type for itself."""
+    seen.total += 1
+    for name, asset in (item.get("assets") or {}).items():
+        kind, href = kind_of(name, asset), str(asset.get("href"))
+        count = seen.count[kind] = seen.count.get(kind, 0) + 1
+        if not href.startswith(seen.pool):
+            seen.remote[kind] = seen.remote.get(kind, 0) + 1
+            continue
+        kept = seen.assets.setdefault(kind, [])
+        made = Asset(str(item["id"]), name, kind, href)
+        if seen.every or len(kept) < max(1, seen.most // 10, seen.most // len(seen.assets)):
+            kept.append(made)
+        elif (place := random.randrange(count)) < len(kept):  # noqa: S311 (no secret)
+            kept[place] = made
+    if len(seen.items) < SEARCHED:
+        seen.items.append(item)
+    elif (place := random.randrange(seen.total)) < SEARCHED:  # noqa: S311
+        seen.items[place] = item
+    box = box_of(item)
+    seen.south, seen.north = min(seen.south, box[1]), max(seen.north, box[3])
+    first = comparison.span(item)[0]
+    seen.earliest = min(seen.earliest or first, first)
+
+
+def box_of(item: Mapping[str, Any]) -> Box:
+    """Return the box that an item lies in: its own, or that of its geometry."""
+    box = item.get("bbox")
+    if isinstance(box, list) and len(box) in (4, 6):
+        half = len(box) // 2
+        return float(box[0]), float(box[1]), float(box[half]), float(box[half + 1])
+    points = list(_points(item["geometry"]))
+    wide, high = [point[0] for point in points], [point[1] for point in points]
+    return min(wide), min(high), max(wide), max(high)
+
+
+def _points(geometry: Any) -> Iterator[list[float]]:
+    if isinstance(geometry, dict):
+        yield from _points(geometry.get("coordinates", geometry.get("geometries", [])))
+    elif geometry and isinstance(geometry[0], int | float):
+        yield geometry
+    else:
+        for part in geometry:
+            yield from _points(part)

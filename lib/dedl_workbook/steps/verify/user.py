@@ -1,0 +1,126 @@
+"""HDA as one user sees it, with a token or without."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dedl_workbook.base.errors import ServiceError
+from dedl_workbook.parameters.target import Hda
+from dedl_workbook.services.hda import dialect as hda_dialect
+
+if TYPE_CHECKING:
+    import httpx
+
+_REMEDY = "Check that HDA is up and at this address, then run again."
+
+
+@dataclass
+class Asker:
+    """HDA as one user sees it: the token goes to HDA's own addresses and nowhere else."""
+
+    url: str
+    client: httpx.Client
+    outside: httpx.Client
+    """Without a token, for where HDA sends us."""
+    offers: str
+    """What the path of each download starts with."""
+    token: str | None = None
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        """Ask for a path (or an address of HDA's) by GET."""
+        return self._ask("GET", path, params=query or None)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        """Ask for a path by POST, with a body of JSON."""
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        import httpx
+
+        url = path if "://" in path else self.url + path
+        if not url.startswith(self.url + "/"):
+            raise ServiceError("HDA's answer leads elsewhere", where=url.split("?")[0])
+        try:
+            return self.client.request(method, url, **arguments)
+        except httpx.HTTPError as error:
+            name = type(error).__name__
+            raise ServiceError(f"HDA fails: {name}", where=self.url, remedy=_REMEDY) from None
+
+    def json(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
+        """Return the JSON object that HDA must answer with."""
+        answer = self.post(path, body) if method == "POST" else self.get(path, **query)
+        try:
+            told = answer.json() if answer.status_code == 200 else None
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            said = f"HDA answers {answer.status_code} to {method} {path.split('?')[0]}"
+            raise ServiceError(said, where=self.url, remedy=_REMEDY)
+        return told
+
+    def search(self, *, collections: list[str], limit: int, **query: Any) -> Search:
+        """Search as pystac-client does."""
+        return Search(self, {"collections": collections, "limit": limit} | query)
+
+
+@dataclass
+class Search:
+    """A search of a user's, page by page."""
+
+    hda: Asker
+    body: dict[str, Any]
+
+    def pages_as_dicts(self) -> Iterator[dict[str, Any]]:
+        """Yield the pages, following the whole `next` body: its token alone finds nothing."""
+        method, path, body = "POST", "/search", self.body
+        seen: set[str] = set()
+        while True:
+            page = self.hda.json(method, path, body)
+            yield page
+            following = [link for link in page.get("links", []) if link.get("rel") == "next"]
+            if not following or not page.get("features"):
+                return
+            link = following[0]
+            method, path = link.get("method", "GET"), link["href"]
+            body = {**(body if link.get("merge") else {}), **(link.get("body") or {})}
+            if (asked := json.dumps([path, body], sort_keys=True)) in seen:
+                raise ServiceError("paging leads to a page that was there already", where=path)
+            seen.add(asked)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the HTTP client from logging URLs that grant access."""
+    loggers = [logging.getLogger(name) for name in ("httpx", "httpcore")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def asking(hda: Hda, token: str | None) -> Iterator[Asker]:
+    """Ask HDA with a token, or as anybody."""
+    import httpx
+
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # No connection is kept: HDA closes them without a word after an error of its own.
+    kept = {
+        "timeout": httpx.Timeout(60, connect=10),
+        "limits": httpx.Limits(max_keepalive_connections=0),
+    }
+    with (
+        quiet(),
+        httpx.Client(headers=headers, **kept) as client,  # type: ignore[arg-type]
+        httpx.Client(**kept) as outside,  # type: ignore[arg-type]
+    ):
+        yield Asker(hda.url.rstrip("/"), client, outside, hda_dialect.of(hda).offers, token)

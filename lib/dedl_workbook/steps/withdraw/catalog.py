@@ -1,0 +1,310 @@
+"""Withdraw, catalogue: the collection and items from before are put back, or all is deleted."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dedl_workbook.base.errors import ConflictError, EvidenceError
+from dedl_workbook.base.json import parse
+from dedl_workbook.publication import keys as reuse
+from dedl_workbook.publication.job import Action, Check, Job
+from dedl_workbook.services.catalog import comparison, partitions, pgstac, stac_api
+from dedl_workbook.services.catalog import loading as pgstac_load
+from dedl_workbook.steps import catalog
+
+if TYPE_CHECKING:
+    from dedl_workbook.services.catalog.pgstac import Connection
+
+State = Mapping[str, Any]
+UNKNOWN = "unknown"
+"""In the place of a ticket: no href tells who published what stands there."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the catalogue step kept before its first change."""
+
+    state: State
+    made: tuple[State, ...]
+    """What this ticket set out to publish since."""
+    folder: Path
+
+    @property
+    def written(self) -> set[str]:
+        """The digests of the collections that nobody but this ticket published."""
+        return {state["collection"] for state in self.made} - {self.state["collection"]}
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The collection from before."""
+        document: dict[str, Any] = parse((self.folder / "collection.json").read_bytes())
+        return document
+
+    def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield where each item from before stands, and the item."""
+        path = self.folder / "items.ndjson"
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield f"{path}, line {number}", json.loads(line)
+
+    def keys(self, bucket: str) -> Iterator[str]:
+        """Yield the keys in a bucket that the items and collection from before refer to."""
+        if self.state["collection"] is None:
+            return
+        start = f"s3://{bucket}/"
+        yield from _keys(self.document, start)
+        for _, item in self.items():
+            yield from _keys(item, start)
+
+
+def _keys(document: dict[str, Any], start: str) -> Iterator[str]:
+    for asset in (document.get("assets") or {}).values():
+        href = str(asset.get("href", "")) if isinstance(asset, dict) else ""
+        if href.startswith(start):
+            yield href.removeprefix(start)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the catalogue stands towards a ticket."""
+
+    found: State
+    before: Before | None
+    """None: the catalogue step never began to change anything, as far as is known."""
+    ours: bool
+    """Whether this ticket's publication stands there."""
+    above: tuple[str, ...]
+    """Other tickets, where what stands there is theirs."""
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def goal(self) -> State | None:
+        """What is to stand there; None: that isn't this ticket's business."""
+        return None if self.before is None else self.before.state
+
+    @property
+    def altered(self) -> bool:
+        """Whether somebody changed by hand what this ticket published."""
+        return self.ours and self.before is not None and self.found not in self.before.made
+
+
+def before(job: Job) -> Before | None:
+    """Return what the catalogue step kept, or None where it never kept anything.
+
+    Raises:
+        EvidenceError: what was kept is damaged.
+    """
+    folder = catalog.before_folder(job)
+    marker, made = folder / "catalog.json", catalog.made_file(job)
+    try:
+        if not marker.exists():
+            return None
+        goals = parse(made.read_bytes()) if made.exists() else []
+        return Before(parse(marker.read_bytes()), tuple(goals), folder)
+    except (OSError, ValueError) as error:
+        raise lost(marker, str(error)) from error
+
+
+def lost(where: Path, why: str) -> EvidenceError:
+    """Return the error for a state before that isn't there, or isn't whole."""
+    return EvidenceError(
+        f"what was there before this ticket can't be put back: {why}",
+        where=str(where),
+        remedy="Nothing was changed. Bring the case's folder 'work/before' back from its backup; "
+        "without it, what was there before has to be published anew by a ticket of its own.",
+    )
+
+
+def look(job: Job) -> Standing:
+    """Tell what stands in the catalogue, whose it is, and what would undo it. Changes nothing.
+
+    Raises:
+        EvidenceError: this ticket's publication stands there, and the state before is lost.
+        ServiceError: the database refuses or fails.
+    """
+    kept = before(job)
+    with comparison.comparing(job.folder) as sides:
+        if kept is not None:
+            _demand_whole(job, kept, sides)
+        with pgstac.connected(job) as connection:
+            pgstac.guard(connection)
+            _, found = catalog.found_in(job, connection, sides)
+            tickets = _tickets(job, connection)
+            hidden = partitions.hidden(connection, job.ticket.collection)
+        ours, above = _whose(job, found, kept, tickets)
+        if ours and not above and kept is None:
+            raise lost(catalog.before_folder(job), "it was not kept, or is lost")
+        actions: tuple[Action, ...] = ()
+        # What somebody deleted by hand since is put back as well.
+        if kept is not None and not above:
+            actions = _actions(job, found, kept, sides.counts()) if found != kept.state else ()
+            actions += (_LEFT,) if hidden else ()
+    return Standing(found, kept, ours, above, actions)
+
+
+def _whose(
+    job: Job, found: State, kept: Before | None, tickets: set[str]
+) -> tuple[bool, tuple[str, ...]]:
+    """Tell whether what stands there is this ticket's, and which other tickets' it is."""
+    own = job.ticket.ticket in tickets
+    # Its items may lead to objects of earlier tickets, which it uses where they lie.
+    others = tuple(sorted(tickets - {job.ticket.ticket} - (reuse.tickets(job) if own else set())))
+    if found["collection"] is None or (kept is not None and found == kept.state):
+        return False, ()
+    if kept is not None and found in kept.made:
+        return True, ()
+    made = {state["collection"] for state in kept.made} if kept is not None else set()
+    begun = found["collection"] in made and not found["items"]
+    if begun or (own and not others):
+        return True, ()
+    return own, others or (UNKNOWN,)
+
+
+def _tickets(job: Job, connection: Connection) -> set[str]:
+    """Return the tickets under whose prefixes the collection's assets lie, by their hrefs."""
+    start = f"s3://{job.target.s3.bucket}/{job.ticket.collection}/"
+    rows = connection.execute(
+        "with held as (select content from items where collection = %(id)s"
+        " union all select content from collections where id = %(id)s)"
+        " select distinct substring(asset.href #>> '{}' from %(start)s)"
+        " from held, jsonb_path_query(content, '$.assets.*.href') asset (href)",
+        {"id": job.ticket.collection, "start": f"^{re.escape(start)}([^/]+)/"},
+    ).fetchall()
+    return {row[0] for row in rows if row[0] is not None}
+
+
+def refers_to(job: Job) -> bool:
+    """Tell whether the catalogue refers to objects of this ticket."""
+    with pgstac.connected(job) as connection:
+        return job.ticket.ticket in _tickets(job, connection)
+
+
+def _demand_whole(job: Job, kept: Before, sides: comparison.Comparison, **how: bool) -> None:
+    """Take in the items from before; they and the collection must be what was kept."""
+    if kept.state["collection"] is None:
+        return
+    try:
+        for done in sides.publish(kept.items(), **how):
+            job.tell("reading what was before", done, 0, "items")
+        same = comparison.digest(kept.document) == kept.state["collection"]
+        count, items = sides.side("published")
+    except (OSError, ValueError) as error:
+        raise lost(kept.folder, str(error)) from error
+    if not same or (count, items) != (kept.state["items"], kept.state["items_digest"]):
+        raise lost(kept.folder, "what was kept isn't whole any more")
+
+
+_VERBS = {
+    "added": ("put back", "items"),
+    "changed": ("change back", "items"),
+    "moved": ("change back", "items that moved in time"),
+    "twice": ("mend", "items that are held twice"),
+    "vanished": ("delete", "items that weren't there before"),
+}
+
+_LEFT = Action("delete", "empty partitions of a load that was cut off")
+
+
+def _actions(job: Job, found: State, kept: Before, counts: dict[str, int]) -> tuple[Action, ...]:
+    named = f"collection {job.ticket.collection}"
+    if kept.state["collection"] is None:
+        if found["collection"] is None:
+            return ()
+        items = (Action("delete", "items", found["items"]),) if found["items"] else ()
+        return (*items, Action("delete", named))
+    made = [
+        Action(verb, subject, counts[kind])
+        for kind, (verb, subject) in _VERBS.items()
+        if counts[kind]
+    ]
+    if found["collection"] != kept.state["collection"]:
+        verb = "put back" if found["collection"] is None else "change back"
+        made.insert(0, Action(verb, named))
+    return tuple(made)
+
+
+def undo(job: Job, standing: Standing) -> dict[str, Any]:
+    """Put the collection and items from before back, or delete all, in one transaction.
+
+    Raises:
+        ConflictError: the catalogue isn't as the plan found it.
+        EvidenceError: the state before is lost.
+        ServiceError: the database refuses or fails. After any of these nothing is half-done.
+    """
+    kept, id_ = standing.before, job.ticket.collection
+    if kept is None or not standing.actions:
+        return {}
+    start = time.monotonic()
+    with comparison.comparing(job.folder) as sides, pgstac.connected(job) as connection:
+        pgstac.guard(connection)
+        _demand_whole(job, kept, sides, content=True)
+        pgstac.lock(connection, id_)
+        held, found = catalog.found_in(job, connection, sides)
+        if found != standing.found:
+            raise ConflictError(
+                f"{id_} was changed in the catalogue since the withdrawal was planned",
+                remedy="Nothing was changed there. Plan again, and read what it finds.",
+            )
+        partitions.drop_hidden(connection, id_)
+        done: dict[str, Any] = {}
+        if kept.state["collection"] is None:
+            if held is not None:
+                pgstac_load.delete_collection(connection, id_)
+                done = {"items_deleted": found["items"], "collection": "deleted"}
+        elif found != kept.state:
+            catalog.load(job, connection, sides, kept.document, new=held is None)
+            left = pgstac_load.finish(connection, id_)
+            done = {"items_put_back": kept.state["items"], "collection": "put back"}
+            done |= {"left": left} if left else {}
+    return done | {"seconds": round(time.monotonic() - start, 3)}
+
+
+def checks(job: Job, goal: State) -> list[Check]:
+    """Read the database, over a connection of its own, and the STAC API; compare with `goal`."""
+    if goal["collection"] is None:
+        return [*_gone_from_database(job), *_gone_from_api(job)]
+    kept = before(job)
+    if kept is None or kept.state != goal:
+        raise lost(catalog.before_folder(job), "it isn't what the plan was made for")
+    with comparison.comparing(job.folder) as sides:
+        _demand_whole(job, kept, sides)
+        with pgstac.connected(job) as connection:
+            held, found = catalog.found_in(job, connection, sides)
+        same = found["collection"] == goal["collection"]
+        made = [catalog.collection_check("database", held is not None, same)]
+        made += catalog.item_checks("database", sides)
+    made += catalog.served_checks(job, kept.document, kept.items())
+    return [Check(f"as before, {check.name}", check.passed, check.found) for check in made]
+
+
+def _gone_from_database(job: Job) -> Iterator[Check]:
+    id_ = job.ticket.collection
+    with pgstac.connected(job) as connection:
+        there = pgstac.held_collection(connection, id_) is not None
+        items = pgstac.count_items(connection, id_)
+        row = connection.execute(
+            "select count(*) from partition_stats where collection = %s", [id_]
+        ).fetchone()
+    parts = int(row[0]) if row else 0
+    yield Check("gone, database: collection", not there, "still there" if there else "none")
+    yield Check("gone, database: items", not items, f"{items} items")
+    yield Check("gone, database: partitions", not parts, f"{parts} partitions")
+
+
+def _gone_from_api(job: Job) -> Iterator[Check]:
+    root, id_ = job.target.stac_api.url, job.ticket.collection
+    with stac_api.reading(root) as client:
+        shown = stac_api.collection(client, root, id_)
+        answer = client.get(f"{root.rstrip('/')}/search", params={"collections": id_, "limit": "1"})
+        answer.raise_for_status()
+        found = len(answer.json().get("features") or [])
+    said = "answers 404" if shown is None else "still served"
+    yield Check("gone, STAC API: collection", shown is None, said)
+    yield Check("gone, STAC API: search", not found, f"{found} items found")

@@ -1,0 +1,207 @@
+"""What the command line shows: lines, tables, and one line of progress that replaces itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dedl_workbook.base.files import write_atomic
+from dedl_workbook.base.json import pretty
+from dedl_workbook.base.progress import VARIABLE
+from dedl_workbook.base.text import amount, harmless, printable
+from dedl_workbook.publication.job import Outcome
+from dedl_workbook.views.failure import Failure
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_STYLES = {
+    "passed": "bold green",
+    "planned": "bold blue",
+    "waiting": "bold yellow",
+    "failed": "bold red",
+    "refused": "bold red",
+    "fails": "bold red",
+    "answers": "bold green",
+    "error": "bold red",
+    "warning": "yellow",
+    "info": "blue",
+    "same": "bold green",
+    "drifted": "bold red",
+    "unknown": "yellow",
+}
+
+
+def styled(word: str) -> str:
+    """Return a verdict or severity in its colour."""
+    style = _STYLES.get(word)
+    return f"[{style}]{escape(word)}[/]" if style else escape(printable(word, lines=True))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table; cells are plain text, words for verdicts and severities are coloured.
+
+    In a pipe, each row is a line whose cells are parted by tabs: nothing is cut, and programs can
+    read it.
+    """
+    if not out.is_terminal:
+        for row in [columns, *rows]:
+            # Not by rich, which makes blanks of tabs.
+            out.file.write("\t".join(" ".join(cell.split()) for cell in row) + "\n")
+        return
+    table = Table(title=title or None, title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(styled(cell) for cell in row))
+    out.print(table, soft_wrap=False)
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON, and nothing else: for programs. A terminal has nothing to obey."""
+    sys.stdout.write(harmless(pretty(value)))
+
+
+def show_error(error: Exception, ticket: str = "") -> None:
+    """Print an error as it says itself: what, where, remedy; of a ticket among many on one line."""
+    if ticket:
+        lines = [" ".join(line.split()) for line in str(error).splitlines()]
+        ended = (line if line.endswith((".", ":", ";")) else f"{line}." for line in lines)
+        text = printable(" ".join(ended)).removeprefix(f"{ticket}: ")
+        err.print(f"[bold red]could not run[/] {escape(ticket)}: {escape(text)}")
+    else:
+        err.print(f"[bold red]error:[/] {escape(printable(str(error), lines=True))}")
+
+
+def show_heading(title: str, text: str) -> None:
+    """Print where we are in something longer."""
+    out.print(f"\n[bold]{escape(title)}[/]  {escape(text)}")
+
+
+def show_outcome(ticket: str, outcome: Outcome) -> None:
+    """Print a step's verdict: one line if it passed, its reason besides if not."""
+    out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
+    out.print(printable(outcome.summary, lines=True), markup=False)
+
+
+def show_failure(failure: Failure) -> None:
+    """Print where a notebook failed, with what, and where its record is."""
+    rows = [("cell", failure.cell), ("error", failure.error)]
+    rows += [("printed last", "\n".join(failure.last)), ("record", str(failure.record))]
+    for name, text in rows:
+        first, *more = text.splitlines() or [""]
+        lines = [f"    {name + ':':<14}{first}", *(" " * 18 + line for line in more)]
+        if text:
+            out.print(printable("\n".join(lines), lines=True), markup=False)
+
+
+def show_line(ticket: str, outcome: Outcome | None, failure: Failure | None) -> None:
+    """Print what became of one ticket of many, on one line."""
+    if outcome is None:
+        out.print(f"{styled('passed')} {escape(ticket)}: nothing was left to do")
+        return
+    record = f" ({failure.record})" if failure else ""
+    out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
+    out.print(f"{printable(' '.join(outcome.summary.split()))}{record}", markup=False)
+
+
+def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:
+    """Print a case plan, and how to approve it."""
+    rows = [
+        (step, action["verb"], action["subject"], f"{action['count']:,}", size(action["size"]))
+        for step, planned in plan["steps"].items()
+        for action in planned["actions"]
+    ]
+    if not rows:
+        out.print(f"{ticket}: nothing to do; what is wanted is there already", markup=False)
+        return
+    show_table(("step", "does", "what", "how many", "size"), rows, f"{ticket}: what would be done")
+    if plan["refused"]:
+        out.print(plan["refused"], markup=False)
+    out.print(f"to approve exactly this: dedl-workbook approve {ticket} {plan['digest']}")
+
+
+def size(number: int) -> str:
+    """Return bytes for people; '' for none."""
+    return amount(number) if number else ""
+
+
+def show_report(rows: Sequence[Sequence[str]], head: str, notes: Sequence[str]) -> None:
+    """Print a validation report: a table row for each kind of finding; in a pipe, a block."""
+    if out.is_terminal and rows:
+        table = Table("finding", "what is wrong, and the remedy", show_lines=True)
+        # Places differ at their ends: they are folded, never cut.
+        table.add_column("where", overflow="fold")
+        for severity, rule, times, where, message, fix in rows:
+            word, _, more = severity.partition(" ")
+            finding = f"{styled(word)} {more}\n{rule}\n{times}x"
+            table.add_row(finding, f"{escape(message)}\n[dim]{escape(fix)}[/]", escape(where))
+        out.print(table, soft_wrap=False)
+    else:
+        for severity, rule, times, where, message, fix in rows:
+            out.print(f"{styled(severity)} {rule} ({times}x) {escape(message)}")
+            out.print(f"    where: {', '.join(where.splitlines())}", markup=False)
+            out.print(f"    remedy: {fix}", markup=False)
+    for note in notes:
+        out.print(note, markup=False)
+    out.print(head, markup=False)
+
+
+def show_bag(state: str, path: Path, files: int, number: int, digest: str) -> None:
+    """Print what is known of a pack of evidence."""
+    out.print(f"{state}: {path}", markup=False)
+    out.print(f"{files:,} files, {amount(number)}, digest {digest}", markup=False)
+
+
+class Progress:
+    """One line of progress: it replaces itself on a terminal; in a pipe, each step is one line.
+
+    Where a watcher named a file for it (`progress.VARIABLE`), it goes there.
+
+    Args:
+        place: stands before each line.
+    """
+
+    def __init__(self, place: str = "") -> None:
+        self._place = place
+        self._status = err.status("") if err.is_terminal else None
+        self._last = ""
+        self._file = os.environ.get(VARIABLE)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self("")
+
+    def __call__(self, text: str) -> None:
+        """Show what is going on; '' ends it."""
+        text = text and self._place + text
+        if self._file:
+            write_atomic(Path(self._file), json.dumps(text))
+            return
+        if self._status is not None:
+            if text:
+                self._status.update(escape(text))
+                self._status.start()
+            else:
+                self._status.stop()
+            return
+        head = text.partition(":")[0]
+        if head and head != self._last:
+            err.print(f"  {escape(text)}")
+        self._last = head
