@@ -2,8 +2,8 @@
 
     python benchmarks/validation.py [--items 20000] [--runs 5]
 
-One process on both sides; the medians of as many runs, taken in turns. A ratio is the median of those
-within each turn: what slows the machine for a while slows both sides of it.
+One process on both sides; the medians of as many runs, taken in turns. A ratio is the median of
+those within each turn: what slows the machine for a while slows both sides of it.
 """
 
 from __future__ import annotations

@@ -165,7 +165,8 @@ def test_a_run_goes_on_when_the_kernel_that_started_it_is_killed(lake: Lake) -> 
     lake.write_ticket(approve="any")
     ledger = lake.archive / "DEDL-1" / "ledger.jsonl"
     code = (
-        "import sys; from pathlib import Path; from dedl_workbook.notebooks.console.process import Work;"
+        "import sys; from pathlib import Path;"
+        "from dedl_workbook.notebooks.console.process import Work;"
         "work = Work(Path(sys.argv[1])); work.start(['run', 'DEDL-1'], print); work.wait()"
     )
     kernel = subprocess.Popen([sys.executable, "-c", code, str(lake.root)])

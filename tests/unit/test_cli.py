@@ -81,7 +81,7 @@ def test_a_full_disk_is_told_with_the_folder_of_temporary_files(
 def test_importing_the_library_loads_nothing_heavy() -> None:
     heavy = ("boto3", "papermill", "pystac", "psycopg", "pypgstac", "IPython", "rasterio", "numpy")
     code = (
-        "import sys, dedl_workbook.cli.main, dedl_workbook.notebooks.runner, dedl_workbook.notebooks.attempt;"
+        "import sys, dedl_workbook.cli.main, dedl_workbook.notebooks.runner;"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
 

@@ -1,7 +1,9 @@
 """Saving in JupyterLab: no secret reaches the disk, and a step's notebook its case.
 
-A server extension: `dedl-workbook lab` switches it on. Elsewhere, as on a JupyterHub, put
-`c.ServerApp.jpserver_extensions = {"dedl_workbook.notebooks.jupyter.saving": True}` into jupyter_server_config.py.
+A server extension: `dedl-workbook lab` switches it on. Elsewhere, as on a JupyterHub, put this
+into jupyter_server_config.py:
+
+    c.ServerApp.jpserver_extensions = {"dedl_workbook.notebooks.jupyter.saving": True}
 """
 
 from __future__ import annotations
