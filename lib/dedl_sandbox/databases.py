@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, LiteralString
 
 from dedl_workbook.base.errors import ServiceError
-from dedl_workbook.steps import catalog
+from dedl_workbook.services.catalog import pgstac
 
 from dedl_sandbox import processes
 from dedl_sandbox.postgres import dsn
@@ -23,7 +23,7 @@ READER = "dedl_reader"
 DATABASE = "dedl"
 TEMPLATE = "pgstac_template"
 _DRAFT = "pgstac_template_draft"
-_ROLE = Path(catalog.__file__).with_name("database-role.sql")
+_ROLE = Path(pgstac.__file__).with_name("database-role.sql")
 """What the database's operators are asked to run for the workbook's user."""
 
 

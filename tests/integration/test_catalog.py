@@ -367,11 +367,11 @@ def test_what_pgstac_would_alter_is_not_committed(lake: Lake) -> None:
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from dedl_workbook import catalog
-from dedl_workbook.catalog import loading as pgstac_load
-from dedl_workbook.job import Job
-from dedl_workbook.target import Target
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.steps import catalog
+from dedl_workbook.services.catalog import loading as pgstac_load
+from dedl_workbook.publication.job import Job
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.ticket import Ticket
 ticket, target, folder, root = json.load(sys.stdin)
 whole = pgstac_load._load_chunk
 def load_chunk(*arguments):

@@ -9,13 +9,14 @@ import psycopg
 import pytest
 from dedl_sandbox import Sandbox
 from dedl_workbook.publication.job import Verdict
+from dedl_workbook.services.catalog import pgstac
 from dedl_workbook.steps import catalog
 from dedl_workbook.steps.withdraw import catalog as withdraw_catalog
 from psycopg.conninfo import make_conninfo
 
 from tests.integration.lake import Lake, a_collection, an_item, own_lake, write_dataset
 
-ROLE = Path(catalog.__file__).with_name("database-role.sql")
+ROLE = Path(pgstac.__file__).with_name("database-role.sql")
 REFUSED = {
     "other schemas": "select * from secret.papers",
     "tables in public": "create table public.mine (id int)",

@@ -32,7 +32,7 @@ from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration, 
 OTHERS = "EO.DEMO.DAT.SST.L2"
 KILL_THEN_RESTART = """
 import pathlib, sys
-from dedl_workbook.sandbox.client import Sandbox
+from dedl_sandbox.client import Sandbox
 sandbox, note = Sandbox(pathlib.Path(sys.argv[1]), None), pathlib.Path(sys.argv[2])
 if note.exists():
     sandbox.restart("hda")

@@ -28,11 +28,13 @@ from tests.integration.hda_lake import HdaLake, an_id, own_configuration, resume
 
 POINTS = 350
 """Calls and returns in the hda step's own modules, of which an apply has about so many."""
-MODULES = re.compile(r"dedl_workbook/(hda/(__init__|files|store|trial|served)|documents)\.py$")
+MODULES = re.compile(
+    r"dedl_workbook/(steps/hda|services/hda/(files|store|trial|served)|base/(json|files))\.py$"
+)
 OTHERS = "EO.DEMO.DAT.SST.L2"
 RELOAD = """
 import pathlib, sys
-from dedl_workbook.sandbox import hda_reload
+from dedl_sandbox import hda_reload
 pathlib.Path(sys.argv.pop(1)).touch()
 sys.exit(hda_reload.main())
 """

@@ -299,10 +299,10 @@ def test_the_digest_in_the_reply_is_that_of_the_kept_evidence(site: Site, tmp_pa
 
 APPLY = """
 import sys
-from dedl_workbook import notify
+from dedl_workbook.steps import notify
 from dedl_workbook.case import Case
-from dedl_workbook.target import Pool
-from dedl_workbook.ticket import Ticket
+from dedl_workbook.parameters.target import Pool
+from dedl_workbook.parameters.ticket import Ticket
 
 case = Case.of(Ticket.of(__import__("json").loads(sys.argv[1]), "the test"))
 notify.apply(notify.plan(case.job))

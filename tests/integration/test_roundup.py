@@ -145,9 +145,11 @@ def test_a_reply_cut_off_before_it_is_shown_is_finished_by_the_next_try(
 SENDER = """
 import sys
 from pathlib import Path
-from dedl_workbook.helpdesk import Attachment, Message, deliver
-from dedl_workbook.helpdesk.roundup import Roundup
-from dedl_workbook.target import HelpDesk
+from dedl_workbook.services.helpdesk import Attachment
+from dedl_workbook.services.helpdesk import Message
+from dedl_workbook.services.helpdesk import deliver
+from dedl_workbook.services.helpdesk.roundup import Roundup
+from dedl_workbook.parameters.target import HelpDesk
 
 url, user, password, ticket, marker, file = sys.argv[1:]
 settings = HelpDesk(kind="roundup", url=url, user=user, password=password)

@@ -248,7 +248,7 @@ def test_up_twice_keeps_the_servers_and_their_urls(folder: Path) -> None:
 @pytest.mark.slow
 def test_two_ups_at_the_same_time_make_one_sandbox(fresh: Path) -> None:
     code = (
-        "import sys, pathlib; from dedl_workbook import sandbox\n"
+        "import sys, pathlib; import dedl_sandbox as sandbox\n"
         "print(sandbox.up(pathlib.Path(sys.argv[1])).connections)"
     )
     both = [_python(code, fresh) for _ in range(2)]
@@ -271,7 +271,7 @@ def test_two_sandboxes_run_side_by_side(lake: Sandbox, folder: Path) -> None:
 
 def test_leaves_no_process_behind_when_the_parent_is_killed(folder: Path) -> None:
     code = (
-        "import sys, pathlib, time; from dedl_workbook import sandbox\n"
+        "import sys, pathlib, time; import dedl_sandbox as sandbox\n"
         "lake = sandbox.up(pathlib.Path(sys.argv[1]), attached=True)\n"
         "print('up', flush=True); time.sleep(600)"
     )
@@ -293,7 +293,7 @@ def test_leaves_no_process_behind_when_the_parent_is_killed(folder: Path) -> Non
 @pytest.mark.parametrize("moment", ["making a new PostgreSQL", "making the PgSTAC"])
 def test_leaves_no_process_behind_when_up_is_interrupted(fresh: Path, moment: str) -> None:
     code = (
-        "import sys, pathlib; from dedl_workbook import sandbox\n"
+        "import sys, pathlib; import dedl_sandbox as sandbox\n"
         "sandbox.up(pathlib.Path(sys.argv[1]), progress=lambda it: print(it, flush=True))"
     )
     process = _python(code, fresh)

@@ -19,7 +19,7 @@ from dedl_workbook.rules.validation import validate
 
 from tests.integration.shore import Shore, a_shore, listening
 from tests.unit.builders import ID, any_asset, any_dataset, any_item, png, tiff
-from tests.unit.test_validate import any_target
+from tests.unit.rules.test_validation import any_target
 
 ITEM = "metadata/items/heat_0.json"
 PICTURE = "data/2024/11/16/heat_0/heat_0.png"

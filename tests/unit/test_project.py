@@ -15,7 +15,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "requirements"
-SERVERS = ROOT / "lib" / "dedl_workbook" / "sandbox" / "requirements"
+SERVERS = ROOT / "lib" / "dedl_sandbox" / "requirements"
 
 ORDERED = [
     "jupyterlab",

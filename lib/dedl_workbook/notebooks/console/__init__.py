@@ -15,13 +15,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as widgets
+import ipywidgets
 
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.base.times import now
 from dedl_workbook.case import provenance, status
 from dedl_workbook.case.status import Standing
-from dedl_workbook.notebooks.console import widgets as look
+from dedl_workbook.notebooks.console import widgets
 from dedl_workbook.notebooks.console.targets import Targets
 from dedl_workbook.notebooks.console.ticket_form import Form
 from dedl_workbook.notebooks.console.ticket_panel import Panel
@@ -50,23 +50,25 @@ class Console:
         self.panel = Panel(self.root, self._chose, self.refresh)
         self.form = Form(self.root, self._saved)
         self.targets = Targets(self.root, self._update_record)
-        self.filter = widgets.Text(placeholder="show only tickets with …", continuous_update=True)
+        self.filter = ipywidgets.Text(
+            placeholder="show only tickets with …", continuous_update=True
+        )
         self.filter.observe(lambda _: self.refresh(), names="value")
-        self.rows, self._acts = widgets.VBox(), dict[str, look.Act]()
-        self.tabs = widgets.Tab(
+        self.rows, self._acts = ipywidgets.VBox(), dict[str, widgets.Act]()
+        self.tabs = ipywidgets.Tab(
             [
-                widgets.VBox([self.filter, self.rows, self.panel.box]),
+                ipywidgets.VBox([self.filter, self.rows, self.panel.box]),
                 self.form.box,
                 self.targets.box,
             ],
             titles=["Tickets", "New ticket", "Targets"],
         )
         who = provenance.who()
-        self.head = widgets.HTML(
+        self.head = ipywidgets.HTML(
             f"<b>{html.escape(who['operator'])}</b> on {html.escape(who['host'])}, "
             f"workbook {html.escape(str(self.root))}"
         )
-        self.box = widgets.VBox([self.head, self.tabs])
+        self.box = ipywidgets.VBox([self.head, self.tabs])
         self.standings: list[Standing] = []
         self.chosen = ""
         self.refresh()
@@ -103,33 +105,33 @@ class Console:
             found = [s for s in self.standings if wanted in " ".join(s.as_json().values()).lower()]
             self.rows.children = [
                 *(self._row(standing) for standing in found[:_SHOWN]),
-                widgets.HTML(_left(len(found), len(self.standings))),
+                ipywidgets.HTML(_left(len(found), len(self.standings))),
             ]
             chosen = next((s for s in self.standings if s.ticket == self.chosen), None)
             if chosen is not None:
                 self.panel.show(chosen)
             self._update_record()
 
-    def _row(self, standing: Standing) -> widgets.HBox:
+    def _row(self, standing: Standing) -> ipywidgets.HBox:
         ticket = standing.ticket
         act = self._acts.get(ticket)
         if act is None:
             says = f"Shows {ticket} below."
-            act = look.Act(ticket, says, lambda: self.choose(ticket), width="12em")
+            act = widgets.Act(ticket, says, lambda: self.choose(ticket), width="12em")
             self._acts[ticket] = act
         act.button.button_style = "info" if ticket == self.chosen else ""
-        waits = f"waits for {standing.waiting_for}, since {look.moment(standing.since)}"
+        waits = f"waits for {standing.waiting_for}, since {widgets.moment(standing.since)}"
         told = [standing.step, waits if standing.waiting_for else "", standing.who]
-        told.append(look.moment(standing.when))
+        told.append(widgets.moment(standing.when))
         comes = f"next: {standing.next}" if standing.next else "nothing left to do"
         comes = comes if standing.target else "mend its file in parameters/tickets"
         details = " · ".join(
             [*(html.escape(text) for text in told if text), f"<b>{html.escape(comes)}</b>"]
         )
         what = " → ".join(filter(None, (standing.collection, standing.target)))
-        act.says.value = look.dense(
+        act.says.value = widgets.dense(
             f"{tables.badge(standing.verdict)} {html.escape(what)}<br>"
-            f'<span style="{look.SUBDUED}">{details}</span>'
+            f'<span style="{widgets.SUBDUED}">{details}</span>'
         )
         return act.box
 
@@ -182,4 +184,4 @@ def _left(found: int, all_: int) -> str:
         f"{found - _SHOWN} more are not shown: narrow them down above. " if found > _SHOWN else ""
     )
     shown = f"{found} of {all_} tickets" if found < all_ else ""
-    return f'<span style="{look.SUBDUED}">{more}{shown}</span>'
+    return f'<span style="{widgets.SUBDUED}">{more}{shown}</span>'

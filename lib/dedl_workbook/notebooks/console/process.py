@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as widgets
+import ipywidgets
 
 from dedl_workbook.base.progress import VARIABLE
-from dedl_workbook.notebooks.console import widgets as look
+from dedl_workbook.notebooks.console import widgets
 
 _COLOURS = ("FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
 _GLANCE = 0.3
@@ -52,15 +52,15 @@ class Work:
 
     def __init__(self, root: Path, busy: Callable[[bool], None] = lambda _: None) -> None:
         self._root, self._busy = root, busy
-        self._text = widgets.HTML()
-        self._stop = look.Act(
+        self._text = ipywidgets.HTML()
+        self._stop = widgets.Act(
             "Stop",
             "Interrupts it. What was done is recorded; running it again goes on from there.",
             self.stop,
             style="warning",
             width="6em",
         )
-        self.box = widgets.VBox([self._text, self._stop.box])
+        self.box = ipywidgets.VBox([self._text, self._stop.box])
         self._stop.show(False)
         self._process: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None

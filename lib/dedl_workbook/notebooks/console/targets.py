@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import ipywidgets as widgets
+import ipywidgets
 
-from dedl_workbook.notebooks.console import widgets as look
+from dedl_workbook.notebooks.console import widgets
 from dedl_workbook.services import health
 from dedl_workbook.views import tables
 
@@ -20,14 +20,14 @@ class Targets:
     def __init__(self, root: Path, changed: Callable[[], None]) -> None:
         self._root, self._changed = root, changed
         self.found: dict[str, list[health.Health]] = {}
-        self._again = look.Act(
+        self._again = widgets.Act(
             "Check again",
             "Asks every service of every target whether it answers; changes nothing. "
             "The test account logs in.",
             self.check,
         )
-        self._tables = widgets.HTML("Not asked yet.")
-        self.box = widgets.VBox([self._again.box, self._tables])
+        self._tables = ipywidgets.HTML("Not asked yet.")
+        self.box = ipywidgets.VBox([self._again.box, self._tables])
         self._thread: threading.Thread | None = None
 
     def check(self) -> None:
@@ -47,7 +47,7 @@ class Targets:
     def _check(self) -> None:
         try:
             self.found = {name: health.check(name, self._root) for name in health.names(self._root)}
-            self._tables.value = look.dense(self.markup())
+            self._tables.value = widgets.dense(self.markup())
         finally:
             self._again.button.disabled = False
         self._changed()

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as widgets
+import ipywidgets
 import yaml
 from pydantic import ValidationError
 
-from dedl_workbook.notebooks.console import widgets as look
+from dedl_workbook.notebooks.console import widgets
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.parameters.yaml_files import problems
 from dedl_workbook.services import health
@@ -36,20 +36,20 @@ class Form:
     def __init__(self, root: Path, saved: Callable[[Ticket], None]) -> None:
         self._root, self._saved = root, saved
         self.fields = _fields(root)
-        self.messages = {key: widgets.HTML() for key in self.fields}
+        self.messages = {key: ipywidgets.HTML() for key in self.fields}
         self.rows = {key: self._row(key) for key in self.fields}
-        self.save = look.Act("Save the ticket", "", self._save, style="primary")
-        self.note = widgets.HTML()
-        self.box = widgets.VBox([*self.rows.values(), self.save.box, self.note])
+        self.save = widgets.Act("Save the ticket", "", self._save, style="primary")
+        self.note = ipywidgets.HTML()
+        self.box = ipywidgets.VBox([*self.rows.values(), self.save.box, self.note])
         for field in self.fields.values():
             field.observe(lambda _: self.check(), names="value")
         self.check()
 
-    def _row(self, key: str) -> widgets.HBox:
+    def _row(self, key: str) -> ipywidgets.HBox:
         label, hint = _LABELS[key]
         self.fields[key].placeholder = hint
-        name = widgets.Label(label, layout=widgets.Layout(width="9em", flex="0 0 auto"))
-        return widgets.HBox([name, self.fields[key], self.messages[key]])
+        name = ipywidgets.Label(label, layout=ipywidgets.Layout(width="9em", flex="0 0 auto"))
+        return ipywidgets.HBox([name, self.fields[key], self.messages[key]])
 
     def values(self) -> dict[str, Any]:
         """Return the ticket's keys as they stand in the form."""
@@ -63,14 +63,14 @@ class Form:
     def check(self) -> bool:
         """Say at each field what is wrong with it; return whether the ticket can be saved."""
         values = self.values()
-        look.shows(self.rows["roles"], values["access"] == "restricted")
+        widgets.shows(self.rows["roles"], values["access"] == "restricted")
         wrong = self._wrong(values)
         missing = [key for key in _NEEDED if not values[key]]
         missing += ["roles"] if values["access"] == "restricted" and not values["roles"] else []
         for key, message in self.messages.items():
             text = "" if key in missing else wrong.get(key, "")
-            message.value = look.note("bad", text) or (
-                f'<span style="{look.SUBDUED}">{"is needed" if key in missing else ""}</span>'
+            message.value = widgets.note("bad", text) or (
+                f'<span style="{widgets.SUBDUED}">{"is needed" if key in missing else ""}</span>'
             )
         ready = not wrong and not missing
         self.save.button.disabled = not ready
@@ -112,9 +112,9 @@ class Form:
             with file.open("x", encoding="utf-8") as out:
                 yaml.safe_dump(ticket.parameters(), out, sort_keys=False, allow_unicode=True)
         except OSError as error:
-            self.note.value = look.note("bad", f"{file} can't be written: {error.strerror}")
+            self.note.value = widgets.note("bad", f"{file} can't be written: {error.strerror}")
             return
-        self.note.value = look.note("good", f"saved as {file.relative_to(self._root)}")
+        self.note.value = widgets.note("good", f"saved as {file.relative_to(self._root)}")
         self.clear()
         self._saved(ticket)
 
@@ -125,16 +125,16 @@ class Form:
 
 
 def _fields(root: Path) -> dict[str, Any]:
-    wide = widgets.Layout(width="24em", flex="0 0 auto")
+    wide = ipywidgets.Layout(width="24em", flex="0 0 auto")
     text = {
-        key: widgets.Text(layout=wide)
+        key: ipywidgets.Text(layout=wide)
         for key in ("ticket", "dataset", "collection", "board_reference", "roles")
     }
     names = health.names(root)
     made = text | {
-        "target": widgets.Dropdown(options=names, value=next(iter(names), None), layout=wide),
-        "board_date": widgets.DatePicker(layout=wide),
-        "access": widgets.ToggleButtons(options=["public", "restricted"]),
-        "mode": widgets.ToggleButtons(options=["new", "replace"]),
+        "target": ipywidgets.Dropdown(options=names, value=next(iter(names), None), layout=wide),
+        "board_date": ipywidgets.DatePicker(layout=wide),
+        "access": ipywidgets.ToggleButtons(options=["public", "restricted"]),
+        "mode": ipywidgets.ToggleButtons(options=["new", "replace"]),
     }
     return {key: made[key] for key in _LABELS}

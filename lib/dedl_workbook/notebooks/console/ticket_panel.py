@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as widgets
+import ipywidgets
 
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.case import ledger, lock
 from dedl_workbook.case.case import Case
 from dedl_workbook.case.status import Move, Standing
-from dedl_workbook.notebooks.console import case_html
-from dedl_workbook.notebooks.console import widgets as look
+from dedl_workbook.notebooks.console import case_html, widgets
 from dedl_workbook.notebooks.console.process import Done, Work
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.views import tables
@@ -44,33 +43,37 @@ class Panel:
         self.standing: Standing | None = None
         self._digest = ""
         self.work = Work(root, self._busy)
-        self.note = widgets.HTML()
-        self._head, self._steps, self._plan = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self._papers, self._notebook = widgets.HTML(), widgets.HTML()
-        self.reason = widgets.Text(placeholder="why", layout=widgets.Layout(width="24em"))
-        self.name = widgets.Text(layout=widgets.Layout(width="15em"))
+        self.note = ipywidgets.HTML()
+        self._head, self._steps, self._plan = (
+            ipywidgets.HTML(),
+            ipywidgets.HTML(),
+            ipywidgets.HTML(),
+        )
+        self._papers, self._notebook = ipywidgets.HTML(), ipywidgets.HTML()
+        self.reason = ipywidgets.Text(placeholder="why", layout=ipywidgets.Layout(width="24em"))
+        self.name = ipywidgets.Text(layout=ipywidgets.Layout(width="15em"))
         self.acts = self._make_acts()
         row = {"align_items": "center"}
-        self._refusal = widgets.HBox([self.acts["refuse"].box, self.reason], layout=row)
-        self._withdrawal = widgets.HBox([self.name, self.acts["withdraw"].box], layout=row)
+        self._refusal = ipywidgets.HBox([self.acts["refuse"].box, self.reason], layout=row)
+        self._withdrawal = ipywidgets.HBox([self.name, self.acts["withdraw"].box], layout=row)
         self.reason.observe(lambda _: self._allow(), names="value")
         self.name.observe(lambda _: self._allow(), names="value")
-        self.box = widgets.VBox(self._children())
-        look.shows(self.box, False)
+        self.box = ipywidgets.VBox(self._children())
+        widgets.shows(self.box, False)
 
-    def _make_acts(self) -> dict[str, look.Act]:
+    def _make_acts(self) -> dict[str, widgets.Act]:
         return {
-            "file": look.Act("File in the sandbox", "", self.file),
-            "plan": look.Act("Validate and plan", "", self.plan, style="primary"),
-            "approve": look.Act("Approve this plan", "", self.approve, style="primary"),
-            "refuse": look.Act("Refuse this plan", "", self.refuse),
-            "run": look.Act("Run", "", self.run, style="primary"),
-            "rehearse": look.Act("Rehearse", "", self.rehearse),
-            "pack": look.Act("Pack the evidence", "", self.pack),
-            "withdraw": look.Act("Withdraw", "", self.withdraw, style="danger"),
+            "file": widgets.Act("File in the sandbox", "", self.file),
+            "plan": widgets.Act("Validate and plan", "", self.plan, style="primary"),
+            "approve": widgets.Act("Approve this plan", "", self.approve, style="primary"),
+            "refuse": widgets.Act("Refuse this plan", "", self.refuse),
+            "run": widgets.Act("Run", "", self.run, style="primary"),
+            "rehearse": widgets.Act("Rehearse", "", self.rehearse),
+            "pack": widgets.Act("Pack the evidence", "", self.pack),
+            "withdraw": widgets.Act("Withdraw", "", self.withdraw, style="danger"),
         }
 
-    def _children(self) -> list[widgets.Widget]:
+    def _children(self) -> list[ipywidgets.Widget]:
         acts = self.acts
         return [
             self._head,
@@ -96,7 +99,7 @@ class Panel:
         self.standing = standing
         if other:
             self.note.value, self.name.value, self.reason.value = "", "", ""
-        look.shows(self.box, True)
+        widgets.shows(self.box, True)
         self._head.value = _head(standing)
         try:
             ticket = Ticket.load(standing.ticket, self._root)
@@ -106,18 +109,18 @@ class Panel:
         except WorkbookError as error:
             # Nothing of another ticket, or of this one before it broke, may stay and be pressed.
             for part in (*(act.box for act in self.acts.values()), self._refusal, self._withdrawal):
-                look.shows(part, False)
+                widgets.shows(part, False)
             for text in (self._notebook, self._plan, self._steps, self._papers):
                 text.value = ""
-            self.note.value = look.note("bad", str(error))
+            self.note.value = widgets.note("bad", str(error))
 
     def _show_case(self, case: Case, lines: list[dict[str, Any]], move: Move) -> None:
         planned = next((x for x in reversed(lines) if x["event"] == "planned"), None)
         plan = case.read_plan(planned) if planned else None
         self._digest = plan["digest"] if plan else ""
-        self._plan.value = look.dense(case_html.plan(plan, folded=move in _READ)) if plan else ""
-        self._steps.value = look.dense(case_html.steps(lines))
-        self._papers.value = look.dense(case_html.evidence(case.folder, self._root))
+        self._plan.value = widgets.dense(case_html.plan(plan, folded=move in _READ)) if plan else ""
+        self._steps.value = widgets.dense(case_html.steps(lines))
+        self._papers.value = widgets.dense(case_html.evidence(case.folder, self._root))
         self._notebook.value = case_html.next_notebook(case, lines, self._root)
         steps = plan["steps"] if plan else ()
         shown = {
@@ -134,8 +137,8 @@ class Panel:
         }
         for name, act in self.acts.items():
             act.show(shown[name])
-        look.shows(self._refusal, shown["refuse"])
-        look.shows(self._withdrawal, shown["withdraw"])
+        widgets.shows(self._refusal, shown["refuse"])
+        widgets.shows(self._withdrawal, shown["withdraw"])
         self._explain(case, plan, move)
         self._allow()
 
@@ -251,7 +254,7 @@ class Panel:
         self._chose(f"{self._ticket}: {text}")
         self._changed()
         # Last, so that what is shown and what may be pressed is already as it says.
-        self.note.value = look.note(kind, text)
+        self.note.value = widgets.note(kind, text)
 
 
 def _outcomes(done: Done) -> list[str]:
@@ -261,11 +264,11 @@ def _outcomes(done: Done) -> list[str]:
 
 
 def _head(standing: Standing) -> str:
-    waits = f"waits for {standing.waiting_for}, since {look.moment(standing.since)}"
+    waits = f"waits for {standing.waiting_for}, since {widgets.moment(standing.since)}"
     told = [f"{standing.step}", waits if standing.waiting_for else "", standing.who]
-    told.append(look.moment(standing.when))
+    told.append(widgets.moment(standing.when))
     where = f": {standing.collection} → {standing.target}" if standing.target else ""
-    return look.dense(
+    return widgets.dense(
         f"<h3>{html.escape(standing.ticket + where)}</h3>{tables.badge(standing.verdict)} "
         f"{html.escape(' · '.join(filter(None, told)))}"
     )

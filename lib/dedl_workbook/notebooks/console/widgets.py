@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import ipywidgets as widgets
+import ipywidgets
 
 SUBDUED = "color:var(--jp-ui-font-color2,#555)"
 _EDGES = {"good": "#00785a", "bad": "#b34700", "news": "#0066a1"}
@@ -26,17 +26,17 @@ class Act:
     def __init__(
         self, label: str, says: str, do: Callable[[], None], *, style: str = "", width: str = "15em"
     ) -> None:
-        self.button = widgets.Button(
+        self.button = ipywidgets.Button(
             description=label,
             tooltip=says,
             button_style=style,
-            layout=widgets.Layout(width=width, flex="0 0 auto"),
+            layout=ipywidgets.Layout(width=width, flex="0 0 auto"),
         )
-        self.says = widgets.HTML()
+        self.says = ipywidgets.HTML()
         self.say(says)
         self.button.on_click(lambda _: do())
-        self.box = widgets.HBox(
-            [self.button, self.says], layout=widgets.Layout(align_items="center")
+        self.box = ipywidgets.HBox(
+            [self.button, self.says], layout=ipywidgets.Layout(align_items="center")
         )
 
     def say(self, text: str) -> None:
@@ -49,7 +49,7 @@ class Act:
         shows(self.box, shown)
 
 
-def shows(box: widgets.DOMWidget, shown: bool) -> None:
+def shows(box: ipywidgets.DOMWidget, shown: bool) -> None:
     """Show or hide a widget; hidden ones take no room."""
     box.layout.display = None if shown else "none"
 

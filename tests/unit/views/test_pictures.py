@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import box
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 DAY = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
 
 

@@ -7,7 +7,7 @@ import yaml
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.parameters.target import Target
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 SECRETS = {
     "DEDL_SITE__S3__ACCESS_KEY": "canary-access",
     "DEDL_SITE__S3__SECRET_KEY": "canary-secret",

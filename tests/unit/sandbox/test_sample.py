@@ -91,7 +91,7 @@ def test_extent_holds_every_item_and_not_more(sample: Path) -> None:
 
 
 def test_keywords_are_known_to_hda(sample: Path) -> None:
-    known = Path(__file__).parents[2].parent / "shared" / "data" / "hda-keywords.json"
+    known = Path(__file__).parents[3].parent / "shared" / "data" / "hda-keywords.json"
     if not known.is_file():
         pytest.skip("the harvested keywords aren't here")
     slugs = json.loads(known.read_text())["dedl_ext_slugs"]

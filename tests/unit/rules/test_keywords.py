@@ -15,7 +15,7 @@ from dedl_workbook.rules import keywords
 
 from tests.unit.builders import ID, any_collection, any_dataset
 from tests.unit.rules.examples import any_ticket, report
-from tests.unit.test_validate import any_target
+from tests.unit.rules.test_validation import any_target
 
 Serve = Callable[[dict[str, Any]], Target]
 PAGES = {

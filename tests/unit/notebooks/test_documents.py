@@ -12,7 +12,7 @@ import yaml
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.steps.order import STEPS
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[3] / "notebooks").glob("*.ipynb"))
 FRONT = ("title", "subtitle", "author", "tags", "thumbnail", "license", "copyright")
 HEADINGS = (
     "Purpose",
@@ -36,7 +36,7 @@ NO_STEP: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 """Notebooks that are no step of a ticket: their headings and parameters."""
-VALIDATE = Path(__file__).parents[2] / "notebooks" / "10-validate.ipynb"
+VALIDATE = Path(__file__).parents[3] / "notebooks" / "10-validate.ipynb"
 FORBIDDEN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 

@@ -148,12 +148,12 @@ def test_ctrl_c_or_a_signal_to_end_ends_the_kernel_and_leaves_a_record(
     write(root, BEGIN, WAITS, PASS)
     code = f"""\
 import pathlib
-from dedl_workbook import headless
+from dedl_workbook.notebooks import runner as headless
 from dedl_workbook.steps import STEPS
 from tests.unit.conftest import make_case
 headless.run_step(make_case(pathlib.Path({str(root)!r})), STEPS["validate"], lambda _: None)"""
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], stderr=subprocess.DEVNULL
     )
     kernel = int((root / "here").read_text())
 
@@ -279,7 +279,7 @@ def test_many_tickets_get_a_line_each_and_one_that_fails_does_not_stop_the_other
 
 
 HANDMADE = """\
-from dedl_workbook.errors import GateError
+from dedl_workbook.base.errors import GateError
 try:
     {}
 except GateError as error:

@@ -17,7 +17,7 @@ from dedl_workbook import evidence
 from dedl_workbook.base.errors import EvidenceError, InputError
 
 from tests.unit.conftest import CANARIES, make_case, remade, worked_case
-from tests.unit.test_evidence_pages import fetched_by
+from tests.unit.evidence.test_pages import fetched_by
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_the_check_needs_nothing_but_what_a_submitter_installs(
     bag: evidence.Bag, tmp_path: Path
 ) -> None:
     """Far from the workbook's folder, without its settings, and without what operators have."""
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     names = {re.split(r"[<>=\[]", one)[0] for one in extras["operator"] + extras["dev"]}
     modules = {name.replace("-", "_") for name in names} | {"jwt", "nbformat", "IPython"}

@@ -18,7 +18,6 @@ from dedl_workbook.rules.findings import Severity
 from dedl_workbook.rules.rule import Given
 from dedl_workbook.rules.schemas import store as schemas
 from dedl_workbook.rules.stac import collection_is_valid, item_is_valid
-from dedl_workbook.TESTS import undo
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -26,8 +25,9 @@ from tests.unit import corpus_extensions
 from tests.unit.corpus import CORPUS, Json, corpus
 from tests.unit.corpus_breaks import BREAKS, broken
 from tests.unit.oracle import needs_extensions, official
-from tests.unit.test_publication import TARGET, TICKET
-from tests.unit.test_validate import mutilated
+from tests.unit.publication.inverse import undo
+from tests.unit.publication.test_metadata import TARGET, TICKET
+from tests.unit.rules.test_validation import mutilated
 
 VERSIONS = ("1.0.0", "1.1.0")
 PLAIN = [name for name, document in CORPUS.items() if not document["stac_extensions"]]

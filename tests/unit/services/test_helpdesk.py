@@ -21,6 +21,7 @@ from dedl_workbook.services import helpdesk
 from dedl_workbook.services.helpdesk import Attachment, Message, UnansweredError, deliver
 from dedl_workbook.services.helpdesk.outbox import Outbox
 from dedl_workbook.services.helpdesk.smtp import SENDING, SENT, Smtp
+from dedl_workbook.steps.notify import letters
 from pydantic import SecretStr, ValidationError
 
 LIMIT = 10_000_000
@@ -95,7 +96,7 @@ def test_a_marker_differs_by_ticket_purpose_and_content() -> None:
 
 
 def test_what_is_filled_into_a_letter_can_not_add_lines_or_be_filled_in_again() -> None:
-    subject, text = helpdesk.letter(
+    subject, text = letters.letter(
         "evidence",
         ticket="DEDL-1\nBcc: x@y.example",
         collection="${digest} $digest \x1b[2J \u202e",
@@ -111,7 +112,7 @@ def test_what_is_filled_into_a_letter_can_not_add_lines_or_be_filled_in_again() 
 
 def test_a_letter_lacks_no_value() -> None:
     with pytest.raises(KeyError):
-        helpdesk.letter("evidence", ticket="DEDL-1")
+        letters.letter("evidence", ticket="DEDL-1")
 
 
 # The outbox

@@ -16,10 +16,10 @@ from dedl_workbook.publication.job import Outcome, Verdict
 
 from tests.unit.conftest import make_case
 
-LIBRARY = str(Path(lock.__file__).parents[1])
+LIBRARY = str(Path(lock.__file__).parents[2])
 HOLDER = """
 import sys, pathlib
-from dedl_workbook import lock
+from dedl_workbook.case import lock
 with lock.hold(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -20,9 +20,10 @@ from dedl_workbook.publication.metadata import (
     publish_collection,
     publish_item,
 )
-from dedl_workbook.TESTS import patched, undo
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.publication.inverse import patched, undo
 
 ID = "EO.XXX.DAT.DEMO"
 POOL = f"s3://pool/{ID}/DEDL-1/"

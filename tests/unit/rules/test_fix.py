@@ -14,9 +14,9 @@ from dedl_workbook.cli.commands import COULD_NOT_RUN
 from dedl_workbook.cli.main import main
 from dedl_workbook.dataset.dataset import Folder, open_dataset
 from dedl_workbook.rules.fix import Fixed, fix
-from dedl_workbook.TESTS import patched
 
 from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
+from tests.unit.publication.inverse import patched
 from tests.unit.rules.examples import found
 
 ITEM = "metadata/items/heat_20241116.json"

@@ -1,4 +1,4 @@
-"""x"""
+"""The inverse of a JSON Patch, and its application: the oracle of `json_patch`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from dedl_workbook.steps.order import STEPS
 from dedl_workbook.views import pages
 
 from tests.unit.conftest import make_case
-from tests.unit.test_headless import BEGIN, PASS, write
+from tests.unit.notebooks.test_runner import BEGIN, PASS, write
 
 HOSTILE = (
     "<script>alert(1)</script>",
