@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dedl_workbook.base.files import write_atomic
-from dedl_workbook.base.text import _amount
+from dedl_workbook.base.text import amount
 
 VARIABLE = "DEDL_PROGRESS"
 """Names the file that a headless run's kernel writes its progress to."""
@@ -51,10 +51,10 @@ def line(
     rate = (done - before) / seconds if seconds > 0.5 else 0.0
     text = f"{what}: "
     if total:
-        text += f"{_bar(done / total)} {_amount(done, 'B' if unit == 'B' else '')} of "
-    text += _amount(total or done, unit)
+        text += f"{_bar(done / total)} {amount(done, 'B' if unit == 'B' else '')} of "
+    text += amount(total or done, unit)
     text += f", {note}" if note else ""
-    text += f", {_amount(int(rate), unit)}/s" if rate >= 1 else ""
+    text += f", {amount(int(rate), unit)}/s" if rate >= 1 else ""
     if total and rate > 0 and done < total:
         text += f", {_duration((total - done) / rate)} left"
     return text

@@ -38,17 +38,14 @@ def number(count: int, what: str) -> str:
     return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
 
 
-def _amount(number: int, unit: str) -> str:
+def amount(count: float, unit: str = "B") -> str:
+    """Return a count with its unit, for people; bytes (`B`) in SI units of a fitting size."""
     if unit != "B":
-        return f"{number:,} {unit}".rstrip()
-    value = float(number)
-    for name in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or name == "TB":
-            return f"{value:.0f} {name}" if name == "B" else f"{value:.1f} {name}"
-        value /= 1000
-    return ""
-
-
-def amount(size: int) -> str:
-    """Return a number of bytes for people, in SI units."""
-    return _amount(size, "B")
+        return f"{count:,} {unit}".rstrip()
+    if count < 1000:
+        return f"{count:.0f} B"
+    for larger in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {larger}"
+    return f"{count / 1000:.1f} TB"

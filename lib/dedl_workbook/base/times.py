@@ -48,6 +48,25 @@ def span(properties: Mapping[str, Any]) -> tuple[dt.datetime, dt.datetime] | Non
     return (start, end) if start and end else None
 
 
+def utc(text: object) -> dt.datetime:
+    """Return the instant, in UTC, of a time as servers take it: ISO 8601, without a zone in UTC.
+
+    Raises:
+        ValueError: it is none.
+    """
+    moment = dt.datetime.fromisoformat(str(text).upper())
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    try:
+        return zoned.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+
+
+def today() -> dt.date:
+    """Return the day in UTC."""
+    return dt.datetime.now(dt.UTC).date()
+
+
 def now() -> str:
     """Return the time in UTC, ISO 8601 with milliseconds and Z."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

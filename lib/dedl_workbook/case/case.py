@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from dedl_workbook.base.files import next_number, write_atomic
 from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.base.redact import Pseudonyms, Redactor
-from dedl_workbook.base.times import now
+from dedl_workbook.base.times import now, today
 from dedl_workbook.case import ledger, plans, provenance
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
@@ -242,7 +241,7 @@ class Case:
                 where=where,
                 remedy="Set board_reference and board_date in the ticket's file.",
             )
-        if date > dt.datetime.now(dt.UTC).date():
+        if date > today():
             raise GateError(
                 f"the review board's decision is dated in the future: {date}",
                 where=where,

@@ -9,6 +9,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
+from dedl_workbook.base import times
 from dedl_workbook.base.errors import RefusedError, ServiceError
 from dedl_workbook.parameters.target import S3
 
@@ -84,8 +85,8 @@ def _instant(value: Any) -> dt.datetime:
     from botocore.utils import parse_timestamp
 
     try:
-        return dt.datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return times.utc(value)
+    except ValueError:
         return parse_timestamp(value)
 
 

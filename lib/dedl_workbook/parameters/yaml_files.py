@@ -20,6 +20,16 @@ except ImportError:
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
 
+class PlainLoader(_SafeLoader):
+    """Plain values as JSON has them: dates stay text, as papermill reads them."""
+
+
+PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def workbook_root(start: Path | None = None) -> Path:
     """Return the folder that holds parameters/targets: $DEDL_WORKBOOK_ROOT, or one above `start`.
 
@@ -44,8 +54,8 @@ def workbook_root(start: Path | None = None) -> Path:
     )
 
 
-class _Loader(_SafeLoader):
-    """YAML as papermill reads it: dates stay text; and a key may stand only once."""
+class _Loader(PlainLoader):
+    """A key may stand only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -60,12 +70,6 @@ class _Loader(_SafeLoader):
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError)

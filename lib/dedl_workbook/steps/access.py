@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dedl_workbook.base.errors import InputError, WorkbookError
-from dedl_workbook.base.times import now
+from dedl_workbook.base.times import instant, now
 from dedl_workbook.parameters.target import Iam, prefix
 from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, Verdict
 from dedl_workbook.services.helpdesk import open_desk
@@ -109,7 +109,7 @@ def _is_stale(iam: Iam, issued: dt.datetime, sent: request.Record | None) -> boo
     """Say whether a given token is older than the request: then it shows nothing of now."""
     if iam.identity != "environment" or sent is None:
         return False
-    return issued + dt.timedelta(seconds=LEEWAY_SECONDS) < dt.datetime.fromisoformat(sent.at)
+    return issued + dt.timedelta(seconds=LEEWAY_SECONDS) < instant(sent.at)
 
 
 def _wait_for_token(

@@ -284,7 +284,7 @@ def test_colours_are_for_terminals_that_want_them(
         [
             sys.executable,
             "-m",
-            "dedl_workbook.cli.main",
+            "dedl_workbook.cli",
             "refuse",
             "DEDL-1",
             "0" * 12,

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -224,10 +225,10 @@ def test_a_named_file_that_cannot_be_opened_is_an_error(
 def test_of_a_huge_raster_without_overviews_the_middle_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dedl_workbook.notebooks.explore import data_file
-
-    monkeypatch.setattr(data_file, "_MOST_PIXELS", 100)
-    monkeypatch.setattr(data_file, "_MIDDLE", 8)
+    # The package has a function of the module's name.
+    module = import_module("dedl_workbook.notebooks.explore.data_file")
+    monkeypatch.setattr(module, "_MOST_PIXELS", 100)
+    monkeypatch.setattr(module, "_MIDDLE", 8)
     item = any_item(assets={"map": any_asset(href="data/2024/a.tif", type="image/tiff")})
     root = any_dataset(tmp_path, item, files={"data/2024/a.tif": tiff(32)})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import ipywidgets
 import yaml
 from pydantic import ValidationError
 
+from dedl_workbook.base.times import today
 from dedl_workbook.notebooks.console import widgets
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.parameters.yaml_files import problems
@@ -95,7 +95,7 @@ class Form:
         if folder and "://" not in folder and not (self._root / folder).is_dir():
             wrong.setdefault("dataset", f"there is no folder {folder} in the workbook")
         day = self.fields["board_date"].value
-        if day and day > dt.datetime.now(dt.UTC).date():
+        if day and day > today():
             wrong["board_date"] = "lies in the future: nothing may be changed before the decision"
         return {key: text for key, text in wrong.items() if values.get(key) or key == "roles"}
 

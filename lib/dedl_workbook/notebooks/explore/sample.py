@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from dedl_workbook.base.parallel import map_shards, shards
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.dataset.dataset import COLLECTION, DATA, ITEMS, Bucket, Dataset, File
+from dedl_workbook.publication.metadata import is_item
 from dedl_workbook.rules.delivered import Asset, Item, Unreadable, read_document, read_item
 from dedl_workbook.views import maps
 
@@ -97,7 +98,7 @@ def see(dataset: Dataset, sample: int, tell: Tell = silent) -> Seen:
     for n, listed in enumerate(dataset.files()):
         if listed.path.startswith(DATA) and listed.kind == "file":
             _count(seen, listed)
-        elif _is_item(listed):
+        elif is_item(listed):
             seen.items += 1
             chosen.add(listed)
         if n % 10_000 == 0:
@@ -108,12 +109,7 @@ def see(dataset: Dataset, sample: int, tell: Tell = silent) -> Seen:
 
 def item_files(dataset: Dataset) -> Iterator[File]:
     """Yield the files that hold items."""
-    return filter(_is_item, dataset.files(ITEMS))
-
-
-def _is_item(file: File) -> bool:
-    name = file.path.removeprefix(ITEMS)
-    return file.kind == "file" and name != file.path and "/" not in name and name.endswith(".json")
+    return filter(is_item, dataset.files(ITEMS))
 
 
 def _count(seen: Seen, file: File) -> None:

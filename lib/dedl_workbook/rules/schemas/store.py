@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.json import pointer
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
@@ -250,10 +251,10 @@ def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterat
         if _fits_many(error) and _pointer(error) in wrong:
             # What is of no right form at all fits whatever doesn't look at that form.
             continue
-        for pointer, message in _explain(error):
-            if (pointer, message) not in seen:
-                seen.add((pointer, message))
-                yield Problem(url, pointer, message)
+        for place, message in _explain(error):
+            if (place, message) not in seen:
+                seen.add((place, message))
+                yield Problem(url, place, message)
 
 
 def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
@@ -300,8 +301,7 @@ def _options(error: ValidationError) -> list[Any]:
 
 
 def _pointer(error: ValidationError) -> str:
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
-    return "".join(f"/{part}" for part in parts)
+    return pointer(*error.instance_path)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import re
@@ -15,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dedl_workbook.base import times
 from dedl_workbook.base.errors import InputError
 
 _BATCH = 2_000
@@ -85,11 +85,8 @@ def span(item: dict[str, Any]) -> tuple[str, str]:
 def utc(text: object) -> str:
     """Return a time stamp in UTC with microseconds; one without zone is taken for UTC."""
     try:
-        moment = dt.datetime.fromisoformat(str(text).upper())
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-        moment = moment.astimezone(dt.UTC)
-        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError):
+        return times.utc(text).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except ValueError:
         raise ValueError(f"it has a time stamp that can't be read: {text!r}") from None
 
 

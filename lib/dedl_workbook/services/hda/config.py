@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from dedl_workbook.base.errors import InputError
+from dedl_workbook.parameters.yaml_files import PlainLoader
 
 # What YAML takes for the end of a line.
 _LINE = re.compile(r"[^\r\n\x85\u2028\u2029]*(?:\r\n|[\r\n\x85\u2028\u2029]|$)")
@@ -26,17 +27,7 @@ _WIDTH = 96
 _BY_HAND = "Make this change by hand, then plan again."
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Plain values; dates stay text, since a date in the file and one in JSON must be equal."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-class _TaggedLoader(_Loader):
+class _TaggedLoader(PlainLoader):
     """Tags such as `!provider` and `!plugin` say how eodag uses a value, not what it holds."""
 
 
@@ -86,8 +77,8 @@ def parse(data: bytes, where: str) -> Config:
         text = data.decode()
         plain = text.removeprefix("\ufeff")
         # Twice, since making values of nodes changes them (merge keys).
-        root = yaml.compose(plain, _Loader)
-        values = yaml.load(plain, _Loader) if root else {}  # noqa: S506 (a safe loader)
+        root = yaml.compose(plain, PlainLoader)
+        values = yaml.load(plain, PlainLoader) if root else {}  # noqa: S506 (a safe loader)
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise InputError("holds no mapping", where=where, remedy="Mend the file, then plan again.")
     if root is not None:

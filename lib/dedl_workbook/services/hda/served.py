@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from dedl_workbook.base import times
 from dedl_workbook.base.json import canonical
 from dedl_workbook.publication.job import Check
 
@@ -110,9 +110,6 @@ def _instant(text: Any) -> str | None:
     if not isinstance(text, str):
         return None
     try:
-        parsed = dt.datetime.fromisoformat(text)
+        return times.utc(text).isoformat()
     except ValueError:
         return text
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=dt.UTC)
-    return parsed.astimezone(dt.UTC).isoformat()

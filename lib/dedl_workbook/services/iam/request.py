@@ -18,6 +18,7 @@ from typing import Protocol
 from dedl_workbook.base.errors import ServiceError
 from dedl_workbook.base.files import next_number, write_atomic
 from dedl_workbook.base.json import digest, pretty
+from dedl_workbook.base.times import instant
 from dedl_workbook.parameters.target import Iam
 from dedl_workbook.publication.job import Job
 from dedl_workbook.services.helpdesk import HelpDesk, Message, deliver, plain
@@ -115,7 +116,7 @@ def render(job: Job, iam: Iam, at: str) -> str:
         at: when it is sent; ISO 8601.
     """
     template = resources.files(__package__).joinpath("request.txt").read_text("utf-8")
-    day = dt.datetime.fromisoformat(at).date()
+    day = instant(at).date()
     ticket = job.ticket
     roles = "\n".join(f"  - {role}" for role in sorted(set(ticket.roles)))
     values: Mapping[str, object] = {

@@ -16,7 +16,7 @@ from dedl_workbook.base.errors import EvidenceError, GateError, InputError
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.redact import Redactor
-from dedl_workbook.base.text import number
+from dedl_workbook.base.text import amount, number
 from dedl_workbook.publication.job import Job, unpublished
 from dedl_workbook.publication.metadata import collection
 from dedl_workbook.rules.findings import Finding, Severity, grouped
@@ -186,18 +186,10 @@ def _counts(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "items": number(counts["items"], "items"),
         "files": number(counts["files"], "files"),
-        "size": _amount(counts["bytes"]),
+        "size": amount(counts["bytes"]),
         "errors": number(counts["error"], "errors"),
         "warnings": number(counts["warning"], "warnings"),
     }
-
-
-def _amount(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _to_mend(report: Mapping[str, Any]) -> Iterator[str]:
@@ -331,9 +323,9 @@ def _attachment(path: Path) -> Attachment:
 def _line(file: Path, limit: int) -> str:
     size = file.stat().st_size
     if size <= limit:
-        return f"  - {file.name} ({_amount(size)})"
+        return f"  - {file.name} ({amount(size)})"
     digest = _attachment(file).sha256
-    return f"  - {file.name} ({_amount(size)}) is too large, and kept in the archive: {digest}"
+    return f"  - {file.name} ({amount(size)}) is too large, and kept in the archive: {digest}"
 
 
 def _packed(job: Job, source: Path | None) -> Path | None:
