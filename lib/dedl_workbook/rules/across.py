@@ -1,4 +1,4 @@
-"""The manifest: what must be compared over all items and files, in parts on disk.
+"""What must be compared over all items and files, in parts on disk.
 
 A row belongs to the part that its path's checksum names, and so does every row that it is compared
 with. So each part can be judged by itself, and a dataset of millions of items needs little more
@@ -114,7 +114,7 @@ class Packer:
 
 @dataclass
 class Part:
-    """A part of the manifest: all rows whose paths belong to it."""
+    """A part of the comparison: all rows whose paths belong to it."""
 
     files: dict[str, FileRow] = field(default_factory=dict)
     """By path."""
@@ -128,13 +128,13 @@ class Part:
 
         Most were read for an item, which took down their sizes.
         """
-        seen = {href[0]: href[4] for href in self.hrefs if href[4] not in (UNREAD, GONE)}
+        sizes = {href[0]: href[4] for href in self.hrefs if href[4] not in (UNREAD, GONE)}
         total = 0
         for path, (_, size, kind) in self.files.items():
             if not path.startswith(DATA):
                 continue
             if size < 0:
-                size = seen.get(path, UNREAD)
+                size = sizes.get(path, UNREAD)
                 if size == UNREAD and kind == "file":
                     size = self._opened(dataset, path)
                 self.files[path] = path, size, kind
@@ -178,7 +178,7 @@ class Spool:
         self._waiting = []
 
 
-class Manifest:
+class Comparison:
     """The rows of one validation, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:

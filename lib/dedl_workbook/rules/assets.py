@@ -12,8 +12,8 @@ from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.across import CLOSED, GONE, Part, folded
 from dedl_workbook.rules.delivered import Asset, Item
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.placeholders import placeholder
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -32,7 +32,7 @@ def is_remote(href: object) -> bool:
 
 
 @rule("A01", "item")
-def href_names_a_data_file(item: Item, given: Given) -> Iterator[Found]:
+def href_names_a_data_file(item: Item, given: Given) -> Iterator[Problem]:
     """Each href stays inside data/ and names a file that is there, by its exact name.
 
     Relative to the dataset's root, as the procedure has it: absolute paths, `file:` and `..` are
@@ -44,7 +44,7 @@ def href_names_a_data_file(item: Item, given: Given) -> Iterator[Found]:
 
 
 @part_of("A01", "collection")
-def href_of_the_collection_names_a_file(collection: Document, given: Given) -> Iterator[Found]:
+def href_of_the_collection_names_a_file(collection: Document, given: Given) -> Iterator[Problem]:
     """Look at the collection's own assets too, but leave placeholders to C09."""
     for asset in given.own.elsewhere if given.own else ():
         href = asset.href
@@ -52,23 +52,23 @@ def href_of_the_collection_names_a_file(collection: Document, given: Given) -> I
             yield from _no_path(asset)
 
 
-def _no_path(asset: Asset) -> Iterator[Found]:
+def _no_path(asset: Asset) -> Iterator[Problem]:
     href, where = asset.href, pointer("assets", asset.key, "href")
     if not isinstance(href, str):
         # I01 has it.
         return
     if ".." in href.split("/") or "%2e" in href.lower():
-        yield Found(f"the href '{href[:200]}' leads out of data/", _MEND, where)
+        yield Problem(f"the href '{href[:200]}' leads out of data/", _MEND, where)
     elif href.startswith("/") or _SCHEME.match(href):
-        yield Found(f"the href '{href[:200]}' is absolute", _MEND, where)
+        yield Problem(f"the href '{href[:200]}' is absolute", _MEND, where)
     elif href.endswith("/") and href_path(href.rstrip("/")):
-        yield Found(f"the href '{href[:200]}' names a folder", _ONE_FILE, where)
+        yield Problem(f"the href '{href[:200]}' names a folder", _ONE_FILE, where)
     else:
-        yield Found(f"the href '{href[:200]}' is no path inside data/", _MEND, where)
+        yield Problem(f"the href '{href[:200]}' is no path inside data/", _MEND, where)
 
 
 @part_of("A01", "across")
-def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
+def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Problem]:
     """Compare hrefs with the files, and name the one that differs in case only."""
     missing, gone = [], []
     for href in part.hrefs:
@@ -80,12 +80,12 @@ def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
     for path, file, key, *_ in gone:
         where = pointer("assets", key, "href")
         text = f"the file '{path[:200]}' vanished while the dataset was looked at"
-        yield Found(text, "Validate again when nobody changes it.", where, file)
+        yield Problem(text, "Validate again when nobody changes it.", where, file)
     there = sorted(part.files, reverse=True) if missing else ()
     names = {folded(path): path for path in there if path.startswith(DATA)}
     for path, file, key, _, _ in missing:
         if path in part.files:
-            yield Found(
+            yield Problem(
                 f"'{path[:200]}' is no regular file",
                 "Deliver the file itself.",
                 pointer("assets", key, "href"),
@@ -97,11 +97,11 @@ def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Found]:
         fix = _ONE_FILE if path.endswith(".zarr") else _DELIVER
         fix = f"There is '{like}': write it exactly so." if like else fix
         where = pointer("assets", key, "href")
-        yield Found(f"there is no file '{path[:200]}'", fix, where, file)
+        yield Problem(f"there is no file '{path[:200]}'", fix, where, file)
 
 
 @rule("A04", "across", Severity.WARNING)
-def data_files_belong_to_items(part: Part, given: Given) -> Iterator[Found]:
+def data_files_belong_to_items(part: Part, given: Given) -> Iterator[Problem]:
     """Each data file is an asset of an item or the collection.
 
     Others are uploaded, but nobody finds them. `item_config.json` is a setting of the submitters'
@@ -112,11 +112,11 @@ def data_files_belong_to_items(part: Part, given: Given) -> Iterator[Found]:
         if path in named or kind != "file" or not path.startswith(DATA):
             continue
         if not path.endswith("/item_config.json"):
-            yield Found("belongs to no item", "Name it as an asset, or take it out.", file=path)
+            yield Problem("belongs to no item", "Name it as an asset, or take it out.", file=path)
 
 
 @rule("A05", "across", Severity.WARNING)
-def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Found]:
+def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Problem]:
     """No two items share a data file.
 
     Mostly a slip in copying; a file that really covers several items is fine.
@@ -130,7 +130,7 @@ def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Found]:
     for path, file, key, *_ in part.hrefs if shared else ():
         if path in shared and file not in (COLLECTION, firsts[path]):
             text = f"'{path}' is also an asset of '{firsts[path]}'"
-            yield Found(
+            yield Problem(
                 text,
                 "Name its own file in each, unless one file really covers both.",
                 pointer("assets", key, "href"),
@@ -139,14 +139,14 @@ def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Found]:
 
 
 @rule("A06", "item", Severity.INFO)
-def remote_hrefs_are_known(item: Item, given: Given) -> Iterator[Found]:
+def remote_hrefs_are_known(item: Item, given: Given) -> Iterator[Problem]:
     """Hrefs of other servers are published as they are: nothing is uploaded or checked.
 
     Their data is not with DEDL, and can vanish.
     """
     for asset in item.elsewhere:
         if is_remote(asset.href):
-            yield Found(
+            yield Problem(
                 "the asset lies on another server",
                 "Nothing to do, unless it should be delivered.",
                 pointer("assets", asset.key, "href"),
@@ -154,14 +154,16 @@ def remote_hrefs_are_known(item: Item, given: Given) -> Iterator[Found]:
 
 
 @part_of("A06", "collection")
-def remote_hrefs_of_the_collection_are_known(collection: Document, given: Given) -> Iterator[Found]:
+def remote_hrefs_of_the_collection_are_known(
+    collection: Document, given: Given
+) -> Iterator[Problem]:
     """Look at the collection's own assets too."""
     if given.own is not None:
         yield from remote_hrefs_are_known(given.own, given)
 
 
 @rule("A07", "item")
-def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
+def base_names_differ(item: Item, given: Given) -> Iterator[Problem]:
     """The base names of an item's assets differ, and no asset is called downloadLink.
 
     HDA serves assets by base name: of two with the same, one vanishes in silence; downloadLink is
@@ -178,7 +180,7 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
             # A service's address.
             continue
         if name in seen:
-            yield Found(
+            yield Problem(
                 f"'{name}' is the base name of the asset '{seen[name]}' too: HDA would drop one",
                 "Rename one of the files, and correct its href.",
                 pointer("assets", key, "href"),
@@ -186,7 +188,7 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
         else:
             seen[name] = key
         if key == "downloadLink" or name == "downloadLink":
-            yield Found(
+            yield Problem(
                 "HDA has an asset 'downloadLink' of its own",
                 "Give the asset another key and the file another name.",
                 pointer("assets", key),
@@ -194,7 +196,7 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Found]:
 
 
 @rule("A02", "item")
-def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
+def checksums_agree(item: Item, given: Given) -> Iterator[Problem]:
     """file:size and file:checksum, where an asset has them, agree with the file.
 
     Source: the file extension. A checksum costs reading the whole file, so only files that have
@@ -202,7 +204,7 @@ def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
     """
     for key, value, _, path in item.assets:
         if path is not None and "file:size" in value and checksums.size(value["file:size"]) < 0:
-            yield Found(
+            yield Problem(
                 "file:size is no number of bytes",
                 "Write the file's size in bytes, as a whole number.",
                 pointer("assets", key, "file:size"),
@@ -211,7 +213,7 @@ def checksums_agree(item: Item, given: Given) -> Iterator[Found]:
             yield from _checksum_agrees(item, given, key, path)
 
 
-def _checksum_agrees(item: Item, given: Given, key: str, path: str) -> Iterator[Found]:
+def _checksum_agrees(item: Item, given: Given, key: str, path: str) -> Iterator[Problem]:
     where = pointer("assets", key, "file:checksum")
     checksum = item.document["assets"][key]["file:checksum"]
     try:
@@ -220,15 +222,15 @@ def _checksum_agrees(item: Item, given: Given, key: str, path: str) -> Iterator[
     except checksums.UnknownAlgorithm as error:
         fix = "Nothing to do, unless it should be compared: then write 1220 and the SHA-256."
         text = f"the checksum was not looked at: it {error}"
-        yield Found(text, fix, where, severity=Severity.WARNING)
+        yield Problem(text, fix, where, severity=Severity.WARNING)
     except ValueError as error:
         fix = "Write a multihash, such as 1220 and SHA-256."
-        yield Found(f"the checksum {error}", fix, where)
+        yield Problem(f"the checksum {error}", fix, where)
     except OSError as error:
         yield from _unreadable(item, given, key, path, error)
     else:
         if found != promised:
-            yield Found(
+            yield Problem(
                 f"the file's {algorithm} is '{found.hex()}', the checksum says otherwise",
                 "Deliver the right file, or correct the checksum.",
                 where,
@@ -236,14 +238,14 @@ def _checksum_agrees(item: Item, given: Given, key: str, path: str) -> Iterator[
 
 
 @part_of("A02", "collection")
-def checksums_of_the_collection_agree(collection: Document, given: Given) -> Iterator[Found]:
+def checksums_of_the_collection_agree(collection: Document, given: Given) -> Iterator[Problem]:
     """Look at the collection's own assets too."""
     if given.own is not None:
         yield from checksums_agree(given.own, given)
 
 
 @part_of("A02", "across")
-def sizes_agree(part: Part, given: Given) -> Iterator[Found]:
+def sizes_agree(part: Part, given: Given) -> Iterator[Problem]:
     """Compare file:size with the file."""
     for path, file, key, promised, _ in part.hrefs:
         if promised < 0 or path not in part.files:
@@ -252,7 +254,7 @@ def sizes_agree(part: Part, given: Given) -> Iterator[Found]:
         if size < 0 or size == promised:
             # A01 has what is gone, L06 what can't be read.
             continue
-        yield Found(
+        yield Problem(
             f"the file has {size} bytes, file:size says {promised}",
             "Deliver the whole file, or correct file:size.",
             pointer("assets", key, "file:size"),
@@ -260,14 +262,14 @@ def sizes_agree(part: Part, given: Given) -> Iterator[Found]:
         )
 
 
-def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -> Iterator[Found]:
+def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -> Iterator[Problem]:
     """Say that a file can't be read, unless there is none, which is said across all files."""
     found = given.dataset.stat(path)
     if found is None:
-        item.seen[path] = GONE
+        item.sizes[path] = GONE
     elif found.kind == "file":
-        item.seen[path] = CLOSED
-        yield Found(
+        item.sizes[path] = CLOSED
+        yield Problem(
             f"the file can't be read: {error.strerror or error}",
             "Give the operators the right to read it.",
             pointer("assets", key, "href"),
@@ -275,7 +277,7 @@ def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -
 
 
 @rule("A03", "item")
-def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Found]:
+def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Problem]:
     """A file's content is of the asset's media type, and not cut off.
 
     For TIFF, NetCDF, HDF5, GRIB, PNG, JPEG and ZIP: the first bytes, and whether everything that
@@ -285,17 +287,17 @@ def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Found]:
         if path is None or (promised := content.format_of(value.get("type"))) is None:
             continue
         try:
-            wrong, item.seen[path] = content.judge(given.dataset, path, promised)
+            wrong, item.sizes[path] = content.inspect(given.dataset, path, promised)
         except OSError as error:
             yield from _unreadable(item, given, key, path, error)
             continue
         if wrong:
             fix = "Deliver the whole file, or correct the asset's type."
-            yield Found(f"the file {wrong}", fix, pointer("assets", key, "type"))
+            yield Problem(f"the file {wrong}", fix, pointer("assets", key, "type"))
 
 
 @part_of("A03", "collection")
-def content_of_the_collection_matches(collection: Document, given: Given) -> Iterator[Found]:
+def content_of_the_collection_matches(collection: Document, given: Given) -> Iterator[Problem]:
     """Look at the collection's own assets too."""
     if given.own is not None:
         yield from content_matches_the_media_type(given.own, given)

@@ -12,8 +12,8 @@ from dedl_workbook.publication.metadata import KEYWORD, has_keyword, slug
 from dedl_workbook.rules import keywords
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.placeholders import guessed, may_hold_placeholder, placeholders
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 MANDATORY = (
@@ -24,7 +24,7 @@ ROLES = ("processor", "producer", "licensor")
 
 
 @rule("C02", "collection")
-def mandatory_fields_are_filled(collection: Document, given: Given) -> Iterator[Found]:
+def mandatory_fields_are_filled(collection: Document, given: Given) -> Iterator[Problem]:
     """Id, title, description, dedl:short_description, license, extent, links, keywords, providers.
 
     None may be missing, null or empty; links may be empty where the license needs none (C08). The
@@ -35,18 +35,18 @@ def mandatory_fields_are_filled(collection: Document, given: Given) -> Iterator[
         if field == "links" and value == [] and is_spdx(collection.get("license")):
             continue
         if field not in collection:
-            yield Found(f"{field} is missing", f"Add {field} to the collection.")
+            yield Problem(f"{field} is missing", f"Add {field} to the collection.")
         elif (
             value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
         ):
-            yield Found(f"{field} is empty", f"Fill in {field}.", pointer(field))
+            yield Problem(f"{field} is empty", f"Fill in {field}.", pointer(field))
 
 
 _USUAL_ID = re.compile(r"[A-Z0-9]+(?:\.[A-Z0-9_-]+)+")
 
 
 @rule("C03", "collection")
-def id_is_the_agreed_one(collection: Document, given: Given) -> Iterator[Found]:
+def id_is_the_agreed_one(collection: Document, given: Given) -> Iterator[Problem]:
     """The id is the one agreed in the ticket; without a ticket, the folder's name.
 
     A form unlike HDA's ids (capitals, digits, `-` and `_` in parts joined by dots, such as
@@ -56,19 +56,19 @@ def id_is_the_agreed_one(collection: Document, given: Given) -> Iterator[Found]:
     if not isinstance(found, str) or not found:
         return
     if given.agreed and found != given.agreed:
-        yield Found(
+        yield Problem(
             f"the id is '{found}', but '{given.agreed}' was agreed in the ticket",
             f"Write {given.agreed}, here and in every item.",
             "/id",
         )
     if not given.agreed and not given.is_named(found):
-        yield Found(
+        yield Problem(
             f"the id is '{found}', but the dataset is called '{given.named}'",
             "Write the agreed id, here, in every item and as the folder's name.",
             "/id",
         )
     if not _USUAL_ID.fullmatch(found):
-        yield Found(
+        yield Problem(
             f"the id '{found}' has an unusual form",
             "Use capitals, digits, - and _ in parts joined by dots, such as EO.XXX.DAT.NAME.",
             "/id",
@@ -81,7 +81,7 @@ MOST_COMPARED = 100
 
 
 @rule("C04", "collection", Severity.WARNING)
-def keywords_are_known(collection: Document, given: Given) -> Iterator[Found]:
+def keywords_are_known(collection: Document, given: Given) -> Iterator[Problem]:
     """Keywords are those of datasets that HDA serves already, compared by slug.
 
     Users find datasets by keyword, so the procedure aligns them: case, blanks, `-` and `_` don't
@@ -99,7 +99,7 @@ def keywords_are_known(collection: Document, given: Given) -> Iterator[Found]:
             continue
         unknown += 1
         like = ", ".join(keywords.nearest(word, known)) if unknown <= MOST_COMPARED else ""
-        yield Found(
+        yield Problem(
             f"the keyword '{word[:200]}' is not known to HDA",
             f"Perhaps one of: {like}." if like else "Use a known one, or agree the new one.",
             pointer("keywords", place),
@@ -107,13 +107,13 @@ def keywords_are_known(collection: Document, given: Given) -> Iterator[Found]:
 
 
 @rule("C05", "collection", Severity.INFO)
-def keyword_of_user_data_is_there(collection: Document, given: Given) -> Iterator[Found]:
+def keyword_of_user_data_is_there(collection: Document, given: Given) -> Iterator[Problem]:
     """The keyword "User generated" is there, or is added by us at publication.
 
     The procedure has operators add it.
     """
     if not has_keyword(dict(collection)):
-        yield Found(
+        yield Problem(
             f"the keyword {KEYWORD!r} is missing: we add it at publication",
             "Nothing to do.",
             "/keywords" if "keywords" in collection else "",
@@ -121,7 +121,7 @@ def keyword_of_user_data_is_there(collection: Document, given: Given) -> Iterato
 
 
 @rule("C06", "collection")
-def providers_have_all_roles(collection: Document, given: Given) -> Iterator[Found]:
+def providers_have_all_roles(collection: Document, given: Given) -> Iterator[Problem]:
     """Among the providers are the roles processor, producer and licensor.
 
     One provider may have several. The procedure asks for them.
@@ -129,7 +129,7 @@ def providers_have_all_roles(collection: Document, given: Given) -> Iterator[Fou
     roles = {role for provider in _objects(collection, "providers") for role in _roles(provider)}
     for role in ROLES:
         if role not in roles and collection.get("providers"):
-            yield Found(
+            yield Problem(
                 f"no provider has the role {role}",
                 f"Add {role} to the roles of the provider that is it, or add that provider.",
                 "/providers",
@@ -137,7 +137,7 @@ def providers_have_all_roles(collection: Document, given: Given) -> Iterator[Fou
 
 
 @rule("C07", "collection", Severity.INFO)
-def host_is_dedl(collection: Document, given: Given) -> Iterator[Found]:
+def host_is_dedl(collection: Document, given: Given) -> Iterator[Problem]:
     """The host among the providers is DEDL, or is added by us at publication.
 
     The procedure has operators add it. Another host is an error: the data will lie with DEDL.
@@ -150,14 +150,14 @@ def host_is_dedl(collection: Document, given: Given) -> Iterator[Found]:
         if "dedl" in name.lower():
             ours = True
         else:
-            yield Found(
+            yield Problem(
                 f"'{name}' is named as host, but DEDL will be",
                 "Take the role host from it.",
                 pointer("providers", place, "roles"),
                 severity=Severity.ERROR,
             )
     if not ours:
-        yield Found(
+        yield Problem(
             "the host DEDL is missing: we add it at publication",
             "Nothing to do.",
             "/providers" if "providers" in collection else "",
@@ -165,7 +165,7 @@ def host_is_dedl(collection: Document, given: Given) -> Iterator[Found]:
 
 
 @rule("C08", "collection")
-def license_is_usable(collection: Document, given: Given) -> Iterator[Found]:
+def license_is_usable(collection: Document, given: Given) -> Iterator[Problem]:
     """The license is an SPDX identifier, or a link with rel license leads to its text.
 
     Source: the STAC Collection specification. Users must be able to learn what they may do.
@@ -175,7 +175,7 @@ def license_is_usable(collection: Document, given: Given) -> Iterator[Found]:
         return
     links = (link for link in _objects(collection, "links") if link.get("rel") == "license")
     if not any(isinstance(link.get("href"), str) and link["href"].strip() for link in links):
-        yield Found(
+        yield Problem(
             f"the license '{written}' is no SPDX identifier, and no link with rel license is there",
             "Write an SPDX identifier such as CC-BY-4.0, or add a link with rel license.",
             "/license",
@@ -202,7 +202,7 @@ _REPLACE = "Replace it by what it stands for, or take the entry out."
 
 
 @rule("C09", "collection")
-def no_placeholder_is_left(collection: Document, given: Given) -> Iterator[Found]:
+def no_placeholder_is_left(collection: Document, given: Given) -> Iterator[Problem]:
     """No placeholder of the submitters' template is left in texts and URLs.
 
     Such as DATASET_TITLE, LICENCE_URL_LINK or "Text describing the dataset. ...", in collection
@@ -210,25 +210,25 @@ def no_placeholder_is_left(collection: Document, given: Given) -> Iterator[Found
     in capitals, as in LICENSE_URL, are a warning: they may be meant.
     """
     for where, name in placeholders(collection):
-        yield Found(f"is still the placeholder {name}", _REPLACE, where)
+        yield Problem(f"is still the placeholder {name}", _REPLACE, where)
     for where, name in guessed(collection):
         text = f"looks like a placeholder: {name}"
-        yield Found(text, _REPLACE, where, severity=Severity.WARNING)
+        yield Problem(text, _REPLACE, where, severity=Severity.WARNING)
 
 
 @part_of("C09", "item")
-def no_placeholder_is_left_in_items(item: Item, given: Given) -> Iterator[Found]:
+def no_placeholder_is_left_in_items(item: Item, given: Given) -> Iterator[Problem]:
     """Look only where one of the template's names is in the bytes."""
     if may_hold_placeholder(item.data):
         for where, name in placeholders(item.document):
-            yield Found(f"is still the placeholder {name}", _REPLACE, where)
+            yield Problem(f"is still the placeholder {name}", _REPLACE, where)
 
 
 _CONVERT = "Convert it to one of these, for instance with pystac, which writes the version too."
 
 
 @rule("C10", "collection")
-def stac_version_is_served(collection: Document, given: Given) -> Iterator[Found]:
+def stac_version_is_served(collection: Document, given: Given) -> Iterator[Problem]:
     """The STAC version is one that the target serves: 1.0.0 or 1.1.0.
 
     HDA serves 1.0.0, and reads 1.1.0.
@@ -236,20 +236,20 @@ def stac_version_is_served(collection: Document, given: Given) -> Iterator[Found
     found = collection.get("stac_version")
     if isinstance(found, str) and found not in given.served:
         served = " and ".join(given.served)
-        yield Found(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
+        yield Problem(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
 
 
 @part_of("C10", "item")
-def stac_version_of_item_is_served(item: Item, given: Given) -> Iterator[Found]:
+def stac_version_of_item_is_served(item: Item, given: Given) -> Iterator[Problem]:
     """Hold an item to the same versions."""
     found = item.document.get("stac_version")
     if found not in given.served and isinstance(found, str):
         served = " and ".join(given.served)
-        yield Found(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
+        yield Problem(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
 
 
 @rule("C13", "collection")
-def id_is_free(collection: Document, given: Given) -> Iterator[Found]:
+def id_is_free(collection: Document, given: Given) -> Iterator[Problem]:
     """The id isn't published already by another ticket, unless the ticket's mode is replace.
 
     Looked up in the target's STAC API; without a target it can't be, and is left out.
@@ -258,7 +258,7 @@ def id_is_free(collection: Document, given: Given) -> Iterator[Found]:
     if found is None:
         return
     if found.problem:
-        yield Found(
+        yield Problem(
             f"the target can't be asked for published collections: {found.problem}",
             "Validate again when it answers.",
             "/id",
@@ -266,7 +266,7 @@ def id_is_free(collection: Document, given: Given) -> Iterator[Found]:
         )
     elif found.there and found.by != given.ticket and not given.replaces:
         by = f" by the ticket '{found.by}'" if found.by else ""
-        yield Found(
+        yield Problem(
             f"a collection '{given.id}' is published already{by}",
             "Agree another id, or say `mode: replace` in the ticket.",
             "/id",

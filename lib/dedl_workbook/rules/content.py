@@ -49,7 +49,7 @@ class Truncated(Exception):  # noqa: N818 - a finding, no error
     """The file ends before what its tables promise."""
 
 
-def _demand(found: bytes, length: int) -> bytes:
+def _require(found: bytes, length: int) -> bytes:
     if len(found) < length:
         raise Truncated
     return found
@@ -141,7 +141,7 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
             if wanted and tag not in arrays:
                 # Of a giant's tiles the last ones tell whether it is whole.
                 few = min(count, 2**18)
-                raw = _demand(source.at(offset + (count - few) * size, few * size), few * size)
+                raw = _require(source.at(offset + (count - few) * size, few * size), few * size)
                 arrays[tag] = struct.unpack(f"{tiff.order}{few}{_TIFF_CODES[kind]}", raw)
         elif wanted:
             arrays[tag] = struct.unpack_from(f"{tiff.order}{count}{_TIFF_CODES[kind]}", table, at)
@@ -167,7 +167,7 @@ def _png(source: Source) -> None:
 def _jpeg(source: Source) -> None:
     at = 2
     for _ in range(1000):
-        marker = _demand(source.at(at, 4), 4)
+        marker = _require(source.at(at, 4), 4)
         if marker[0] != 0xFF:
             break
         if marker[1] == 0xFF:
@@ -187,7 +187,7 @@ def _hdf5(source: Source) -> None:
     start = 0
     while source.at(start, 8) != _HDF5:
         start = start * 2 or 512
-    block = _demand(source.at(start, 96), 48)
+    block = _require(source.at(start, 96), 48)
     if block[8] < 2:
         width, at = block[13], 24 + (4 if block[8] == 1 else 0)
     else:
@@ -217,10 +217,10 @@ def _hdf(source: Source) -> None:
     block, blocks = len(_HDF4), 0
     while block and blocks < 1000:
         blocks += 1
-        head = _demand(source.at(block, _DESCRIPTORS.size), _DESCRIPTORS.size)
+        head = _require(source.at(block, _DESCRIPTORS.size), _DESCRIPTORS.size)
         count, following = _DESCRIPTORS.unpack(head)
         length = count * _DESCRIPTOR.size
-        table = _demand(source.at(block + _DESCRIPTORS.size, length), length)
+        table = _require(source.at(block + _DESCRIPTORS.size, length), length)
         for _, _, place, size in _DESCRIPTOR.iter_unpack(table):
             if _ABSENT not in (place, size) and place + size > source.size:
                 raise Truncated
@@ -249,7 +249,7 @@ MESSAGES = 64
 def _grib(source: Source) -> None:
     at = source.at(0, 1024).find(b"GRIB")
     for _ in range(MESSAGES):
-        head = _demand(source.at(at, 16), 16)
+        head = _require(source.at(at, 16), 16)
         edition = head[7]
         length = int.from_bytes(head[8:16] if edition == 2 else head[4:7], "big")
         if not any(head[4:8]):
@@ -293,7 +293,7 @@ class Format(NamedTuple):
     name: str
     magics: tuple[bytes, ...]
     """Its files start with one of these."""
-    demand_end: Callable[[Source], None]
+    check_end: Callable[[Source], None]
     deeper: Callable[[Source], bool] | None = None
     """Tells whether what makes it the format comes later than at the start."""
 
@@ -345,7 +345,7 @@ def _format_of(media_type: str) -> Format | None:
     return BY_TYPE.get(media_type.partition(";")[0].strip().lower())
 
 
-def judge(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
+def inspect(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
     """Return what is wrong with a data file's content, or '', and how many bytes it has.
 
     Raises:
@@ -361,7 +361,7 @@ def judge(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
         found = next((other.name for other in others if other.holds(source)), "something else")
         return f"is called {promised.name}, but holds {found}", size
     try:
-        promised.demand_end(source)
+        promised.check_end(source)
     except (Truncated, struct.error):
         now = dataset.stat(path)
         if now is not None and now.size != size:

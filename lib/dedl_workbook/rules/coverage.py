@@ -9,13 +9,13 @@ from dedl_workbook.base.json import pointer
 from dedl_workbook.base.times import instant
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.extent import part
-from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.geometry import EDGE, box_of
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 
 @rule("C12", "collection")
-def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Found]:
+def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Problem]:
     """The extent is well-formed and holds every item; null ends are open.
 
     HDA and its users search by it: an item outside is not found. Boxes may cross the antimeridian.
@@ -35,10 +35,10 @@ def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Found]
         wide, high = max(abs(west), abs(east)), max(abs(south), abs(north))
         if south > north or wide > 180 + EDGE or high > 90 + EDGE:
             where = pointer("extent", "spatial", "bbox", n)
-            yield Found("the bbox leaves the range", "Write [west, south, east, north].", where)
+            yield Problem("the bbox leaves the range", "Write [west, south, east, north].", where)
 
 
-def _judge_interval(interval: list[Any], where: str) -> Iterator[Found]:
+def _judge_interval(interval: list[Any], where: str) -> Iterator[Problem]:
     ends = []
     for n, value in enumerate(interval):
         if value is None:
@@ -46,9 +46,9 @@ def _judge_interval(interval: list[Any], where: str) -> Iterator[Found]:
         try:
             ends.append(instant(value) if isinstance(value, str) else instant(str(value)))
         except ValueError as error:
-            yield Found(str(error), "Write it in UTC, as 2024-11-16T12:00:00Z.", f"{where}/{n}")
+            yield Problem(str(error), "Write it in UTC, as 2024-11-16T12:00:00Z.", f"{where}/{n}")
     if len(ends) == 2 and ends[0] > ends[1]:
-        yield Found(
+        yield Problem(
             "the interval ends before it starts",
             "Write the earlier time first; null leaves an end open.",
             where,
@@ -56,20 +56,20 @@ def _judge_interval(interval: list[Any], where: str) -> Iterator[Found]:
 
 
 @part_of("C12", "item")
-def extent_holds_the_item(item: Item, given: Given) -> Iterator[Found]:
+def extent_holds_the_item(item: Item, given: Given) -> Iterator[Problem]:
     """Compare each item with the overall extent."""
     extent = given.extent
     if extent is None:
         return
     box = box_of(item.document.get("bbox"))
     if box is not None and not extent.holds_box(box):
-        yield Found(
+        yield Problem(
             "lies outside the collection's spatial extent",
             "Widen extent.spatial.bbox of the collection.",
             "/bbox",
         )
     if item.span is not None and not extent.holds_span(*item.span):
-        yield Found(
+        yield Problem(
             "lies outside the collection's temporal extent",
             "Widen extent.temporal.interval of the collection.",
             "/properties",

@@ -59,8 +59,8 @@ class Item:
 
     span: tuple[dt.datetime, dt.datetime] | None
     """The first and the last instant, if they can be read."""
-    seen: dict[str, int] = field(default_factory=dict)
-    """Bytes of the data files that rules read, by path, or `manifest.GONE`."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the data files that rules read, by path, or `across.GONE`."""
 
     @classmethod
     def of(cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset) -> Item:
@@ -79,8 +79,8 @@ class Item:
     @property
     def properties(self) -> dict[str, Any]:
         """The item's properties, if they are an object."""
-        found = self.document.get("properties")
-        return found if isinstance(found, dict) else {}
+        properties = self.document.get("properties")
+        return properties if isinstance(properties, dict) else {}
 
     @property
     def stem(self) -> str:
@@ -106,18 +106,18 @@ def read_document(dataset: Dataset, file: File, rule: str) -> tuple[bytes, Any] 
     except Insane as error:
         return Unreadable("I07" if rule == "L03" else rule, str(error))
     except json.JSONDecodeError as error:
-        said = f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        return Unreadable(rule, said if data.strip() else "is empty")
+        problem = f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        return Unreadable(rule, problem if data.strip() else "is empty")
     except ValueError as error:
         return Unreadable(rule, str(error))
 
 
 def read_item(dataset: Dataset, file: File) -> Item | Unreadable:
     """Read an item's file."""
-    found = read_document(dataset, file, "L03")
-    if isinstance(found, Unreadable):
-        return found
-    data, document = found
+    content = read_document(dataset, file, "L03")
+    if isinstance(content, Unreadable):
+        return content
+    data, document = content
     if not isinstance(document, dict):
         return Unreadable("L03", f"holds {kind(document)}, not an object")
     return Item.of(file.path, document, data, dataset)
@@ -134,12 +134,12 @@ def assets_of(document: dict[str, Any], dataset: Dataset) -> list[Asset]:
     assets = document.get("assets")
     if not isinstance(assets, dict):
         return []
-    found = []
+    listed = []
     for key, value in assets.items():
         if isinstance(value, dict):
             href = value.get("href")
-            found.append(Asset(key, value, href, href_path(href, dataset.stat)))
-    return found
+            listed.append(Asset(key, value, href, href_path(href, dataset.stat)))
+    return listed
 
 
 def parse(data: bytes) -> Any:
@@ -162,7 +162,7 @@ def parse(data: bytes) -> Any:
         raise Insane(f"is nested deeper than {DEEPEST} levels") from None
     if not plain:
         value = _slow(data)
-        _demand_sane(value)
+        _require_sane(value)
     return value
 
 
@@ -179,7 +179,7 @@ def _slow(data: bytes) -> Any:
         raise
 
 
-def _demand_sane(value: Any) -> None:
+def _require_sane(value: Any) -> None:
     level, depth = [value], 0
     while level:
         depth += 1
@@ -193,11 +193,11 @@ def _demand_sane(value: Any) -> None:
             elif isinstance(node, list):
                 below += node
             else:
-                _demand_sane_value(node)
+                _require_sane_value(node)
         level = below
 
 
-def _demand_sane_value(value: Any) -> None:
+def _require_sane_value(value: Any) -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise Insane("holds the character U+0000, which no database stores")

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -53,7 +53,6 @@ class Report:
     """Bytes of data files."""
     notes: tuple[str, ...] = ()
     """Rules that were off, waived or not applicable, and why."""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def count(self, severity: Severity) -> int:
         """Return how many findings have that severity, waived ones left out."""
@@ -94,10 +93,12 @@ class Report:
     def from_json(cls, value: dict[str, Any]) -> Report:
         """Return the report that `as_json` gave this form."""
         counts = value["counts"]
-        found = [Finding(**{**f, "severity": Severity(f["severity"])}) for f in value["findings"]]
+        findings = [
+            Finding(**{**f, "severity": Severity(f["severity"])}) for f in value["findings"]
+        ]
         return cls(
             value["dataset"],
-            tuple(found),
+            tuple(findings),
             items=counts["items"],
             files=counts["files"],
             size=counts["bytes"],

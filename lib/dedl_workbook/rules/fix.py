@@ -27,7 +27,7 @@ from dedl_workbook.rules import content, keywords
 from dedl_workbook.rules.delivered import Unreadable, assets_of, read_document
 from dedl_workbook.rules.extent import Extent, extent_of
 from dedl_workbook.rules.findings import Report
-from dedl_workbook.rules.geometry import Box, bounds_of, box_of, judge
+from dedl_workbook.rules.geometry import Box, bounds_of, box_of, problems_of
 from dedl_workbook.rules.validation import SecondOpinion, validate
 
 METADATA = "metadata/"
@@ -266,7 +266,7 @@ def _mend_bbox(item: dict[str, Any]) -> None:
     if bounds is None or bounds[2] - bounds[0] > 180:
         # None, broken, or perhaps over the antimeridian, where two boxes are possible.
         return
-    if bbox is None or any(found.pointer == "/bbox" for found in judge(geometry, bbox)):
+    if bbox is None or any(found.pointer == "/bbox" for found in problems_of(geometry, bbox)):
         item["bbox"] = list(bounds)
 
 
@@ -314,7 +314,7 @@ def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
 
 def _is_belied(media_type: object, path: str, dataset: Dataset) -> bool:
     promised = content.format_of(media_type)
-    return promised is not None and bool(content.judge(dataset, path, promised)[0])
+    return promised is not None and bool(content.inspect(dataset, path, promised)[0])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dedl_workbook.base.json import pointer
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.problem import Problem
 
 TOLERANCE = 0.01
 """Degrees by which a bbox may be rounded off the geometry."""
@@ -23,32 +23,32 @@ _DEPTHS = {
     "Polygon": 2,
     "MultiPolygon": 3,
 }
-MOST_COMPARED = 5_000_000
-"""Pairs of sides, in all rings of a geometry, that are compared in search of crossings: seconds.
-Only outlines of many sides that all overlap need more."""
+MOST_COMPARED = 1_000_000
+"""Pairs of sides, in all rings of a geometry, that are compared in search of crossings: a fifth of
+a second. Only outlines of many sides that all overlap need more."""
 
 Positions = list[Sequence[float]]
 _MEND = "Write GeoJSON as RFC 7946 has it: [longitude, latitude] in degrees."
 
 
-def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
+def problems_of(geometry: Any, bbox: Any) -> Iterator[Problem]:
     """Yield what is wrong with a geometry, and with its bbox."""
     if _is_plain_box(geometry, bbox):
         return
-    problems: list[Found] = []
+    problems: list[Problem] = []
     lines = list(_lines(geometry, "/geometry", problems))
     yield from problems
     if problems:
         return
     positions = list(chain.from_iterable(line for _, line, _ in lines))
     if not positions:
-        yield Found("the geometry is empty", "Add the footprint of the data.", "/geometry")
+        yield Problem("the geometry is empty", "Add the footprint of the data.", "/geometry")
         return
     lons = [position[0] for position in positions]
     lats = [position[1] for position in positions]
     west, east, south, north = min(lons), max(lons), min(lats), max(lats)
     if west < -180 - EDGE or east > 180 + EDGE or south < -90 - EDGE or north > 90 + EDGE:
-        yield Found("leaves the range of longitude and latitude", _MEND, "/geometry")
+        yield Problem("leaves the range of longitude and latitude", _MEND, "/geometry")
         return
     left = MOST_COMPARED
     for where, line, is_ring in lines:
@@ -60,7 +60,7 @@ def judge(geometry: Any, bbox: Any) -> Iterator[Found]:
 
 def bounds_of(geometry: Any) -> Box | None:
     """Return west, south, east, north of a geometry in range, or None if it is broken or empty."""
-    problems: list[Found] = []
+    problems: list[Problem] = []
     lines = list(_lines(geometry, "", problems))
     positions = [position for _, line, _ in lines for position in line]
     if problems or not positions:
@@ -89,20 +89,20 @@ def _is_plain_box(geometry: Any, bbox: Any) -> bool:
 
 
 def _lines(
-    geometry: Any, where: str, problems: list[Found], level: int = 0
+    geometry: Any, where: str, problems: list[Problem], level: int = 0
 ) -> Iterator[tuple[str, Positions, bool]]:
     """Yield a geometry's lists of positions: where each is, and whether it must be a ring."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind == "GeometryCollection":
         members = geometry.get("geometries")
         if not isinstance(members, list) or level > 3:
-            problems.append(Found("is no usable GeometryCollection", _MEND, where))
+            problems.append(Problem("is no usable GeometryCollection", _MEND, where))
             return
         for place, member in enumerate(members):
             yield from _lines(member, where + pointer("geometries", place), problems, level + 1)
         return
     if not isinstance(kind, str) or kind not in _DEPTHS:
-        problems.append(Found(f"is no GeoJSON geometry: type {str(kind)[:40]!r}", _MEND, where))
+        problems.append(Problem(f"is no GeoJSON geometry: type {str(kind)[:40]!r}", _MEND, where))
         return
     found: list[tuple[str, Any]] = [(where + "/coordinates", geometry.get("coordinates"))]
     depth = _DEPTHS[kind]
@@ -114,12 +114,12 @@ def _lines(
             if isinstance(parts, list):
                 found += [(f"{at}/{n}", part) for n, part in enumerate(parts)]
             else:
-                problems.append(Found("has no list of coordinates", _MEND, at))
+                problems.append(Problem("has no list of coordinates", _MEND, at))
     for at, line in found:
         if isinstance(line, list) and all(map(_is_position, line)):
             yield at, line, kind.endswith("Polygon")
         else:
-            problems.append(Found("holds a position that is none", _MEND, at))
+            problems.append(Problem("holds a position that is none", _MEND, at))
 
 
 def _is_position(value: Any) -> bool:
@@ -130,13 +130,13 @@ def _is_position(value: Any) -> bool:
     return type(lon) in kinds and type(lat) in kinds
 
 
-def _judge_ring(where: str, ring: Positions, most: int) -> Generator[Found, None, int]:
+def _judge_ring(where: str, ring: Positions, most: int) -> Generator[Problem, None, int]:
     """Judge a ring; return how many comparisons of `most` it took."""
     compared = 0
     if not ring or ring[0] != ring[-1]:
-        yield Found("the ring is not closed", "Repeat the first position at the end.", where)
+        yield Problem("the ring is not closed", "Repeat the first position at the end.", where)
     elif len(ring) < 4:
-        yield Found(
+        yield Problem(
             "the ring has fewer than four positions",
             "Close it: the last is the first again.",
             where,
@@ -148,7 +148,15 @@ def _judge_ring(where: str, ring: Positions, most: int) -> Generator[Found, None
                 "the outline crosses itself",
                 "Put the positions in the order in which they follow each other on the outline.",
             )
-            yield Found(text, fix, where, severity=Severity.WARNING)
+            yield Problem(text, fix, where, severity=Severity.WARNING)
+        elif compared > most:
+            yield Problem(
+                f"the outline of {len(ring)} positions was not searched for crossings: "
+                "it has too many sides side by side",
+                "Nothing to do; a footprint of fewer positions is looked at, and is drawn faster.",
+                where,
+                severity=Severity.INFO,
+            )
     return compared
 
 
@@ -213,22 +221,22 @@ def box_of(bbox: Any) -> Box | None:
     return (bbox[0], bbox[1], bbox[3], bbox[4]) if len(bbox) == 6 else None
 
 
-def _judge_bbox(bbox: Any, lines: list[Positions], bounds: Box) -> Iterator[Found]:
+def _judge_bbox(bbox: Any, lines: list[Positions], bounds: Box) -> Iterator[Problem]:
     box = box_of(bbox)
     if box is None:
-        yield Found("the bbox is no list of four or six numbers", _BOX, "/bbox")
+        yield Problem("the bbox is no list of four or six numbers", _BOX, "/bbox")
         return
     west, south, east, north = box
     if not (-180 - EDGE <= west <= 180 + EDGE and -180 - EDGE <= east <= 180 + EDGE):
-        yield Found("the bbox leaves the range of longitude", _BOX, "/bbox")
+        yield Problem("the bbox leaves the range of longitude", _BOX, "/bbox")
     elif south > north or south < -90 - EDGE or north > 90 + EDGE:
-        yield Found("the bbox has a wrong south or north", _BOX, "/bbox")
+        yield Problem("the bbox has a wrong south or north", _BOX, "/bbox")
     elif not (_near(south, bounds[1]) and _near(north, bounds[3]) and _agrees(box, lines, bounds)):
-        yield Found("the bbox does not agree with the geometry", _BOX, "/bbox")
+        yield Problem("the bbox does not agree with the geometry", _BOX, "/bbox")
     elif west > east and any(abs(a[0] - b[0]) > 180 for line in lines for a, b in pairwise(line)):
         text = "the geometry crosses the antimeridian in one piece: most programs take it for the "
         text += "other way round the globe"
-        yield Found(text, _CUT, "/geometry", severity=Severity.WARNING)
+        yield Problem(text, _CUT, "/geometry", severity=Severity.WARNING)
 
 
 _CUT = "Cut it in two at 180 degrees, as RFC 7946 (3.1.9) has it."

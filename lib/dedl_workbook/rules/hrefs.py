@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from dedl_workbook.base.json import pointer
 from dedl_workbook.rules.assets import is_remote
 from dedl_workbook.rules.delivered import Item
-from dedl_workbook.rules.found import Found
 from dedl_workbook.rules.placeholders import placeholder
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 _URL = "Write a whole URL, such as https://example.org/a%20b, where %20 stands for a blank."
@@ -48,7 +48,7 @@ def malformed(href: str) -> str:
 
 
 @rule("C11", "collection")
-def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Found]:
+def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Problem]:
     """Hrefs of links, and URLs of providers, have the form of URLs (RFC 3986).
 
     Only the form is looked at: nothing is fetched. Hrefs of assets are A01's, but for those that
@@ -60,24 +60,24 @@ def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Found]
             value = entry.get(name) if isinstance(entry, dict) else None
             if isinstance(value, str) and not placeholder(value) and (wrong := malformed(value)):
                 where = pointer(field, n, name)
-                yield Found(f"the {name} {wrong}", _URL, where)
+                yield Problem(f"the {name} {wrong}", _URL, where)
     if given.own is not None:
         yield from _of_assets(given.own)
 
 
 @part_of("C11", "item")
-def hrefs_of_items_are_well_formed(item: Item, given: Given) -> Iterator[Found]:
+def hrefs_of_items_are_well_formed(item: Item, given: Given) -> Iterator[Problem]:
     """Look at the links of items too, and at assets on other servers."""
     links = item.document.get("links")
     for n, link in enumerate(links if isinstance(links, list) else ()):
         value = link.get("href") if isinstance(link, dict) else None
         if isinstance(value, str) and (wrong := malformed(value)) and not placeholder(value):
-            yield Found(f"the href {wrong}", _URL, pointer("links", n, "href"))
+            yield Problem(f"the href {wrong}", _URL, pointer("links", n, "href"))
     if item.elsewhere:
         yield from _of_assets(item)
 
 
-def _of_assets(item: Item) -> Iterator[Found]:
+def _of_assets(item: Item) -> Iterator[Problem]:
     for key, _, href, _ in item.elsewhere:
         if is_remote(href) and (wrong := malformed(href)):
-            yield Found(f"the href {wrong}", _URL, pointer("assets", key, "href"))
+            yield Problem(f"the href {wrong}", _URL, pointer("assets", key, "href"))

@@ -12,12 +12,12 @@ from dedl_workbook.rules import geometry
 from dedl_workbook.rules.across import Part
 from dedl_workbook.rules.delivered import Item, Unreadable
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Given, part_of, rule
 
 
 @rule("I02", "item")
-def item_names_its_collection(item: Item, given: Given) -> Iterator[Found]:
+def item_names_its_collection(item: Item, given: Given) -> Iterator[Problem]:
     """The field collection holds the collection's id.
 
     PgSTAC files an item under the collection that it names, whichever that is.
@@ -25,9 +25,9 @@ def item_names_its_collection(item: Item, given: Given) -> Iterator[Found]:
     found = item.document.get("collection")
     if found != given.id:
         if found is None:
-            yield Found("names no collection", f'Add "collection": "{given.id}".')
+            yield Problem("names no collection", f'Add "collection": "{given.id}".')
         else:
-            yield Found(
+            yield Problem(
                 f"names the collection {str(found)!r}, not {given.id!r}",
                 f'Write "collection": "{given.id}".',
                 "/collection",
@@ -41,7 +41,7 @@ LONGEST_ID = 200
 
 
 @rule("I03", "item")
-def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
+def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Problem]:
     """The id is unique, equal to the file's name without .json, and usable in URLs and keys.
 
     PgSTAC keeps one item of an id: the second replaces the first in silence. HDA answers 404 to an
@@ -51,7 +51,7 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
     if not isinstance(found, str):
         return
     if found != item.stem:
-        yield Found(
+        yield Problem(
             f"the id is '{found}', the file's name says '{item.stem}'",
             "Write the file's name without .json as id, or rename the file after the id.",
             "/id",
@@ -59,7 +59,7 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
     if _USUAL.fullmatch(found):
         return
     if _UNUSABLE.search(found) or len(found.encode("utf-8", "surrogatepass")) > LONGEST_ID:
-        yield Found(
+        yield Problem(
             f"the id '{found[:80]}' can't be used in URLs and keys",
             f"Use at most {LONGEST_ID} bytes, without slashes, control characters, outer blanks.",
             "/id",
@@ -67,7 +67,7 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Found]:
 
 
 @part_of("I03", "across")
-def item_ids_are_unique(part: Part, given: Given) -> Iterator[Found]:
+def item_ids_are_unique(part: Part, given: Given) -> Iterator[Problem]:
     """Compare the ids that aren't their files' names, with each other and with those names."""
     others = {path for path, file, _ in part.claims if not file}
     holders: dict[str, list[str]] = {}
@@ -80,13 +80,13 @@ def item_ids_are_unique(part: Part, given: Given) -> Iterator[Found]:
         for file in files:
             if file != first:
                 text = f"the id '{item_id}' is also that of '{first}'"
-                yield Found(
+                yield Problem(
                     text, "Give one of them another id, and its file the same name.", "/id", file
                 )
 
 
 @rule("I04", "item")
-def geometry_is_usable(item: Item, given: Given) -> Iterator[Found]:
+def geometry_is_usable(item: Item, given: Given) -> Iterator[Problem]:
     """There is a geometry: closed rings, longitude and latitude in range, the bbox agrees.
 
     Boxes that cross the antimeridian (west > east) are fine. PgSTAC refuses an item without
@@ -95,20 +95,20 @@ def geometry_is_usable(item: Item, given: Given) -> Iterator[Found]:
     """
     found = item.document.get("geometry")
     if found is None:
-        yield Found(
+        yield Problem(
             "has no geometry: the catalogue refuses it",
             "Add the footprint of the data.",
             "/geometry" if "geometry" in item.document else "",
         )
         return
-    yield from geometry.judge(found, item.document.get("bbox"))
+    yield from geometry.problems_of(found, item.document.get("bbox"))
 
 
 _TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
 
 
 @rule("I05", "item")
-def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Found]:
+def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Problem]:
     """There is a datetime, or start_datetime and end_datetime, with time zone, the start first.
 
     Source: STAC's common metadata, and RFC 3339. The schemas' formats are off, so that a month 13
@@ -120,24 +120,24 @@ def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Found]:
         if value is None:
             continue
         if not isinstance(value, str):
-            yield Found(f"{name} is no text", _WRITE, pointer("properties", name))
+            yield Problem(f"{name} is no text", _WRITE, pointer("properties", name))
             continue
         try:
             instant(value)
         except ValueError as error:
-            yield Found(f"{name} {error}", _WRITE, pointer("properties", name))
+            yield Problem(f"{name} {error}", _WRITE, pointer("properties", name))
     start, end = properties.get("start_datetime"), properties.get("end_datetime")
     if properties.get("datetime") is None and (start is None or end is None):
-        yield Found("has no datetime, nor start and end", _WRITE, "/properties")
+        yield Problem("has no datetime, nor start and end", _WRITE, "/properties")
     if (start is None) != (end is None):
         missing = "start_datetime" if start is None else "end_datetime"
-        yield Found(
+        yield Problem(
             f"{missing} is missing beside the other",
             f"Add {missing}; or write datetime alone.",
             "/properties",
         )
     if start is not None and end is not None and item.span and item.span[0] > item.span[1]:
-        yield Found(
+        yield Problem(
             "starts after its end",
             "Write the earlier time in start_datetime, the later in end_datetime.",
             "/properties/start_datetime",
@@ -154,18 +154,18 @@ _ADD = {
 
 
 @rule("I06", "item")
-def item_has_described_assets(item: Item, given: Given) -> Iterator[Found]:
+def item_has_described_assets(item: Item, given: Given) -> Iterator[Problem]:
     """The item has assets, and each names its media type and roles (else: warning).
 
     An item without assets promises data that nobody can get. HDA guesses roles that are missing.
     """
     if not item.assets:
         where = "/assets" if "assets" in item.document else ""
-        yield Found("has no assets", "Name the item's data files as assets.", where)
+        yield Problem("has no assets", "Name the item's data files as assets.", where)
     for key, value, _, _ in item.assets:
         written = value.get("type")
         if isinstance(written, str) and written and "/" not in written:
-            yield Found(
+            yield Problem(
                 f"the type '{written[:80]}' is no media type",
                 _ADD["type"].replace("Add its", "Write its"),
                 pointer("assets", key, "type"),
@@ -175,7 +175,7 @@ def item_has_described_assets(item: Item, given: Given) -> Iterator[Found]:
             continue
         for field in _ADD:
             if not value.get(field):
-                yield Found(
+                yield Problem(
                     f"the asset has no {field}",
                     _ADD[field],
                     pointer("assets", key),
@@ -188,14 +188,14 @@ LARGE = 2**20
 
 
 @rule("I07", "item")
-def item_is_sane_json(item: Item, given: Given) -> Iterator[Found]:
+def item_is_sane_json(item: Item, given: Given) -> Iterator[Problem]:
     """Nothing in the item breaks programs: size, depth, numbers, characters.
 
     At most 16 MiB (over 1 MiB: warning), 254 levels, numbers in double precision, no U+0000 and no
     half characters, which PostgreSQL can't store.
     """
     if len(item.data) > LARGE:
-        yield Found(
+        yield Problem(
             f"has {len(item.data)} bytes, which makes every search slow",
             "Simplify the geometry, or move bulk into an asset.",
             severity=Severity.WARNING,
@@ -203,10 +203,10 @@ def item_is_sane_json(item: Item, given: Given) -> Iterator[Found]:
 
 
 @part_of("I07", "unreadable")
-def item_was_parsed(problem: Unreadable, given: Given) -> Iterator[Found]:
+def item_was_parsed(problem: Unreadable, given: Given) -> Iterator[Problem]:
     """Report what could not be parsed for its size, depth, numbers or characters."""
     if problem.rule == "I07":
-        yield Found(problem.text, f"Mend or simplify the item in {ITEMS}.")
+        yield Problem(problem.text, f"Mend or simplify the item in {ITEMS}.")
 
 
 _RENAMED = frozenset({"description", "license", "keywords", "providers", "title"})
@@ -219,7 +219,7 @@ _KEPT = frozenset(
 
 
 @rule("I08", "item", Severity.INFO)
-def hda_keeps_the_properties(item: Item, given: Given) -> Iterator[Found]:
+def hda_keeps_the_properties(item: Item, given: Given) -> Iterator[Problem]:
     """No property of the item is one that HDA replaces or renames.
 
     HDA's server gives title and providers values of its own, and serves description, license,
@@ -227,7 +227,7 @@ def hda_keeps_the_properties(item: Item, given: Given) -> Iterator[Found]:
     """
     for name in item.properties:
         if name not in _KEPT and (name in _RENAMED or ":" not in name):
-            yield Found(
+            yield Problem(
                 f"HDA replaces or renames the property '{name}'",
                 "Nothing to do; users find it changed.",
                 pointer("properties", name),

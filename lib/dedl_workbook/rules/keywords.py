@@ -40,10 +40,10 @@ def snapshot(path: Path | None) -> tuple[str, ...]:
     """
     if path is None:
         return ()
-    found = read_yaml(path).get("keywords")
-    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+    words = read_yaml(path).get("keywords")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise InputError("keywords: must be a list of texts", where=str(path))
-    return tuple(found)
+    return tuple(words)
 
 
 class Vocabulary(NamedTuple):
@@ -51,8 +51,8 @@ class Vocabulary(NamedTuple):
 
     words: tuple[str, ...]
     """Empty: there are none to compare with."""
-    told: str
-    """What a report says of it."""
+    source: str
+    """Where they come from, as a report has it."""
 
 
 def vocabulary(target: Target | None, collection_id: str) -> Vocabulary:
@@ -75,8 +75,10 @@ def vocabulary(target: Target | None, collection_id: str) -> Vocabulary:
     if path is None:
         return Vocabulary((), f"C04 was not looked at: there is no keywords.yaml{why}")
     dated = read_yaml(path)
-    told = f"C04 compared keywords with the snapshot of {dated.get('date')} ({dated.get('source')})"
-    return Vocabulary(snapshot(path), told + why)
+    source = (
+        f"C04 compared keywords with the snapshot of {dated.get('date')} ({dated.get('source')})"
+    )
+    return Vocabulary(snapshot(path), source + why)
 
 
 class _NoAnswerError(Exception):
@@ -110,8 +112,8 @@ def _served(url: str, collection_id: str) -> Vocabulary:
         raise _NoAnswerError("its answer is no list of collections") from error
     if not words:
         raise _NoAnswerError("its collections have no keywords")
-    told = f"C04 compared keywords with those of {count} collections that {url} serves"
-    return Vocabulary(tuple(sorted(words)), told)
+    source = f"C04 compared keywords with those of {count} collections that {url} serves"
+    return Vocabulary(tuple(sorted(words)), source)
 
 
 def by_slug(words: Iterable[str]) -> Mapping[str, str]:
@@ -124,5 +126,5 @@ def by_slug(words: Iterable[str]) -> Mapping[str, str]:
 
 def nearest(word: str, known: Mapping[str, str]) -> list[str]:
     """Return at most three known keywords that are most like one."""
-    found = difflib.get_close_matches(slug(word), known, n=3, cutoff=0.6)
-    return [known[one] for one in found]
+    likest = difflib.get_close_matches(slug(word), known, n=3, cutoff=0.6)
+    return [known[one] for one in likest]

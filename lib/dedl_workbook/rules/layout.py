@@ -12,44 +12,44 @@ from dedl_workbook.publication.metadata import is_item
 from dedl_workbook.rules.across import Part, folded
 from dedl_workbook.rules.delivered import Item, Unreadable
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Given, Listing, part_of, rule
 
 
 @rule("L01", "dataset")
-def root_is_named_after_the_collection(given: Given) -> Iterator[Found]:
+def root_is_named_after_the_collection(given: Given) -> Iterator[Problem]:
     """The root folder, or what follows usergenerated-proposal- in the bucket's name, is the id.
 
     The procedure names the delivered folder after the collection, and the bucket
     `usergenerated-proposal-<id>`. Bucket names have no capitals, so case doesn't count there.
     """
     if not given.is_named(given.id):
-        yield Found(
+        yield Problem(
             f"the dataset is called '{given.named}', its collection '{given.id}'",
             "Rename the folder, or correct the collection id.",
         )
 
 
 @rule("L02", "dataset")
-def collection_is_readable(given: Given) -> Iterator[Found]:
+def collection_is_readable(given: Given) -> Iterator[Problem]:
     """metadata/collection.json is there and holds one JSON object in UTF-8.
 
     A key that stands twice and NaN are refused: programs disagree on what they mean.
     """
     if given.collection is None:
         fix = "Deliver metadata/collection.json with one STAC Collection, in UTF-8."
-        yield Found(given.problem, _readable(given.problem) or fix, file=COLLECTION)
+        yield Problem(given.problem, _readable(given.problem) or fix, file=COLLECTION)
 
 
 @rule("L03", "listing")
-def items_are_there(listing: Listing, given: Given) -> Iterator[Found]:
+def items_are_there(listing: Listing, given: Given) -> Iterator[Problem]:
     """There are items, each a regular .json file directly in metadata/items with one JSON object.
 
     The procedure loads exactly those files; what lies deeper, or is called otherwise, would be
     left out in silence. Files with another ending are a warning.
     """
     if not listing.below_items:
-        yield Found("there are no items", f"Deliver each item as {ITEMS}<ID>.json.", file=ITEMS)
+        yield Problem("there are no items", f"Deliver each item as {ITEMS}<ID>.json.", file=ITEMS)
 
 
 IRREGULAR = {
@@ -61,16 +61,16 @@ IRREGULAR = {
 
 
 @part_of("L03", "file")
-def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Found]:
+def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Problem]:
     """Look at what lies in metadata/items."""
     if not file.path.startswith(ITEMS) or is_item(file):
         return
     if "/" in file.path[len(ITEMS) :]:
-        yield Found("lies in a folder of its own", f"Move it up into {ITEMS}.")
+        yield Problem("lies in a folder of its own", f"Move it up into {ITEMS}.")
     elif file.kind != "file":
-        yield Found(*IRREGULAR[file.kind])
+        yield Problem(*IRREGULAR[file.kind])
     else:
-        yield Found(
+        yield Problem(
             "does not end in .json: it is not loaded",
             "Rename it to end in .json if it is an item, else take it out.",
             severity=Severity.WARNING,
@@ -78,11 +78,11 @@ def items_lie_where_they_are_loaded(file: File, given: Given) -> Iterator[Found]
 
 
 @part_of("L03", "unreadable")
-def items_are_readable(problem: Unreadable, given: Given) -> Iterator[Found]:
+def items_are_readable(problem: Unreadable, given: Given) -> Iterator[Problem]:
     """Report what could not be read."""
     if problem.rule == "L03":
         fix = "Deliver one STAC Item as a JSON object in UTF-8."
-        yield Found(problem.text, _readable(problem.text) or fix)
+        yield Problem(problem.text, _readable(problem.text) or fix)
 
 
 def _readable(problem: str) -> str:
@@ -92,41 +92,41 @@ def _readable(problem: str) -> str:
 
 
 @rule("L04", "listing")
-def data_is_there(listing: Listing, given: Given) -> Iterator[Found]:
+def data_is_there(listing: Listing, given: Given) -> Iterator[Problem]:
     """The folder data/ is there and holds files.
 
     A collection without data has nothing that could be promoted.
     """
     if not listing.below_data:
-        yield Found("there are no data files", "Deliver the data files below data/.", file=DATA)
+        yield Problem("there are no data files", "Deliver the data files below data/.", file=DATA)
 
 
 @rule("L06", "file")
-def files_are_regular(file: File, given: Given) -> Iterator[Found]:
+def files_are_regular(file: File, given: Given) -> Iterator[Problem]:
     """Every entry is a regular file or a folder that can be read: no link, device, pipe or socket.
 
     A link can lead out of the dataset, and a pipe never ends; neither is followed or opened.
     """
     if file.kind != "file":
-        yield Found(*IRREGULAR[file.kind])
+        yield Problem(*IRREGULAR[file.kind])
 
 
 @part_of("L06", "across")
-def files_can_be_read(part: Part, given: Given) -> Iterator[Found]:
+def files_can_be_read(part: Part, given: Given) -> Iterator[Problem]:
     """Report the data files that can't be opened, of those that no other rule reads."""
     for path in part.closed:
-        yield Found(*IRREGULAR["unreadable"], file=path)
+        yield Problem(*IRREGULAR["unreadable"], file=path)
 
 
 @rule("L07", "listing", Severity.INFO)
-def top_level_is_known(listing: Listing, given: Given) -> Iterator[Found]:
+def top_level_is_known(listing: Listing, given: Given) -> Iterator[Problem]:
     """The root holds metadata/ and data/ alone.
 
     Nothing else is uploaded or loaded.
     """
     for top, (count, is_folder) in listing.others.items():
         what = f"is ignored, with {count} files" if is_folder else "is ignored"
-        yield Found(what, "Nothing to do, unless it belongs into data/.", file=top)
+        yield Problem(what, "Nothing to do, unless it belongs into data/.", file=top)
 
 
 LONGEST_KEY = 1024
@@ -136,7 +136,7 @@ ROOM_FOR_PREFIX = 66
 
 
 @rule("L08", "file")
-def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Found]:
+def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Problem]:
     """Names can be keys in S3: UTF-8, no control characters, at most 1,024 bytes in all.
 
     A backslash in a data file's name is refused too: some stores keep it as `/`, so that the object
@@ -148,16 +148,16 @@ def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Found]:
     path, room = file.path, room_for_path(given)
     size = len(path.encode("utf-8", "surrogateescape"))
     if size > room:
-        yield Found(
+        yield Problem(
             f"is {size} bytes long; keys have room for {room}",
             "Shorten the names of the file and its folders.",
         )
     if not _decodable(path):
-        yield Found("has bytes that are no UTF-8", "Rename it in UTF-8, here and in the items.")
+        yield Problem("has bytes that are no UTF-8", "Rename it in UTF-8, here and in the items.")
     elif any(unicodedata.category(char) == "Cc" for char in path):
-        yield Found("has control characters in its name", "Rename it without them.")
+        yield Problem("has control characters in its name", "Rename it without them.")
     if "\\" in path and path.startswith(DATA):
-        yield Found("has a backslash in its name", "Rename it without, here and in the items.")
+        yield Problem("has a backslash in its name", "Rename it without, here and in the items.")
 
 
 def room_for_path(given: Given) -> int:
@@ -174,7 +174,7 @@ def _decodable(path: str) -> bool:
 
 
 @part_of("L08", "across")
-def names_have_no_twins(part: Part, given: Given) -> Iterator[Found]:
+def names_have_no_twins(part: Part, given: Given) -> Iterator[Problem]:
     """Compare names without case and in one Unicode form."""
     paths = dict.fromkeys(map(folded, part.files))
     if len(paths) == len(part.files):
@@ -184,7 +184,7 @@ def names_have_no_twins(part: Part, given: Given) -> Iterator[Found]:
         twins.setdefault(folded(path), []).append(path)
     for names in twins.values():
         for path in sorted(names)[1:]:
-            yield Found(
+            yield Problem(
                 f"differs from '{min(names)}' only in case or Unicode form",
                 "Rename one of them, here and in the items.",
                 file=path,
@@ -193,7 +193,7 @@ def names_have_no_twins(part: Part, given: Given) -> Iterator[Found]:
 
 
 @rule("L09", "across")
-def data_files_are_not_empty(part: Part, given: Given) -> Iterator[Found]:
+def data_files_are_not_empty(part: Part, given: Given) -> Iterator[Problem]:
     """No data file is empty.
 
     An empty file is an interrupted copy, and HDA's zip leaves it out in silence.
@@ -201,7 +201,7 @@ def data_files_are_not_empty(part: Part, given: Given) -> Iterator[Found]:
     for path, size, kind in part.files.values():
         if size == 0 and kind == "file" and path.startswith(DATA):
             fix = "Deliver it again, or take it out of data and items."
-            yield Found("is empty", fix, file=path)
+            yield Problem("is empty", fix, file=path)
 
 
 def are_plain(files: Names, room: int) -> bool:
@@ -224,7 +224,7 @@ _DATED = re.compile(r"data/((?:19|20)\d\d(?:/(?:0[1-9]|1[0-2])(?:/(?:0[1-9]|[12]
 
 
 @rule("L05", "item", Severity.WARNING)
-def data_lies_by_date(item: Item, given: Given) -> Iterator[Found]:
+def data_lies_by_date(item: Item, given: Given) -> Iterator[Problem]:
     """Data files lie below data/YYYY, data/YYYY/MM or data/YYYY/MM/DD, on a day of their item.
 
     The procedure wants folders by date; the operators can agree to none, hence a warning.
@@ -236,11 +236,11 @@ def data_lies_by_date(item: Item, given: Given) -> Iterator[Found]:
             continue
         if not (dated := _DATED.match(asset.path)):
             where = pointer("assets", asset.key, "href")
-            yield Found("lies in no folder of a date", "Move it below data/YYYY/MM/DD/.", where)
+            yield Problem("lies in no folder of a date", "Move it below data/YYYY/MM/DD/.", where)
             continue
         day = dated[1]
         if first and not first[: len(day)] <= day <= last[: len(day)]:
-            yield Found(
+            yield Problem(
                 f"lies in the folder of '{day}', but its item is of '{first}' to '{last}'",
                 "Correct the item's times, or move the file.",
                 pointer("assets", asset.key, "href"),

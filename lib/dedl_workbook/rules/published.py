@@ -30,14 +30,14 @@ def look_up(target: Target, collection_id: str, client: httpx.Client | None = No
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return Published(there=False)
             answer.raise_for_status()
-            seen: list[Any] = [answer.json()]
+            documents: list[Any] = [answer.json()]
             some = session.get(f"{url}/items", params={"limit": 1}).raise_for_status().json()
-            seen += some.get("features") or []
+            documents += some.get("features") or []
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Published(there=False, problem=str(error).splitlines()[0][:200])
     except (ValueError, AttributeError):
         return Published(there=False, problem="its answer is no JSON object")
-    return Published(there=True, by=_ticket(seen, collection_id))
+    return Published(there=True, by=_ticket(documents, collection_id))
 
 
 def _ticket(documents: list[Any], collection_id: str) -> str:
@@ -46,6 +46,6 @@ def _ticket(documents: list[Any], collection_id: str) -> str:
         assets = document.get("assets") if isinstance(document, dict) else None
         for asset in assets.values() if isinstance(assets, dict) else ():
             href = asset.get("href") if isinstance(asset, dict) else None
-            if isinstance(href, str) and (found := key.match(href)):
-                return found[1]
+            if isinstance(href, str) and (match := key.match(href)):
+                return match[1]
     return ""

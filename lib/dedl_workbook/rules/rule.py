@@ -14,7 +14,7 @@ from dedl_workbook.publication.metadata import is_item
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.extent import Extent
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.problem import Problem
 
 Scope = Literal["dataset", "collection", "file", "listing", "item", "unreadable", "across"]
 """What a rule looks at: see `rule`."""
@@ -130,7 +130,7 @@ class Given:
         )
 
 
-Function = Callable[..., Iterable[Found]]
+Function = Callable[..., Iterable[Problem]]
 F = TypeVar("F", bound=Function)
 
 

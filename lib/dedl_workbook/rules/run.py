@@ -1,10 +1,8 @@
-"""Runs rules: over the dataset, its collection, a shard of items, the manifest."""
+"""Run rules: over the dataset, its collection, a shard of items, what is compared across them."""
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dedl_workbook import __version__
@@ -13,42 +11,42 @@ from dedl_workbook.rules import checksums
 from dedl_workbook.rules.across import UNREAD, Packer, Rows, split
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
 from dedl_workbook.rules.findings import Finding, Gatherer, Severity
-from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, Scope
 from dedl_workbook.rules.rulebook import RULES
 from dedl_workbook.rules.schemas import store
 from dedl_workbook.rules.stac import disagreement
 
 
-def judge(scope: Scope, file: str, given: Given, *subject: object) -> Iterator[Finding]:
+def findings_of(scope: Scope, file: str, given: Given, *subject: object) -> Iterator[Finding]:
     """Yield what all rules of a scope find.
 
     Args:
-        scope: any but item, for which there is `look_at`.
+        scope: any but item, for which there is `check_shard`.
         file: the file that findings are of, if they don't say otherwise.
         given: what rules are given.
         subject: what they look at, where the scope has such a thing.
     """
     for rule in RULES.values():
         if scope in rule.parts and rule.id not in given.off:
-            for found in rule.parts[scope](*subject, given):
-                yield _finding(rule.id, rule.severity, file, found)
+            for problem in rule.parts[scope](*subject, given):
+                yield _finding(rule.id, rule.severity, file, problem)
 
 
-def _finding(rule: str, severity: Severity, file: str, found: Found) -> Finding:
+def _finding(rule: str, severity: Severity, file: str, problem: Problem) -> Finding:
     return Finding(
         rule,
-        found.severity or severity,
-        found.file or file,
-        found.pointer,
-        found.message,
-        found.fix,
+        problem.severity or severity,
+        problem.file or file,
+        problem.pointer,
+        problem.message,
+        problem.fix,
     )
 
 
 @dataclass
-class Seen:
-    """What a shard of items showed: small, whatever the shard's size."""
+class ShardResult:
+    """What the rules found in a shard of items: small, whatever the shard's size."""
 
     files: int
     items: int
@@ -56,7 +54,7 @@ class Seen:
     rows: Rows
 
 
-def look_at(given: Given, ask: bool, shard: list[File]) -> Seen:
+def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
     """Hold a shard of item files against the rules of items.
 
     Args:
@@ -71,21 +69,20 @@ def look_at(given: Given, ask: bool, shard: list[File]) -> Seen:
     ]
     gathered, rows = Gatherer(), Packer()
     unreadable = 0
-    with no_cycles():
-        for file in shard:
-            item = read_item(given.dataset, file)
-            if isinstance(item, Unreadable):
-                unreadable += 1
-                for finding in judge("unreadable", file.path, given, item):
-                    gathered.add(finding)
-                continue
-            for rule, severity, function in rules:
-                for found in function(item, given):
-                    gathered.add(_finding(rule, severity, file.path, found))
-            if ask and (opinion := second_opinion("I01", file.path, item.document)):
-                gathered.add(opinion)
-            _note(item, rows)
-    return Seen(len(shard), len(shard) - unreadable, gathered.findings(), rows.packed())
+    for file in shard:
+        item = read_item(given.dataset, file)
+        if isinstance(item, Unreadable):
+            unreadable += 1
+            for finding in findings_of("unreadable", file.path, given, item):
+                gathered.add(finding)
+            continue
+        for rule, severity, function in rules:
+            for problem in function(item, given):
+                gathered.add(_finding(rule, severity, file.path, problem))
+        if ask and (opinion := second_opinion("I01", file.path, item.document)):
+            gathered.add(opinion)
+        _note(item, rows)
+    return ShardResult(len(shard), len(shard) - unreadable, gathered.findings(), rows.packed())
 
 
 def hindrance(given: Given, collection: File | None, version: str) -> str:
@@ -105,18 +102,6 @@ def hindrance(given: Given, collection: File | None, version: str) -> str:
     return ""
 
 
-@contextmanager
-def no_cycles() -> Iterator[None]:
-    """Spare the search for cycles: documents have none, and it costs a tenth of the time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
-
-
 def _note(item: Item, rows: Packer) -> None:
     """Take down what of an item is compared with other items and with the files."""
     if (item_id := item.document.get("id")) != item.stem:
@@ -133,7 +118,7 @@ def note_assets(item: Item, rows: Packer) -> None:
         if path is not None:
             promised = checksums.size(value["file:size"]) if "file:size" in value else -1
             folder, name = split(path)
-            href = (name, key, promised, item.seen.get(path, UNREAD))
+            href = (name, key, promised, item.sizes.get(path, UNREAD))
             if folder in groups:
                 groups[folder].append(href)
             else:
@@ -150,7 +135,7 @@ def second_opinion(rule: str, path: str, document: Document) -> Finding | None:
     Raises:
         InputError: the core schema isn't in the store.
     """
-    theirs, said = store.second_opinion(dict(document))
+    theirs, message = store.second_opinion(dict(document))
     asked = store.without_unknown(dict(document))
-    found = disagreement(not store.check(asked).problems, theirs, said)
-    return _finding(rule, Severity.ERROR, path, found) if found else None
+    problem = disagreement(not store.check(asked).violations, theirs, message)
+    return _finding(rule, Severity.ERROR, path, problem) if problem else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.found import Found
+from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, rule
 from dedl_workbook.rules.schemas import store as schemas
 
@@ -41,7 +41,7 @@ _TYPED = re.compile(rf' is not of type "({"|".join(_TYPES)})"$')
 
 
 @rule("C01", "collection")
-def collection_is_valid(collection: Document, given: Given) -> Iterator[Found]:
+def collection_is_valid(collection: Document, given: Given) -> Iterator[Problem]:
     """The collection is STAC-valid: core 1.0.0 or 1.1.0, and every extension that it names.
 
     Judged offline with the official schemas, as stac-validator applies them. A schema that isn't
@@ -53,7 +53,7 @@ def collection_is_valid(collection: Document, given: Given) -> Iterator[Found]:
 
 
 @rule("I01", "item")
-def item_is_valid(item: Item, given: Given) -> Iterator[Found]:
+def item_is_valid(item: Item, given: Given) -> Iterator[Problem]:
     """The item is STAC-valid: core 1.0.0 or 1.1.0, and every extension that it names.
 
     Judged offline with the official schemas, as stac-validator applies them. A schema that isn't
@@ -96,23 +96,23 @@ def _compiled(
     return known
 
 
-def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
+def _judge(document: Document, kind: str, given: Given) -> Iterator[Problem]:
     found = document.get("type")
     if found != kind and isinstance(found, str):
-        yield Found(f"is a {found!r}, not a {kind!r}", f'Write "type": "{kind}".', "/type")
+        yield Problem(f"is a {found!r}, not a {kind!r}", f'Write "type": "{kind}".', "/type")
         return
     validity = schemas.check(document, given.schemas)
-    for problem in validity.problems:
-        of_core = not problem.schema or "/schemas.stacspec.org/" in problem.schema
-        where = "" if of_core else f" ({problem.schema})"
-        yield Found(f"{problem.message}{where}", _mend(problem, kind), problem.pointer)
+    for violation in validity.violations:
+        of_core = not violation.schema or "/schemas.stacspec.org/" in violation.schema
+        where = "" if of_core else f" ({violation.schema})"
+        yield Problem(f"{violation.message}{where}", _fix(violation, kind), violation.pointer)
     named = frozenset(schemas.extensions_of(document))
     known = schemas.lock()
     for url in validity.not_checked:
         if not url.lower().startswith(("http://", "https://")):
-            yield Found(f"{url[:200]!r} is no URL of an extension's schema", _NAME, _EXTENSIONS)
+            yield Problem(f"{url[:200]!r} is no URL of an extension's schema", _NAME, _EXTENSIONS)
             continue
-        yield Found(
+        yield Problem(
             f"not checked against {url}: the schema isn't in the store",
             _SYNC if url in known else _UNKNOWN,
             _EXTENSIONS if url in named else "",
@@ -120,30 +120,30 @@ def _judge(document: Document, kind: str, given: Given) -> Iterator[Found]:
         )
 
 
-def _mend(problem: schemas.Problem, kind: str) -> str:
-    """Say what to do about a problem, and where it is written what is wanted."""
-    if problem.message.endswith(_IN_UTC):
+def _fix(violation: schemas.Violation, kind: str) -> str:
+    """Return what to do about a violation, and where it is written what is wanted."""
+    if violation.message.endswith(_IN_UTC):
         return _UTC
-    if not problem.schema:
-        meant = "1.0.0" if problem.pointer == "/stac_version" else kind
-        return f'Write "{problem.pointer[1:]}": "{meant}".'
+    if not violation.schema:
+        meant = "1.0.0" if violation.pointer == "/stac_version" else kind
+        return f'Write "{violation.pointer[1:]}": "{meant}".'
     what = "Correct it"
-    if problem.message.endswith(_REQUIRED):
-        what = f'Add "{problem.message.removesuffix(_REQUIRED)}"'
-    elif typed := _TYPED.search(problem.message):
+    if violation.message.endswith(_REQUIRED):
+        what = f'Add "{violation.message.removesuffix(_REQUIRED)}"'
+    elif typed := _TYPED.search(violation.message):
         what = f"Write {_TYPES[typed[1]]} there,"
-    if "/schemas.stacspec.org/" not in problem.schema:
+    if "/schemas.stacspec.org/" not in violation.schema:
         return f"{what} as that extension wants it."
     name = "item" if kind == "Feature" else "collection"
     return f"{what} as STAC wants it: https://github.com/radiantearth/stac-spec, {name}-spec."
 
 
-def disagreement(ours: bool, theirs: bool, said: str) -> Found | None:
+def disagreement(ours: bool, theirs: bool, message: str) -> Problem | None:
     """Return what is to be said if stac-validator's verdict differs from ours."""
     if ours == theirs:
         return None
-    verdict = "valid" if theirs else f"invalid: {said}"
-    return Found(
+    verdict = "valid" if theirs else f"invalid: {message}"
+    return Problem(
         f"stac-validator calls it {verdict}; the workbook does not agree",
         "Tell the maintainers of the workbook; look at the document yourself.",
     )

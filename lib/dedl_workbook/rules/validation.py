@@ -28,7 +28,7 @@ from dedl_workbook.dataset.dataset import (
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.rules import keywords, published, run
-from dedl_workbook.rules.across import AT_ONCE, UNREAD, Manifest, Packer
+from dedl_workbook.rules.across import AT_ONCE, UNREAD, Comparison, Packer
 from dedl_workbook.rules.delivered import Item, Unreadable, kind, read_document, read_item
 from dedl_workbook.rules.extent import extent_of
 from dedl_workbook.rules.findings import Finding, Gatherer, Report, Severity, ordered
@@ -82,20 +82,20 @@ def validate(
     """
     _refuse_unknown_waivers(ticket)
     given, gathered = _given(dataset, ticket, target), Gatherer()
-    given, told = _with_vocabulary(given, target)
+    given, notes = _with_vocabulary(given, target)
     with (
         tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
-        closing(Manifest(Path(folder))) as manifest,
+        closing(Comparison(Path(folder))) as comparison,
     ):
-        listing = _list(given, manifest, gathered, tell)
-        _gather(gathered, _before_items(given, listing, manifest))
-        look = partial(run.look_at, given.for_shards(), second_opinion == "all")
-        count, sample = _items(look, given, manifest, listing, executor, gathered, tell)
-        size = manifest.settle()
-        for part in manifest.parts():
+        listing = _list(given, comparison, gathered, tell)
+        _gather(gathered, _before_items(given, listing, comparison))
+        look = partial(run.check_shard, given.for_shards(), second_opinion == "all")
+        count, sample = _items(look, given, comparison, listing, executor, gathered, tell)
+        size = comparison.settle()
+        for part in comparison.parts():
             size += part.measure(dataset)
-            _gather(gathered, run.judge("across", "", given, part))
-    notes = [*_notes(ticket, target), *told]
+            _gather(gathered, run.findings_of("across", "", given, part))
+    notes = [*_notes(ticket, target), *notes]
     if second_opinion != "none":
         chosen = sample if second_opinion == "sample" else []
         notes += _ask_sample(given, chosen, gathered)
@@ -105,20 +105,20 @@ def validate(
 
 def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Given:
     file = dataset.stat(COLLECTION)
-    found: tuple[bytes, Any] | Unreadable
+    content: tuple[bytes, Any] | Unreadable
     if file is None:
-        found = Unreadable("L02", "there is no file metadata/collection.json")
+        content = Unreadable("L02", "there is no file metadata/collection.json")
     elif file.kind != "file":
-        found = Unreadable("L02", IRREGULAR[file.kind][0])
+        content = Unreadable("L02", IRREGULAR[file.kind][0])
     else:
-        found = read_document(dataset, file, "L02")
-    if not isinstance(found, Unreadable) and not isinstance(found[1], dict):
-        found = Unreadable("L02", f"holds {kind(found[1])}, not an object")
+        content = read_document(dataset, file, "L02")
+    if not isinstance(content, Unreadable) and not isinstance(content[1], dict):
+        content = Unreadable("L02", f"holds {kind(content[1])}, not an object")
     off = frozenset(rule for rule, to in target.rules.items() if to == "off") if target else ()
     given = Given(
         dataset,
-        None if isinstance(found, Unreadable) else found[1],
-        found.text if isinstance(found, Unreadable) else "",
+        None if isinstance(content, Unreadable) else content[1],
+        content.text if isinstance(content, Unreadable) else "",
         agreed=ticket.collection if ticket else "",
         ticket=ticket.ticket if ticket else "",
         replaces=bool(ticket and ticket.mode == "replace"),
@@ -138,43 +138,42 @@ def _with_vocabulary(given: Given, target: Target | None) -> tuple[Given, list[s
     """Add the keywords to compare with; return what to note of them as well."""
     if given.collection is None or "C04" in given.off:
         return given, []
-    found = keywords.vocabulary(target, given.id)
-    return replace(given, vocabulary=found.words), [found.told]
+    vocabulary = keywords.vocabulary(target, given.id)
+    return replace(given, vocabulary=vocabulary.words), [vocabulary.source]
 
 
-def _list(given: Given, manifest: Manifest, gathered: Gatherer, tell: Tell) -> Listing:
+def _list(given: Given, comparison: Comparison, gathered: Gatherer, tell: Tell) -> Listing:
     listing, rows, room = Listing(), Packer(), room_for_path(given)
-    with run.no_cycles():
-        for found in given.dataset.entries():
-            plain = isinstance(found, Names) and are_plain(found, room)
-            if isinstance(found, Names) and plain and found.whole and found.folder.startswith(DATA):
-                rows.add("folder", (found.folder, found.names))
-                listing.note_data(len(found.names))
-            else:
-                for file in _apart(found, rows):
-                    rows.add("file", (file.path, file.size, file.kind))
-                    is_item = listing.note(file)
-                    if is_item:
-                        manifest.todo.add(file)
-                    if not (plain and (is_item or file.path.startswith(DATA))):
-                        _gather(gathered, run.judge("file", file.path, given, file))
-            if rows.rows >= AT_ONCE:
-                manifest.add(rows.packed())
-                tell("list", listing.files, 0, "files")
-    manifest.add(rows.packed())
+    for entry in given.dataset.entries():
+        plain = isinstance(entry, Names) and are_plain(entry, room)
+        if isinstance(entry, Names) and plain and entry.whole and entry.folder.startswith(DATA):
+            rows.add("folder", (entry.folder, entry.names))
+            listing.note_data(len(entry.names))
+        else:
+            for file in _apart(entry, rows):
+                rows.add("file", (file.path, file.size, file.kind))
+                is_item = listing.note(file)
+                if is_item:
+                    comparison.todo.add(file)
+                if not (plain and (is_item or file.path.startswith(DATA))):
+                    _gather(gathered, run.findings_of("file", file.path, given, file))
+        if rows.rows >= AT_ONCE:
+            comparison.add(rows.packed())
+            tell("list", listing.files, 0, "files")
+    comparison.add(rows.packed())
     return listing
 
 
-def _apart(found: File | Names, rows: Packer) -> Iterator[File]:
+def _apart(entry: File | Names, rows: Packer) -> Iterator[File]:
     """Yield files that are compared one by one, after what stands for their folder."""
-    if isinstance(found, Names):
-        rows.add("folder", (found.folder, None))
-        for name in found.names:
-            yield File(found.folder + name, UNREAD, "")
+    if isinstance(entry, Names):
+        rows.add("folder", (entry.folder, None))
+        for name in entry.names:
+            yield File(entry.folder + name, UNREAD, "")
     else:
-        if found.kind != "file":
-            rows.add("folder", (found.path[: found.path.rfind("/") + 1], None))
-        yield found
+        if entry.kind != "file":
+            rows.add("folder", (entry.path[: entry.path.rfind("/") + 1], None))
+        yield entry
 
 
 def _gather(gathered: Gatherer, findings: Iterable[Finding]) -> None:
@@ -182,22 +181,22 @@ def _gather(gathered: Gatherer, findings: Iterable[Finding]) -> None:
         gathered.add(finding)
 
 
-def _before_items(given: Given, listing: Listing, manifest: Manifest) -> Iterator[Finding]:
-    yield from run.judge("dataset", "", given)
-    yield from run.judge("listing", "", given, listing)
+def _before_items(given: Given, listing: Listing, comparison: Comparison) -> Iterator[Finding]:
+    yield from run.findings_of("dataset", "", given)
+    yield from run.findings_of("listing", "", given, listing)
     if given.collection is not None:
-        yield from run.judge("collection", COLLECTION, given, given.collection)
+        yield from run.findings_of("collection", COLLECTION, given, given.collection)
     if given.own is not None:
         # After the rules, which note what they read.
         rows = Packer()
         run.note_assets(given.own, rows)
-        manifest.add(rows.packed())
+        comparison.add(rows.packed())
 
 
 def _items(
-    look: Callable[[list[File]], run.Seen],
+    look: Callable[[list[File]], run.ShardResult],
     given: Given,
-    manifest: Manifest,
+    comparison: Comparison,
     listing: Listing,
     executor: Executor | str,
     gathered: Gatherer,
@@ -207,13 +206,13 @@ def _items(
     size = max(1, min(SHARD, listing.items // 32))
     done = items = 0
     sample: list[File] = []
-    files = _sampling(manifest.todo.files(), listing.items, sample)
+    files = _sampling(comparison.todo.files(), listing.items, sample)
     with _opened(executor, given, listing.items) as opened:
-        for seen in map_shards(look, shards(files, size), opened, ahead=AHEAD):
-            done += seen.files
-            items += seen.items
-            manifest.add(seen.rows)
-            _gather(gathered, seen.findings)
+        for result in map_shards(look, shards(files, size), opened, ahead=AHEAD):
+            done += result.files
+            items += result.items
+            comparison.add(result.rows)
+            _gather(gathered, result.findings)
             tell("validate", done, listing.items, "items")
     return items, sample
 

@@ -334,6 +334,15 @@ def test_the_search_for_crossings_ends_however_many_sides_overlap() -> None:
     assert not crosses_itself(ring, 100)[0]
 
 
+@bad("I04")
+def test_an_outline_that_is_too_much_to_search_for_crossings_is_said_to_be(tmp_path: Path) -> None:
+    comb = [[9 * (n % 2), n / 1000] for n in range(3000)]
+    ring = [*comb, [9.5, 3], [9.5, -1], [0, -1], comb[0]]
+    root = anywhere(tmp_path, geometry=polygon(*ring), bbox=[0, -1, 9.5, 3])
+
+    assert places(root, "I04") == [f"info {FILE}#/geometry/coordinates/0"]
+
+
 @pytest.mark.parametrize(
     ("properties", "pointer"),
     [

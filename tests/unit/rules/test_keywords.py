@@ -72,7 +72,7 @@ def test_keywords_are_those_of_every_page_but_of_the_collection_itself(serve: Se
 
     assert found.words == ("Heat", "Land", "Sea ice")
     assert target.hda is not None
-    assert found.told == (
+    assert found.source == (
         f"C04 compared keywords with those of 3 collections that {target.hda.url} serves"
     )
 

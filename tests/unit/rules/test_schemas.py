@@ -18,7 +18,7 @@ import pytest
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.rules.schemas import sources
 from dedl_workbook.rules.schemas import store as schemas
-from dedl_workbook.rules.schemas.store import Problem, Validity
+from dedl_workbook.rules.schemas.store import Validity, Violation
 
 from tests.unit.oracle import SHARED, needs_extensions, official
 
@@ -221,7 +221,7 @@ def verdicts(document: Json, store: Path) -> tuple[bool, bool, bool]:
     assert document == before
     url = schemas.core_url(document)
     assert isinstance(url, str)
-    return not ours.problems, official(document, url, store), theirs
+    return not ours.violations, official(document, url, store), theirs
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.1.0"])
@@ -231,11 +231,11 @@ def test_broken_item_is_caught_where_it_is_broken(core: Path, name: str, version
     item = any_item(version)
     change(item)
 
-    problems = schemas.check(item, core).problems
+    violations = schemas.check(item, core).violations
 
-    assert pointer in [problem.pointer for problem in problems]
-    assert [problem for problem in problems if len(problem.message) > 300] == []
-    assert {problem.schema for problem in problems} == {CORE.replace("1.0.0", version)}
+    assert pointer in [violation.pointer for violation in violations]
+    assert [violation for violation in violations if len(violation.message) > 300] == []
+    assert {violation.schema for violation in violations} == {CORE.replace("1.0.0", version)}
 
 
 @pytest.mark.parametrize("name", BROKEN_COLLECTIONS)
@@ -244,7 +244,9 @@ def test_broken_collection_is_caught_where_it_is_broken(core: Path, name: str) -
     collection = any_collection()
     change(collection)
 
-    assert pointer in [problem.pointer for problem in schemas.check(collection, core).problems]
+    assert pointer in [
+        violation.pointer for violation in schemas.check(collection, core).violations
+    ]
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.1.0"])
@@ -313,9 +315,9 @@ def test_extension_that_items_and_collections_share_is_told_of_the_items_part(st
     item["stac_extensions"] = [FILE]
     item["assets"]["lst"]["file:size"] = "5"
 
-    (problem,) = schemas.check(item, store).problems
+    (violation,) = schemas.check(item, store).violations
 
-    assert problem == Problem(FILE, "/assets/lst/file:size", '"5" is not of type "integer"')
+    assert violation == Violation(FILE, "/assets/lst/file:size", '"5" is not of type "integer"')
 
 
 @pytest.mark.parametrize(
@@ -334,7 +336,7 @@ def test_messages_are_short_and_name_what_was_meant(core: Path, change: Break, t
     item = any_item()
     change(item)
 
-    messages = [problem.message for problem in schemas.check(item, core).problems]
+    messages = [violation.message for violation in schemas.check(item, core).violations]
 
     assert [message for message in messages if message.startswith(told)]
     assert [message for message in messages if "\x00" in message] == []
@@ -345,23 +347,25 @@ def test_one_slip_that_several_parts_of_a_schema_see_is_told_once(core: Path) ->
     item = any_item()
     BROKEN_ITEMS["ring of three"][0](item)
 
-    (problem,) = schemas.check(item, core).problems
+    (violation,) = schemas.check(item, core).violations
 
-    assert problem.pointer == "/geometry/coordinates/0"
+    assert violation.pointer == "/geometry/coordinates/0"
 
 
 def test_pointers_escape_what_json_pointers_must(core: Path) -> None:
     item = any_item()
     item["assets"] = {"a/b~c": {}}
 
-    assert "/assets/a~1b~0c" in [problem.pointer for problem in schemas.check(item, core).problems]
+    assert "/assets/a~1b~0c" in [
+        violation.pointer for violation in schemas.check(item, core).violations
+    ]
 
 
 def test_no_more_problems_than_a_person_reads(core: Path) -> None:
     item = any_item()
     item["links"] = [{}] * 1000
 
-    assert len(schemas.check(item, core).problems) == schemas.MOST_PROBLEMS
+    assert len(schemas.check(item, core).violations) == schemas.MOST_VIOLATIONS
 
 
 @pytest.mark.parametrize(
@@ -383,7 +387,7 @@ def test_what_is_no_stac_document_is_refused_without_a_schema(
 ) -> None:
     validity = schemas.check(document, tmp_path)
 
-    assert [problem.pointer for problem in validity.problems] == [pointer]
+    assert [violation.pointer for violation in validity.violations] == [pointer]
     assert validity.not_checked == ()
     if isinstance(document, dict):
         assert schemas.second_opinion(document, tmp_path)[0] is False
@@ -397,7 +401,7 @@ def test_deep_nesting_ends_in_a_verdict(core: Path, place: tuple[str, ...]) -> N
     item = any_item()
     put(*place, value=nest)(item)
 
-    assert bool(schemas.check(item, core).problems) == (place[-1] != "x")
+    assert bool(schemas.check(item, core).violations) == (place[-1] != "x")
 
 
 def test_schema_that_is_not_there_leaves_the_document_not_checked(core: Path) -> None:
@@ -408,7 +412,7 @@ def test_schema_that_is_not_there_leaves_the_document_not_checked(core: Path) ->
     validity = schemas.check(item, core)
 
     assert validity.not_checked == tuple(unknown)
-    assert [problem.pointer for problem in validity.problems] == ["/stac_extensions/4"]
+    assert [violation.pointer for violation in validity.violations] == ["/stac_extensions/4"]
 
 
 def test_version_that_is_not_there_is_not_checked(core: Path) -> None:
@@ -444,17 +448,19 @@ def test_a_bbox_that_is_no_list_of_boxes_is_told_once_a_number(core: Path) -> No
     collection = any_collection()
     collection["extent"]["spatial"]["bbox"] = [-10, 35, 5, 45]
 
-    problems = schemas.check(collection, core).problems
+    violations = schemas.check(collection, core).violations
 
-    assert [problem.message for problem in problems] == [
+    assert [violation.message for violation in violations] == [
         f'{number} is not of type "array"' for number in (-10, 35, 5, 45)
     ]
 
 
 def test_an_id_that_is_no_text_is_told_to_be_one(core: Path) -> None:
-    problems = schemas.check({**any_item(), "id": ["x"]}, core).problems
+    violations = schemas.check({**any_item(), "id": ["x"]}, core).violations
 
-    assert [problem.message for problem in problems] == ['a list of 1 is not of type "string"']
+    assert [violation.message for violation in violations] == [
+        'a list of 1 is not of type "string"'
+    ]
 
 
 def test_second_opinion_names_what_it_left_out(core: Path) -> None:

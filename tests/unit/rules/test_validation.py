@@ -21,7 +21,7 @@ from dedl_workbook.dataset.dataset import USUAL, Bucket, File, Folder, open_data
 from dedl_workbook.parameters.target import S3, Target
 from dedl_workbook.publication.job import Job, Verdict
 from dedl_workbook.rules import validation
-from dedl_workbook.rules.across import AT_ONCE, UNREAD, Manifest, Packer
+from dedl_workbook.rules.across import AT_ONCE, UNREAD, Comparison, Packer
 from dedl_workbook.rules.delivered import parse
 from dedl_workbook.rules.findings import LISTED, Finding, Gatherer, Severity, grouped
 from dedl_workbook.rules.rulebook import RULES
@@ -183,9 +183,9 @@ def test_what_a_schema_requires_is_told_for_each_name_however_many_items_lack_it
     for n in range(100):
         for name in ("id", "links"):
             document = any_item(**{name: GONE})
-            for problem in store.check(document).problems:
+            for violation in store.check(document).violations:
                 gathered.add(
-                    Finding("I01", Severity.ERROR, f"{n}.json", "", problem.message, "Mend it.")
+                    Finding("I01", Severity.ERROR, f"{n}.json", "", violation.message, "Mend it.")
                 )
 
     told = {group.finding.message: group.count for group in grouped(gathered.findings())}
@@ -486,21 +486,21 @@ def stray(path: Path, kind: str) -> None:
 
 def test_hrefs_of_endless_items_to_one_folder_are_not_held_together(tmp_path: Path) -> None:
     hrefs, rows = 50_000, Packer()
-    with closing(Manifest(tmp_path)) as manifest:
+    with closing(Comparison(tmp_path)) as comparison:
         rows.add("folder", ("data/", ["README.txt"]))
         for number in range(hrefs):
             href = (f"{number}.tif", "map", -1, UNREAD)
             rows.add("group", ("data/", f"metadata/items/{number}.json", [href]))
             if rows.rows >= AT_ONCE:
-                manifest.add(rows.packed())
-        manifest.add(rows.packed())
+                comparison.add(rows.packed())
+        comparison.add(rows.packed())
 
         tracemalloc.start()
-        manifest.settle()
+        comparison.settle()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-        assert sum(len(part.hrefs) for part in manifest.parts()) == hrefs
+        assert sum(len(part.hrefs) for part in comparison.parts()) == hrefs
     assert peak < 18e6
 
 
@@ -559,7 +559,7 @@ def is_valid(document: dict[str, Any], kind: str) -> bool:
     """Whether it is what it should be, and the schemas that it names can exist and allow it."""
     named = store.extensions_of(document)
     exist = all(url.lower().startswith(("http://", "https://")) for url in named)
-    return document.get("type") == kind and exist and not store.check(document).problems
+    return document.get("type") == kind and exist and not store.check(document).violations
 
 
 def judged(path: str, document: dict[str, Any]) -> list[Finding]:
@@ -585,10 +585,10 @@ def judged(path: str, document: dict[str, Any]) -> list[Finding]:
             extent=extent_of(document),
             own=Item.of(path, document, data, dataset),
         )
-        return list(run.judge("collection", path, facts, document))
+        return list(run.findings_of("collection", path, facts, document))
     facts = Given(dataset, any_collection(), extent=extent_of(any_collection()))
     item = Item.of(path, parse(data), data, dataset)
-    return list(run.judge("item", path, facts, item))
+    return list(run.findings_of("item", path, facts, item))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

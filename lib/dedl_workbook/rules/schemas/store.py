@@ -32,11 +32,11 @@ _KINDS = {"Feature": "item", "Collection": "collection", "Catalog": "catalog"}
 _REMEDY = "Run `dedl-workbook schemas sync`."
 # Stands for the value in messages, so that we choose how much of it is shown.
 _VALUE = "\x00"
-MOST_PROBLEMS = 50
+MOST_VIOLATIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Violation:
     """Where and why a document isn't valid: the schema's URL, a JSON pointer, a sentence."""
 
     schema: str
@@ -48,11 +48,11 @@ class Problem:
 class Validity:
     """What the official schemas say of one document.
 
-    It is valid when `problems` is empty and known to be so when `not_checked` (URLs of schemas that
-    aren't in the store) is empty too.
+    It is valid when `violations` is empty and known to be so when `not_checked` (URLs of schemas
+    that aren't in the store) is empty too.
     """
 
-    problems: tuple[Problem, ...] = ()
+    violations: tuple[Violation, ...] = ()
     not_checked: tuple[str, ...] = ()
 
 
@@ -184,24 +184,24 @@ def _read(url: str, store: Path) -> Any:
     return json.loads(data)
 
 
-def core_url(document: Mapping[str, Any]) -> str | Problem:
+def core_url(document: Mapping[str, Any]) -> str | Violation:
     """Give the URL of the core schema of an Item, a Collection or a Catalog, or what hinders it."""
     kind, version = document.get("type"), document.get("stac_version")
     if not isinstance(kind, str) or kind not in _KINDS:
         told = f"{_shown(kind)} is none" if "type" in document else "type is missing: it is one"
-        return Problem("", "/type", f"{told} of {', '.join(map(_shown, _KINDS))}")
+        return Violation("", "/type", f"{told} of {', '.join(map(_shown, _KINDS))}")
     if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+(-[\w.-]+)?", version):
         if "stac_version" not in document:
-            return Problem("", "/stac_version", "stac_version is missing")
+            return Violation("", "/stac_version", "stac_version is missing")
         told = f"{_shown(version)} is no version of STAC such as 1.0.0"
-        return Problem("", "/stac_version", told)
+        return Violation("", "/stac_version", told)
     return _CORE.format(version=version, kind=_KINDS[kind])
 
 
 def check(document: Any, store: Path | None = None) -> Validity:
     """Hold a document against the core schema of its type and version and its extensions' schemas.
 
-    At most `MOST_PROBLEMS` are told for each schema. Dates and hrefs are judged as text only: the
+    At most `MOST_VIOLATIONS` are told for each schema. Dates and hrefs are judged as text only: the
     schemas' `format` is off, as stac-validator has it.
 
     Args:
@@ -212,19 +212,19 @@ def check(document: Any, store: Path | None = None) -> Validity:
         InputError: The store holds other bytes than the lock names.
     """
     if not isinstance(document, dict):
-        return Validity((Problem("", "", f"{_shown(document)} is no JSON object"),))
+        return Validity((Violation("", "", f"{_shown(document)} is no JSON object"),))
     core = core_url(document)
-    if isinstance(core, Problem):
+    if isinstance(core, Violation):
         return Validity((core,))
-    problems: list[Problem] = []
+    violations: list[Violation] = []
     not_checked = []
     for url in (core, *extensions_of(document)):
         compiled = validator(url, store)
         if compiled is None:
             not_checked.append(url)
         else:
-            problems += islice(_problems(url, compiled, document), MOST_PROBLEMS)
-    return Validity(tuple(problems), tuple(not_checked))
+            violations += islice(_problems(url, compiled, document), MOST_VIOLATIONS)
+    return Validity(tuple(violations), tuple(not_checked))
 
 
 def extensions_of(document: Mapping[str, Any]) -> list[str]:
@@ -235,7 +235,7 @@ def extensions_of(document: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterator[Problem]:
+def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterator[Violation]:
     try:
         # Far faster than listing errors, of which there are mostly none.
         if compiled.is_valid(document):
@@ -243,7 +243,7 @@ def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterat
         errors = list(compiled.iter_errors(document))
     except ValueError as refusal:
         # The library stops at some depth of nesting.
-        yield Problem(url, "", f"the document can't be held against the schema: {refusal}")
+        yield Violation(url, "", f"the document can't be held against the schema: {refusal}")
         return
     seen = set()
     wrong = {_pointer(error) for error in errors if not _fits_many(error)}
@@ -254,7 +254,7 @@ def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterat
         for place, message in _explain(error):
             if (place, message) not in seen:
                 seen.add((place, message))
-                yield Problem(url, place, message)
+                yield Violation(url, place, message)
 
 
 def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
@@ -357,7 +357,7 @@ def second_opinion(document: dict[str, Any], store: Path | None = None) -> tuple
     """
     store = store or default_store()
     core = core_url(document)
-    if isinstance(core, Problem):
+    if isinstance(core, Violation):
         return False, f"{core.pointer}: {core.message}"
     if validator(core, store) is None:
         raise InputError(

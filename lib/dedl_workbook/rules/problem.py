@@ -1,4 +1,4 @@
-"""What rules find, and where."""
+"""A problem, as a rule reports it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 from dedl_workbook.rules.findings import Severity
 
 
-class Found(NamedTuple):
-    """What a rule found: what is wrong, how to mend it, where."""
+class Problem(NamedTuple):
+    """One problem: what is wrong, how to fix it, where."""
 
     message: str
     """Names that vary from file to file stand in quotes: findings are grouped without them."""
