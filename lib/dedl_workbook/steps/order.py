@@ -36,7 +36,7 @@ class Step:
     @property
     def module(self) -> Module:
         """The step's module, imported when it is asked for."""
-        return cast(Module, importlib.import_module(f"dedl_workbook.{self.name}"))
+        return cast(Module, importlib.import_module(f"dedl_workbook.steps.{self.name}"))
 
 
 STEPS = {
