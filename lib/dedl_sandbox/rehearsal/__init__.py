@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dedl_workbook.base import http
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.base.files import next_number, write_atomic
 from dedl_workbook.base.json import pretty
@@ -148,11 +149,9 @@ def _run_steps(
 
 def _as_users_see(ticket: Ticket, made: Stage) -> dict[str, Any]:
     """Ask HDA, or the STAC API where there is none, as somebody without a token."""
-    import httpx
-
     root = (made.hda or {}).get("url") or made.variables["DEDL_REHEARSAL__STAC_API__URL"]
     place, seen = f"collections/{ticket.collection}", {}
-    with httpx.Client(timeout=60, follow_redirects=True) as client:
+    with http.client(follow_redirects=True) as client:
         for name, path in (
             ("collection", place),
             ("items", f"{place}/items?limit={_ITEMS}"),

@@ -11,13 +11,13 @@ import fcntl
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from dedl_workbook.base.errors import ConflictError, InputError
+from dedl_workbook.base.retry import until
 from dedl_workbook.base.times import now
 from dedl_workbook.case import provenance
 
@@ -132,11 +132,8 @@ def _locked(file: IO[str]) -> bool:
 def _await_kernel(folder: Path, owner: dict[str, Any]) -> None:
     """Wait for the end of a kernel whose run was killed: it notices that within a second or two."""
     with _opened(folder / _KERNEL) as file:
-        until = time.monotonic() + _GRACE
-        while not _locked(file):
-            if time.monotonic() > until:
-                raise _in_use(folder, owner)
-            time.sleep(0.1)
+        if not until(lambda: _locked(file), _GRACE, pause=0.1):
+            raise _in_use(folder, owner)
 
 
 def _write(file: IO[str], owner: dict[str, Any] | None) -> None:

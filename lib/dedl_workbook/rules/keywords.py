@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urljoin
+from typing import Any, NamedTuple
 
-from dedl_workbook.base.errors import InputError
+from dedl_workbook.base import http
+from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.yaml_files import read_yaml, workbook_root
 from dedl_workbook.publication.metadata import slug
@@ -90,24 +90,26 @@ def _served(url: str, collection_id: str) -> Vocabulary:
 
     words: set[str] = set()
     count = 0
-    page: str | None = f"{url.rstrip('/')}/collections"
-    seen: set[str] = set()
     end = time.monotonic() + TIMEOUT
     try:
-        with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
-            while page is not None and page not in seen:
+        with http.client(TIMEOUT, follow_redirects=True) as client:
+
+            def ask(method: str, page: str, body: Any) -> Any:
                 if time.monotonic() > end:
                     raise _NoAnswerError(f"its list was not complete after {TIMEOUT:.0f} s")
-                seen.add(page)
-                body = client.get(page).raise_for_status().json()
-                for collection in body["collections"]:
-                    if collection["id"] != collection_id:
-                        words.update(w for w in collection.get("keywords") or () if w and w.strip())
-                        count += 1
-                links = [link for link in body.get("links") or () if link.get("rel") == "next"]
-                page = urljoin(page, links[0]["href"]) if links else None
+                return client.request(method, page, json=body).raise_for_status().json()
+
+            # A list that goes in circles was read whole.
+            with contextlib.suppress(ServiceError):
+                for page in http.pages(ask, f"{url.rstrip('/')}/collections"):
+                    for collection in page["collections"]:
+                        if collection["id"] != collection_id:
+                            words.update(
+                                w for w in collection.get("keywords") or () if w and w.strip()
+                            )
+                            count += 1
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _NoAnswerError((str(error) or type(error).__name__).splitlines()[0][:200]) from error
+        raise _NoAnswerError(http.reason(error)) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _NoAnswerError("its answer is no list of collections") from error
     if not words:

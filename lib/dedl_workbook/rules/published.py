@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from dedl_workbook.base import http
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.rules.rule import Published
 
@@ -25,7 +26,7 @@ def look_up(target: Target, collection_id: str, client: httpx.Client | None = No
 
     url = f"{target.stac_api.url.rstrip('/')}/collections/{quote(collection_id, safe='')}"
     try:
-        with client or httpx.Client(timeout=TIMEOUT, follow_redirects=True) as session:
+        with client or http.client(TIMEOUT, follow_redirects=True) as session:
             answer = session.get(url)
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return Published(there=False)
@@ -34,7 +35,7 @@ def look_up(target: Target, collection_id: str, client: httpx.Client | None = No
             some = session.get(f"{url}/items", params={"limit": 1}).raise_for_status().json()
             documents += some.get("features") or []
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Published(there=False, problem=str(error).splitlines()[0][:200])
+        return Published(there=False, problem=http.reason(error))
     except (ValueError, AttributeError):
         return Published(there=False, problem="its answer is no JSON object")
     return Published(there=True, by=_ticket(documents, collection_id))

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dedl_workbook.base.errors import ConflictError, ServiceError
+from dedl_workbook.base.retry import again
 from dedl_workbook.services.catalog import pgstac
 from dedl_workbook.services.catalog.pgstac import REMEDIES
 
@@ -54,16 +54,19 @@ def patiently(connection: Connection, work: Callable[[], T], failure: str) -> T:
     """
     import psycopg
 
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            with connection.transaction():
-                connection.execute("select set_config('lock_timeout', %s, true)", [SHORT_LOCK])
-                return work()
-        except psycopg.Error as error:
-            if error.sqlstate not in _LOCKED:
-                raise
-        time.sleep(0.3)
+    def in_transaction() -> T:
+        with connection.transaction():
+            connection.execute("select set_config('lock_timeout', %s, true)", [SHORT_LOCK])
+            return work()
+
+    def locked(error: Exception) -> bool:
+        return isinstance(error, psycopg.Error) and error.sqlstate in _LOCKED
+
+    try:
+        return again(in_transaction, locked, _PATIENCE)
+    except psycopg.Error as error:
+        if not locked(error):
+            raise
     holder = pgstac.holder_of_items(connection)
     raise ServiceError(
         f"{failure}: the catalogue is always locked" + (f", now by {holder}" if holder else ""),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
+from dedl_workbook.base import http
 from dedl_workbook.base.errors import ServiceError
 from dedl_workbook.services.catalog import comparison
 
@@ -17,7 +18,6 @@ PAGE = 500
 """Items a page."""
 MADE = frozenset({"self", "item", "parent", "collection", "root", "items", "child"})
 """Links that the API makes itself, leaving out the document's."""
-_REMEDY = "Check that it is up and at the address that the target says, then run again."
 
 
 @contextmanager
@@ -34,36 +34,26 @@ def reading(
     Raises:
         ServiceError: no connection, a time-out, or an HTTP error.
     """
-    import httpx
-
-    try:
-        with httpx.Client(
-            timeout=httpx.Timeout(patience, connect=min(patience, 10)),
-            follow_redirects=True,
-            trust_env=True,
-        ) as client:
-            yield client
-    except httpx.HTTPStatusError as error:
-        raise ServiceError(
-            f"{what} answered {error.response.status_code}", where=url, remedy=_REMEDY
-        ) from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        raise ServiceError(
-            f"{what} gives no answer: {reason}", where=url, remedy=_REMEDY
-        ) from error
+    with http.explained(what, url), http.client(patience, follow_redirects=True) as client:
+        yield client
 
 
-def _json(client: httpx.Client, url: str) -> dict[str, Any]:
-    answer = client.get(url)
+def _object(
+    client: httpx.Client, url: str, method: str = "GET", body: Any = None
+) -> dict[str, Any]:
+    """Return the JSON object that an address must answer with."""
+    import orjson
+
+    # Packing the answers is most of the server's work, and all of it in vain where it is near.
+    answer = client.request(method, url, json=body, headers={"Accept-Encoding": "identity"})
     answer.raise_for_status()
     try:
-        body = answer.json()
+        document = orjson.loads(answer.content)
     except ValueError:
-        raise ServiceError("the answer is no JSON", where=url, remedy=_REMEDY) from None
-    if not isinstance(body, dict):
-        raise ServiceError("the answer is no JSON object", where=url, remedy=_REMEDY)
-    return body
+        raise ServiceError("the answer is no JSON", where=url, remedy=http.REMEDY) from None
+    if not isinstance(document, dict):
+        raise ServiceError("the answer is no JSON object", where=url, remedy=http.REMEDY)
+    return document
 
 
 def landing_page(client: httpx.Client, url: str, what: str = "the STAC API") -> dict[str, Any]:
@@ -72,10 +62,10 @@ def landing_page(client: httpx.Client, url: str, what: str = "the STAC API") -> 
     Raises:
         ServiceError: something else answers there.
     """
-    page = _json(client, url)
+    page = _object(client, url)
     if not page.get("stac_version"):
         raise ServiceError(
-            f"what answers is not {what}: it names no stac_version", where=url, remedy=_REMEDY
+            f"what answers is not {what}: it names no stac_version", where=url, remedy=http.REMEDY
         )
     return page
 
@@ -85,7 +75,7 @@ def collection(client: httpx.Client, root: str, id_: str) -> dict[str, Any] | No
     import httpx
 
     try:
-        return _json(client, f"{root.rstrip('/')}/collections/{quote(id_, safe='')}")
+        return _object(client, f"{root.rstrip('/')}/collections/{quote(id_, safe='')}")
     except httpx.HTTPStatusError as error:
         if error.response.status_code == 404:
             return None
@@ -100,46 +90,22 @@ def pages(
     Raises:
         ServiceError: paging goes in circles.
     """
-    url: str | None = f"{root.rstrip('/')}/collections/{quote(id_, safe='')}/items?limit={size}"
-    seen: set[str] = set()
-    while url is not None:
-        if url in seen:
-            raise ServiceError("paging leads to a page that was there already", where=url)
-        seen.add(url)
-        body = _json(client, url)
-        yield body.get("features") or [], body.get("numberMatched")
-        links = [link for link in body.get("links", []) if link.get("rel") == "next"]
-        url = urljoin(url, links[0]["href"]) if links else None
+    url = f"{root.rstrip('/')}/collections/{quote(id_, safe='')}/items?limit={size}"
+    for page in http.pages(_asking(client), url):
+        yield page.get("features") or [], page.get("numberMatched")
 
 
-def found(client: httpx.Client, root: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the pages of a search as they are served, following the whole `next` link.
+def search(client: httpx.Client, root: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the pages of a search as they are served.
 
     Raises:
         ServiceError: an answer is no JSON object, or paging goes in circles.
     """
-    import orjson
+    return http.pages(_asking(client), f"{root.rstrip('/')}/search", "POST", body)
 
-    method, url, seen = "POST", f"{root.rstrip('/')}/search", set[bytes]()
-    # Packing the answers is most of the server's work, and all of it in vain where it is near.
-    headers = {"Accept-Encoding": "identity"}
-    while True:
-        if (asked := orjson.dumps([url, body], option=orjson.OPT_SORT_KEYS)) in seen:
-            raise ServiceError("paging leads to a page that was there already", where=url)
-        seen.add(asked)
-        told = body if method == "POST" else None
-        answer = client.request(method, url, json=told, headers=headers)
-        answer.raise_for_status()
-        try:
-            page = orjson.loads(answer.content)
-            links = [link for link in page.get("links", []) if link.get("rel") == "next"]
-        except (ValueError, AttributeError):
-            raise ServiceError("the answer is no JSON object", where=url, remedy=_REMEDY) from None
-        yield page
-        if not links or not page.get("features"):
-            return
-        method, url = links[0].get("method", "GET"), urljoin(url, links[0]["href"])
-        body = {**(body if links[0].get("merge") else {}), **(links[0].get("body") or {})}
+
+def _asking(client: httpx.Client) -> http.Ask:
+    return lambda method, url, body: _object(client, url, method, body)
 
 
 def shown(document: dict[str, Any]) -> dict[str, Any]:

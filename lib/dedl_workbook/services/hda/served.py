@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dedl_workbook.base import times
+from dedl_workbook.base import http, times
 from dedl_workbook.base.json import canonical
+from dedl_workbook.base.retry import until
 from dedl_workbook.publication.job import Check
 
 if TYPE_CHECKING:
@@ -18,16 +17,11 @@ if TYPE_CHECKING:
 CLOSED = (401, 403, 404)
 REWRITTEN = ("links", "summaries", "stac_version", "type")
 """Fields of a collection that HDA makes itself: addresses, what its backends offer, its version."""
-_PAUSE = 0.2
 
 
-@contextmanager
-def reading() -> Iterator[httpx.Client]:
-    """Open an HTTP client with time-outs."""
-    import httpx
-
-    with httpx.Client(timeout=httpx.Timeout(30, connect=5), follow_redirects=True) as client:
-        yield client
+def reading() -> httpx.Client:
+    """Return an HTTP client with time-outs."""
+    return http.client(30, follow_redirects=True)
 
 
 def get(client: httpx.Client, url: str) -> tuple[int, Any]:
@@ -51,27 +45,19 @@ def collection_url(root: str, id_: str) -> str:
 def await_back(client: httpx.Client, root: str, patience: float) -> bool:
     """Wait until HDA answers; return whether it did within `patience` seconds."""
     address = root.rstrip("/") + "/"
-    return any(get(client, address)[0] == 200 for _ in _until(patience))
+    return until(lambda: get(client, address)[0] == 200, patience)
 
 
 def await_served(
     client: httpx.Client, root: str, document: Mapping[str, Any], patience: float
 ) -> None:
     """Wait until HDA serves a collection as it is meant, or `patience` seconds."""
-    for _ in _until(patience):
+
+    def as_meant() -> bool:
         status, served = get(client, collection_url(root, str(document["id"])))
-        if status == 200 and all(check.passed for check in compared(served, document)):
-            return
+        return status == 200 and all(check.passed for check in compared(served, document))
 
-
-def _until(patience: float) -> Iterator[None]:
-    """Yield at least once, and again until the time is over."""
-    deadline = time.monotonic() + patience
-    while True:
-        yield
-        if time.monotonic() > deadline:
-            return
-        time.sleep(_PAUSE)
+    until(as_meant, patience)
 
 
 def compared(served: Any, document: Mapping[str, Any]) -> list[Check]:

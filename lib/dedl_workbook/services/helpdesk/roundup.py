@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from dedl_workbook.base import http
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.parameters.target import HelpDesk, prefix
 from dedl_workbook.services.helpdesk.desk import (
@@ -236,9 +237,9 @@ class Roundup:
 
         origin = urlsplit(self.url)
         try:
-            with httpx.Client(
+            with http.client(
+                self.settings.timeout,
                 auth=(self.settings.user, self.settings.password.get_secret_value()),
-                timeout=httpx.Timeout(self.settings.timeout, connect=10),
                 verify=trust(self.settings.ca_bundle) if self.settings.ca_bundle else True,
                 headers={
                     "Accept": "application/json",

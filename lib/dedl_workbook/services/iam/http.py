@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.errors import ServiceError
+from dedl_workbook.base.http import client as http_client
+from dedl_workbook.base.http import explained
 
 if TYPE_CHECKING:
     import httpx
@@ -25,26 +27,8 @@ def calling(issuer: str, seconds: float) -> Iterator[httpx.Client]:
     Raises:
         ServiceError: no connection, or no answer in time.
     """
-    import httpx
-
-    try:
-        with httpx.Client(timeout=seconds) as client:
-            yield client
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # The cause stays out: it holds the request, and so a password or a token.
-        raise ServiceError(
-            f"the IAM service gives no answer: {_reason(error, seconds)}",
-            where=issuer,
-            remedy=REMEDY,
-        ) from None
-
-
-def _reason(error: Exception, seconds: float) -> str:
-    import httpx
-
-    if isinstance(error, httpx.TimeoutException):
-        return f"it took longer than {seconds:g} s"
-    return (str(error) or type(error).__name__).splitlines()[0]
+    with explained("the IAM service", issuer, REMEDY), http_client(seconds) as client:
+        yield client
 
 
 def object_of(answer: httpx.Response, issuer: str) -> dict[str, Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from dedl_workbook.base.errors import ChangedError, ConflictError, RefusedError, ServiceError
+from dedl_workbook.base.retry import again
 from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import Bucket, Dataset, File
 from dedl_workbook.services.pool import writer
@@ -90,17 +89,11 @@ def patiently(pool: Pool, work: Callable[[], T]) -> T:
         RefusedError: at once.
         ServiceError: what may pass didn't for `PATIENCE` seconds, or the upload was stopped.
     """
-    pause, end = PAUSES[0], time.monotonic() + PATIENCE
-    while True:
-        try:
-            return work()
-        except RefusedError:
-            raise
-        except ServiceError:
-            wait = pause * random.uniform(0.5, 1)  # noqa: S311
-            if time.monotonic() + wait > end or pool.stop.wait(wait):
-                raise
-            pause = min(pause * 2, PAUSES[1])
+    return again(work, _may_pass, PATIENCE, pauses=PAUSES, wait=pool.stop.wait)
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, ServiceError) and not isinstance(error, RefusedError)
 
 
 def code_of(error: ServiceError) -> str:

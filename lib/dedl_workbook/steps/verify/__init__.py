@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dedl_workbook.base import http
 from dedl_workbook.base.errors import ServiceError
 from dedl_workbook.base.parallel import map_shards
 from dedl_workbook.dataset import s3
@@ -119,7 +120,7 @@ def _collection_checks(job: Job, client: Client) -> tuple[bool, list[Check]]:
 def _paging_checks(job: Job, sides: Comparison, seen: Seen, worker: Executor) -> list[Check]:
     root, asked = job.target.stac_api.url, {"collections": [job.ticket.collection], "limit": PAGE}
     with stac_api.reading(root) as http:
-        pages = map_shards(partial(_looked, seen), stac_api.found(http, root, asked), worker)
+        pages = map_shards(partial(_looked, seen), stac_api.search(http, root, asked), worker)
         for done in sides.hold(row for page in pages for row in page):
             job.tell("paging through the items", done, 0, "items")
     counts, dataset = sides.counts(), sides.side("published")[0]
@@ -168,13 +169,11 @@ def url_of(job: Job) -> Callable[[str], str]:
 
 
 def _downloads(job: Job, assets: list[Asset], digests: upload.Digests) -> Iterator[dict[str, Any]]:
-    import httpx
-
     bundle = job.target.s3.ca_bundle
     trust = ssl.create_default_context(cafile=str(bundle)) if bundle else True
     with (
         quiet(),
-        httpx.Client(timeout=httpx.Timeout(60, connect=10), verify=trust) as client,
+        http.client(verify=trust) as client,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
         one = partial(_download, job, client, url_of(job), digests)

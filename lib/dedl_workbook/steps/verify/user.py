@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dedl_workbook.base import http
 from dedl_workbook.base.errors import ServiceError
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.services.hda import dialect as hda_dialect
@@ -77,20 +77,7 @@ class Search:
 
     def pages_as_dicts(self) -> Iterator[dict[str, Any]]:
         """Yield the pages, following the whole `next` body: its token alone finds nothing."""
-        method, path, body = "POST", "/search", self.body
-        seen: set[str] = set()
-        while True:
-            page = self.hda.json(method, path, body)
-            yield page
-            following = [link for link in page.get("links", []) if link.get("rel") == "next"]
-            if not following or not page.get("features"):
-                return
-            link = following[0]
-            method, path = link.get("method", "GET"), link["href"]
-            body = {**(body if link.get("merge") else {}), **(link.get("body") or {})}
-            if (asked := json.dumps([path, body], sort_keys=True)) in seen:
-                raise ServiceError("paging leads to a page that was there already", where=path)
-            seen.add(asked)
+        return http.pages(self.hda.json, "/search", "POST", self.body)
 
 
 @contextmanager
@@ -114,13 +101,10 @@ def asking(hda: Hda, token: str | None) -> Iterator[Asker]:
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     # No connection is kept: HDA closes them without a word after an error of its own.
-    kept = {
-        "timeout": httpx.Timeout(60, connect=10),
-        "limits": httpx.Limits(max_keepalive_connections=0),
-    }
+    single = httpx.Limits(max_keepalive_connections=0)
     with (
         quiet(),
-        httpx.Client(headers=headers, **kept) as client,  # type: ignore[arg-type]
-        httpx.Client(**kept) as outside,  # type: ignore[arg-type]
+        http.client(headers=headers, limits=single) as client,
+        http.client(limits=single) as outside,
     ):
         yield Asker(hda.url.rstrip("/"), client, outside, hda_dialect.of(hda).offers, token)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from dedl_workbook.base.errors import ConflictError, EvidenceError
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import parse, pretty
+from dedl_workbook.base.retry import until
 from dedl_workbook.base.times import now
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.publication.job import Action, Check, Job
@@ -195,9 +196,7 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
 
 
 def _await(job: Job, part: Hda, saved: Mapping[str, Any]) -> None:
-    deadline = time.monotonic() + part.served_timeout
-    while not served_as_before(job, saved) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    until(lambda: served_as_before(job, saved), part.served_timeout)
 
 
 def _marker(job: Job) -> Path:
