@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook.base.errors import ServiceError
+from dedl_workbook.base.files import write_atomic
 
 from dedl_sandbox.processes import Identity
 
@@ -74,11 +75,7 @@ def make_folder(folder: Path) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file whole or not at all, readable by its owner only."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
+    write_atomic(path, text, mode=0o600)
 
 
 def _read(path: Path) -> dict[str, Any]:

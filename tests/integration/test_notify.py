@@ -300,7 +300,7 @@ def test_the_digest_in_the_reply_is_that_of_the_kept_evidence(site: Site, tmp_pa
 APPLY = """
 import sys
 from dedl_workbook.steps import notify
-from dedl_workbook.case import Case
+from dedl_workbook.case.case import Case
 from dedl_workbook.parameters.target import Pool
 from dedl_workbook.parameters.ticket import Ticket
 

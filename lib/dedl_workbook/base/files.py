@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
-    """Write a file whole or not at all: a reader, or a crash, never sees half of it."""
-    raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+@contextmanager
+def draft(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """Give an empty file beside a path, which takes the path's place at the end, or goes.
+
+    A reader, or a crash, never sees half of it.
+
+    Args:
+        path: what is written; its folder is made where there is none.
+        mode: of the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
+        yield Path(name)
+        with Path(name).open("r+b") as file:
             os.fsync(file.fileno())
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a file to be written whole or not at all, as `draft` does."""
+    with draft(path, mode=mode) as part, part.open("wb") as file:
+        yield file
+
+
+def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
+    """Write a file whole or not at all."""
+    with whole(path, mode=mode) as file:
+        file.write(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
 
 
 def write_out(path: Path, data: str) -> None:

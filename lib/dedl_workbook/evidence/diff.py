@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.sqlite import scratch
 from dedl_workbook.case import ledger
 from dedl_workbook.evidence import bag
 from dedl_workbook.evidence.reader import Store, open_store
@@ -18,6 +17,10 @@ from dedl_workbook.evidence.reader import Store, open_store
 COLLECTION, ITEMS, SUMS = "collection.json", "items-sha256.txt", "sha256sums.txt"
 _EXAMPLES = 100
 """Names of items or files that are listed before the rest is counted."""
+_SCHEMA = """
+create table a (name text primary key, value text);
+create table b (name text primary key, value text);
+"""
 _KINDS = {
     "added": "select name from b where name not in (select name from a) order by name",
     "vanished": "select name from a where name not in (select name from b) order by name",
@@ -164,9 +167,9 @@ def _differing(area: str, first: Mapping[str, Any], second: Mapping[str, Any]) -
 
 def _lists(area: str, name: str, first: Store, second: Store) -> Iterator[Row]:
     """Yield what differs between two lists of digests, in flat memory."""
-    with closing(sqlite3.connect("")) as database:
+    with scratch(_SCHEMA) as database:
+        database.execute("begin")
         for table, store in (("a", first), ("b", second)):
-            database.execute(f"create table {table} (name text primary key, value text)")
             database.executemany(f"insert into {table} values (?, ?)", _listed(store, name))  # noqa: S608
         for kind, query in _KINDS.items():
             count = database.execute(f"select count(*) from ({query})").fetchone()[0]  # noqa: S608

@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from dedl_workbook.base import sqlite
 from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.files import draft
 from dedl_workbook.publication.job import Job
 
 NAME = "reused.sqlite"
@@ -43,17 +45,13 @@ def save(job: Job, found: Iterable[Reused]) -> None:
     if first is None:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with closing(sqlite3.connect(part)) as made, made:
-        made.execute(
+    with draft(path) as part, closing(sqlite.connect(part, write=True)) as database, database:
+        database.execute(
             "create table reused (path text primary key, key text, size integer, version text,"
             " sha256 text, etag text) without rowid"
         )
-        made.execute("insert into reused values (?, ?, ?, ?, ?, ?)", first)
-        made.executemany("insert into reused values (?, ?, ?, ?, ?, ?)", rows)
-    part.replace(path)
+        database.execute("insert into reused values (?, ?, ?, ?, ?, ?)", first)
+        database.executemany("insert into reused values (?, ?, ?, ?, ?, ?)", rows)
 
 
 def rows(job: Job) -> Iterator[Reused]:
@@ -98,8 +96,7 @@ def keys(job: Job) -> Keys:
 
 
 def _opened(job: Job) -> sqlite3.Connection:
-    uri = f"{location(job).as_uri()}?mode=ro"
-    return sqlite3.connect(uri, uri=True, check_same_thread=False)
+    return sqlite.connect(location(job))
 
 
 def _damaged(job: Job, error: Exception) -> InputError:

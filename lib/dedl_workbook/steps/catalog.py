@@ -7,7 +7,6 @@ the dataset before the commit. Nobody reads half a dataset, nor waits for it.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.errors import ChangedError, ConflictError, ServiceError, WorkbookError
-from dedl_workbook.base.files import write_atomic
+from dedl_workbook.base.files import whole, write_atomic
 from dedl_workbook.base.json import parse, pretty
 from dedl_workbook.base.json_patch import patch
 from dedl_workbook.publication import metadata
@@ -192,13 +191,8 @@ def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None
     marker.unlink(missing_ok=True)
     if held is not None:
         write_atomic(folder / "collection.json", pretty(held))
-        draft = folder / ".items.ndjson"
-        with draft.open("wb") as file:
-            for _, _, raw in _held_items(plan.job, connection):
-                file.write(raw + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / "items.ndjson")
+        with whole(folder / "items.ndjson") as file:
+            file.writelines(raw + b"\n" for _, _, raw in _held_items(plan.job, connection))
     write_atomic(marker, pretty(state))
 
 

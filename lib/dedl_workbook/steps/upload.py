@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from dedl_workbook.base.errors import ChangedError, ConflictError, InputError
+from dedl_workbook.base.files import whole
 from dedl_workbook.base.json import digest
 from dedl_workbook.dataset.dataset import fingerprint
 from dedl_workbook.publication import keys as reuse
@@ -291,13 +292,11 @@ def _check_content(job: Job, pool: Pool, manifest: Manifest, files: int) -> Chec
 
 
 def _write_sums(path: Path, rows: Iterable[Row]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="\n") as file:
+    with whole(path) as file:
         for row in rows:
             name = row.path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-            file.write(f"{'' if name == row.path else chr(92)}{row.sha256}  {name}\n")
-    part.replace(path)
+            line = f"{'' if name == row.path else chr(92)}{row.sha256}  {name}\n"
+            file.write(line.encode())
 
 
 @dataclass(frozen=True)

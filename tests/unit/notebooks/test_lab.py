@@ -21,7 +21,7 @@ from tests.unit.conftest import CANARIES, make_case, make_root
 
 BEGIN = 'from dedl_workbook.notebooks.attempt import begin\nattempt = begin("validate", globals())'
 VERDICT = """\
-from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook.publication.job import Outcome, Verdict
 attempt.conclude(Outcome("validate", Verdict.PASSED, "fine"))"""
 VALIDATE = STEPS["validate"]
 

@@ -22,7 +22,7 @@ from tests.unit.conftest import CANARIES, make_case, make_root
 
 BEGIN = 'from dedl_workbook.notebooks.attempt import begin\nattempt = begin("validate", globals())'
 PASS = """\
-from dedl_workbook.steps import Outcome, Verdict
+from dedl_workbook.publication.job import Outcome, Verdict
 attempt.conclude(Outcome("validate", Verdict.PASSED, "fine"))"""
 
 
@@ -149,7 +149,7 @@ def test_ctrl_c_or_a_signal_to_end_ends_the_kernel_and_leaves_a_record(
     code = f"""\
 import pathlib
 from dedl_workbook.notebooks import runner as headless
-from dedl_workbook.steps import STEPS
+from dedl_workbook.steps.order import STEPS
 from tests.unit.conftest import make_case
 headless.run_step(make_case(pathlib.Path({str(root)!r})), STEPS["validate"], lambda _: None)"""
     process = subprocess.Popen(

@@ -10,6 +10,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from dedl_workbook.base.sqlite import scratch
+
 _SCHEMA = """
 create table assets (key text primary key, item text, size integer, sha256 text) without rowid;
 create table objects (key text primary key, size integer, etag text) without rowid;
@@ -32,12 +34,9 @@ class Assets:
     @contextmanager
     def open(cls, folder: Path) -> Iterator[Assets]:
         """Open an empty one, in a file under a folder."""
-        database = sqlite3.connect(folder / "assets.sqlite", isolation_level=None)
-        try:
-            database.executescript(f"pragma journal_mode = off; {_SCHEMA} begin;")
+        with scratch(_SCHEMA, folder) as database:
+            database.execute("begin")
             yield cls(database)
-        finally:
-            database.close()
 
     def note(self, item: str, assets: object, bucket: str) -> None:
         """Take in the assets of an item, or of the collection."""

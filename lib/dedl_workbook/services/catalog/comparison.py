@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook.base import times
+from dedl_workbook.base import sqlite, times
 from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.files import whole
 
 _BATCH = 2_000
 _SPELLED = re.compile(rb"[0-9](?:\.0|[eE][+-]?[0-9]+)[,\]}]")
 _SCHEMA = """
-    pragma journal_mode = off; pragma synchronous = off;
     create table published (id text primary key, path blob, digest blob, first text, last text,
                             content blob);
     create table held (id text, digest blob, first text);
@@ -105,15 +104,8 @@ class Row:
 def comparing(folder: Path) -> Iterator[Comparison]:
     """Open an empty comparison in a file under `folder` that goes away at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="compare-", dir=folder) as scratch:
-        database = sqlite3.connect(
-            Path(scratch) / "items.sqlite", isolation_level=None, check_same_thread=False
-        )
-        try:
-            database.executescript(_SCHEMA)
-            yield Comparison(database)
-        finally:
-            database.close()
+    with sqlite.scratch(_SCHEMA, folder) as database:
+        yield Comparison(database)
 
 
 class Comparison:
@@ -125,10 +117,9 @@ class Comparison:
     def write_digests(self, path: Path) -> None:
         """Write the digest and the id of each published item, a line an item, in their order."""
         rows = self._database.execute("select hex(digest), id from published order by id")
-        part = path.with_name(f".{path.name}.part")
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            file.writelines(f"{digest.lower()}  {json.dumps(id_)[1:-1]}\n" for digest, id_ in rows)
-        part.replace(path)
+        with whole(path) as file:
+            lines = (f"{digest.lower()}  {json.dumps(id_)[1:-1]}\n" for digest, id_ in rows)
+            file.writelines(line.encode() for line in lines)
 
     def publish(
         self, items: Iterable[tuple[str, dict[str, Any]]], *, content: bool = False

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook.base.errors import InputError, ServiceError
-from dedl_workbook.base.files import write_atomic
+from dedl_workbook.base.files import next_number, write_atomic
 from dedl_workbook.base.json import pretty
 from dedl_workbook.services.helpdesk.desk import Message, Posted
 
@@ -92,9 +92,7 @@ class Outbox:
     def _number(self, draft: Path, message: Message, *, internal: bool) -> Path:
         """Give a finished draft the next number. The case's lock keeps others out."""
         name = f"{message.purpose}-internal" if internal else message.purpose
-        starts = (entry.name.partition("-")[0] for entry in self.folder.iterdir())
-        last = max((int(start) for start in starts if start.isdecimal()), default=0)
-        place = self.folder / f"{last + 1:03d}-{name}"
+        place = self.folder / f"{next_number(self.folder)}-{name}"
         draft.rename(place)
         _sync(self.folder)
         return place

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dedl_workbook.base import sqlite
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.json import digest
 from dedl_workbook.dataset.dataset import File
@@ -296,11 +297,9 @@ def open_manifest(job: Job, *, write: bool = False) -> Manifest:
     try:
         if write:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return Manifest(_prepared(sqlite3.connect(path, check_same_thread=False), place))
+            return Manifest(_prepared(sqlite.connect(path, write=True), place))
         if path.is_file():
-            connection = sqlite3.connect(
-                f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False
-            )
+            connection = sqlite.connect(path)
             if _place(connection) == place:
                 connection.executescript(_LISTINGS)
                 return Manifest(connection)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -14,6 +12,7 @@ from itertools import chain
 from dedl_workbook.base.errors import ConflictError
 from dedl_workbook.base.json import digest
 from dedl_workbook.base.parallel import map_shards, shards
+from dedl_workbook.base.sqlite import scratch
 from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import Folder
 from dedl_workbook.publication.job import Action, Check, Job
@@ -25,6 +24,10 @@ from dedl_workbook.services.pool.objects import Pool
 
 THREADS = 8
 SHARD = 100
+_KEYS = """
+create table wanted (key text primary key) without rowid;
+create table there (key text primary key) without rowid;
+"""
 EXAMPLES = 10
 
 
@@ -207,19 +210,17 @@ def absent(job: Job, keys: Iterable[str]) -> tuple[int, list[str]]:
     """
     pool, start = pool_of(job), f"{job.ticket.collection}/"
     pages = pool.client.get_paginator("list_objects_v2")
-    with closing(sqlite3.connect("", isolation_level=None)) as scratch:
-        scratch.execute("create table wanted (key text primary key) without rowid")
-        scratch.execute("create table there (key text primary key) without rowid")
-        scratch.execute("begin")
+    with scratch(_KEYS) as database:
+        database.execute("begin")
         wanted = ((key,) for key in keys if key.startswith(start))
-        scratch.executemany("insert or ignore into wanted values (?)", wanted)
-        if scratch.execute("select 1 from wanted limit 1").fetchone() is None:
+        database.executemany("insert or ignore into wanted values (?)", wanted)
+        if database.execute("select 1 from wanted limit 1").fetchone() is None:
             return 0, []
         with transfer.calling(f"s3://{pool.bucket}/{start} can't be listed"):
             for page in pages.paginate(Bucket=pool.bucket, Prefix=start):
                 found = [(one["Key"],) for one in page.get("Contents", [])]
-                scratch.executemany("insert or ignore into there values (?)", found)
+                database.executemany("insert or ignore into there values (?)", found)
         query = "from wanted where key not in (select key from there)"
-        count = int(scratch.execute(f"select count(*) {query}").fetchone()[0])
-        some = scratch.execute(f"select key {query} order by key limit {EXAMPLES}")
+        count = int(database.execute(f"select count(*) {query}").fetchone()[0])
+        some = database.execute(f"select key {query} order by key limit {EXAMPLES}")
         return count, [key for (key,) in some]
