@@ -133,7 +133,7 @@ def test_what_ships_with_a_shard_is_small_whatever_the_collection(tmp_path: Path
     dataset = open_dataset(str(root))
     given = Given(dataset, any_collection(description="x" * 10**6))
 
-    look = partial(run.look_at, given.for_shards(), False)
+    look = partial(run.check_shard, given.for_shards(), False)
 
     assert len(pickle.dumps(look)) < 2000
     (file,) = dataset.files("metadata/items/")
