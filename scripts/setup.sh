@@ -78,6 +78,7 @@ missing_packages() {
     has_postgis || postgis_package
     command -v ssh-keygen >/dev/null || echo openssh-client
     command -v setpriv >/dev/null || ! is_root || echo util-linux
+    [ -x /usr/sbin/pgbouncer ] || ! command -v apt-get >/dev/null || ! is_root || echo pgbouncer
 }
 
 reason_for() {
@@ -85,14 +86,15 @@ reason_for() {
     python3-venv) echo 'Python environments' ;;
     postgresql-*) echo "the sandbox's database" ;;
     openssh-client) echo 'signing evidence' ;;
+    pgbouncer) echo 'tests behind a connection pooler' ;;
     util-linux) echo 'starting PostgreSQL, which refuses to run as root' ;;
     esac
 }
 
-# apt_install PACKAGE: without questions; waits for another apt on this machine.
+# apt_install PACKAGE: without questions; waits for another apt on this machine; starts no service.
 apt_install() {
     quietly "apt-get install $1, for $(reason_for "$1")" \
-        env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --no-install-recommends \
         -o DPkg::Lock::Timeout=600 "$1"
 }
 

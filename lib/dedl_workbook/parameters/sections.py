@@ -41,11 +41,33 @@ class Catalog(_Part):
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
     database: str
     user: str
-    password: SecretStr
-    sslmode: str = "prefer"
+    password: SecretStr | None = None
+    """Without one libpq looks where it always does: ~/.pgpass, the service, a certificate."""
+    password_command: tuple[str, ...] = ()
+    """A program, and its arguments, that prints a password; for tokens that expire. It is run for
+    each connection."""
+    service: str = ""
+    """A service of libpq's pg_service.conf, for what is not said here."""
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    ca_bundle: Path | None = None
+    """A PEM file of the certificate authorities to trust; default for verify-full: the system's."""
+    client_certificate: Path | None = None
+    """A PEM file that shows who we are; with `client_key`."""
+    client_key: Path | None = None
+    """Its private key: a file that nobody else may read."""
     partition_items: Annotated[int, Field(ge=1)] = 1_000_000
     """How many items a partition of a new collection may have: with more it is partitioned by
     year, with more a year by month (docs/adr/0003 has what that costs and brings)."""
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Catalog:
+        if self.password is not None and self.password_command:
+            raise ValueError("password and password_command are both set: take one of them out")
+        if self.sslmode == "verify-ca" and self.ca_bundle is None:
+            raise ValueError("sslmode verify-ca needs ca_bundle; or say verify-full")
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise ValueError("client_certificate and client_key go together: add the other one")
+        return self
 
 
 class StacApi(_Part):

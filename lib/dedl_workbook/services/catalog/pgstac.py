@@ -6,8 +6,9 @@ import getpass
 import json
 import re
 import socket
+import subprocess
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -23,13 +24,23 @@ if TYPE_CHECKING:
 
 SERIES = ("0.9", "0.10")
 """Of PgSTAC, that this works with."""
+COLUMNS = {
+    f"{table}.{column}"
+    for table, columns in {
+        "collections": ("id", "content", "base_item", "partition_trunc"),
+        "items": ("id", "collection", "geometry", "datetime", "end_datetime", "content"),
+    }.items()
+    for column in columns
+}
+"""What this works with of its tables; a later PgSTAC builds them otherwise."""
 _OLDEST = (0, 9, 12)
 """Before that, nobody but PgSTAC's owner could delete a collection, or drop its partitions."""
 LOCK_PATIENCE = 5.0
 """Seconds to wait for another load: one whose client was killed ends within these."""
 _NO_PGSTAC = r'schema "pgstac"|get_version|pgstac\.migrations|relation "collections"'
 REMEDIES = {
-    "28P01": "Check user and password of the target's catalog.",
+    "28P01": "Check user and password of the target's catalog. Where the target has no password, "
+    "libpq takes it from ~/.pgpass or the service.",
     "28000": "Check user and password of the target's catalog, and what the server lets in.",
     "3D000": "Check the database's name in the target's catalog.",
     "42501": "The user needs the role pgstac_ingest: ask the database's operators for it.",
@@ -52,8 +63,15 @@ _UNREACHABLE = (
     (r"too many (clients|connections)|remaining connection slots", REMEDIES["53300"]),
     (r"starting up|shutting down|error response during SSL", REMEDIES["57P03"]),
     (r"time.?out|timed out", "Check host and port, and whether a firewall lies between."),
+    (r"certificate verify failed|certificate is not trusted|self.signed", "Put the file of the "
+     "authority that signed the server's certificate into the target's catalog, as ca_bundle."),
+    (r"root certificate file", "Check ca_bundle of the target's catalog: there is no such file."),
     (r"SSL|certificate", "Check sslmode of the target's catalog."),
 )  # fmt: skip
+PASSWORD_PATIENCE = 30
+"""Seconds that the target's password_command may take."""
+_PROBES = 3
+"""Connections that try to get the one a pooler gave us before."""
 BACK = "Nothing half-done is left: run again when the database is up."
 
 
@@ -72,7 +90,8 @@ def reached(catalog: Catalog, purpose: str, patience: float = 10) -> Iterator[Co
     """Connect to a database; what goes wrong inside is raised as our error.
 
     The server ends what it does for us soon after we are gone, and the name that others see
-    there says for what (such as a ticket) it is, and who.
+    there says for what (such as a ticket) it is, and who. Behind a pooler that lends a server
+    process for one transaction, all of it is one transaction, which can only read: `lock` refuses.
 
     Args:
         catalog: the target's part.
@@ -84,30 +103,135 @@ def reached(catalog: Catalog, purpose: str, patience: float = 10) -> Iterator[Co
     """
     import psycopg
 
-    who = f"{getpass.getuser()}@{socket.gethostname().partition('.')[0]}"
-    name = f"dedl {purpose} {who}".encode("ascii", "replace").decode()
-    try:
-        with psycopg.connect(
-            host=catalog.host,
-            port=catalog.port,
-            dbname=catalog.database,
-            user=catalog.user,
-            password=catalog.password.get_secret_value(),
-            sslmode=catalog.sslmode,
-            application_name=name[:63],
-            connect_timeout=int(patience),
-            keepalives_idle=30,
-            keepalives_interval=10,
-            keepalives_count=3,
-            tcp_user_timeout=60_000,
-            autocommit=True,
-        ) as connection:
-            connection.execute("set search_path = pgstac, public")
-            connection.execute("set client_connection_check_interval = '2s'")
-            connection.execute("set timezone = 'UTC'")
+    with _errors(catalog), psycopg.connect(**_parameters(catalog, purpose, patience)) as connection:
+        if not _is_lent(connection, catalog, purpose, patience):
+            _set_up(connection, "session")
             yield connection
+            return
+        with connection.transaction():
+            connection.execute("set transaction read only")
+            _set_up(connection, "local")
+            yield connection
+
+
+@contextmanager
+def _errors(catalog: Catalog) -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
     except psycopg.Error as error:
         raise explained(error, address(catalog)) from error
+
+
+def _parameters(catalog: Catalog, purpose: str, patience: float) -> dict[str, Any]:
+    """Return how to connect, in the words of libpq."""
+    who = f"{getpass.getuser()}@{socket.gethostname().partition('.')[0]}"
+    name = f"dedl {purpose} {who}".encode("ascii", "replace").decode()
+    trusted = str(catalog.ca_bundle or ("system" if catalog.sslmode == "verify-full" else ""))
+    optional = {
+        "password": password(catalog),
+        "service": catalog.service,
+        "sslrootcert": trusted,
+        "sslcert": str(catalog.client_certificate or ""),
+        "sslkey": str(catalog.client_key or ""),
+    }
+    return {
+        "host": catalog.host,
+        "port": catalog.port,
+        "dbname": catalog.database,
+        "user": catalog.user,
+        "sslmode": catalog.sslmode,
+        "application_name": name[:63],
+        "connect_timeout": int(patience),
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+        "autocommit": True,
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+def password(catalog: Catalog) -> str:
+    """Return the password that the target names, or '': libpq then looks where it always does.
+
+    Raises:
+        ServiceError: the target's program fails, prints nothing, or takes too long.
+    """
+    if not catalog.password_command:
+        return catalog.password.get_secret_value() if catalog.password else ""
+    program = catalog.password_command[0]
+    try:
+        run = subprocess.run(
+            catalog.password_command, capture_output=True, text=True, timeout=PASSWORD_PATIENCE
+        )
+        problem = f"it ended with {run.returncode}" if run.returncode else ""
+        value = run.stdout.strip()
+    except subprocess.TimeoutExpired:
+        problem, value = f"it took longer than {PASSWORD_PATIENCE} s", ""
+    except (OSError, ValueError) as error:
+        problem, value = getattr(error, "strerror", None) or str(error), ""
+    if problem or not value:
+        raise ServiceError(
+            f"catalog.password_command gave no password: {problem or 'it printed nothing'}",
+            where=program,
+            remedy="Run it by hand; it must print the password, and nothing else.",
+        )
+    return value
+
+
+def _set_up(connection: Connection, scope: LiteralString) -> None:
+    for setting in (
+        "search_path = pgstac, public",
+        "client_connection_check_interval = '2s'",
+        "timezone = 'UTC'",
+    ):
+        connection.execute(f"set {scope} {setting}")
+
+
+def _is_lent(connection: Connection, catalog: Catalog, purpose: str, patience: float) -> bool:
+    """Return whether a pooler gives the server process to others between our transactions.
+
+    A pooler tells a process number of its own at the start, in each of its modes. Whether the
+    process behind it stays ours is tried: other connections, each in a transaction, get it or not.
+    """
+    import psycopg
+
+    process = _process(connection)
+    if connection.info.backend_pid == process:
+        return False
+    with ExitStack() as others:
+        for _ in range(_PROBES):
+            parameters = _parameters(catalog, purpose, patience)
+            other = others.enter_context(psycopg.connect(**parameters))
+            others.enter_context(other.transaction())
+            if _process(other) == process or _process(connection) != process:
+                return True
+    return False
+
+
+def _process(connection: Connection) -> int:
+    row = connection.execute("select pg_backend_pid()").fetchone()
+    return int(row[0]) if row else 0
+
+
+def require_own_process(connection: Connection) -> None:
+    """Refuse a connection that cannot keep a lock from one transaction to the next.
+
+    Raises:
+        ServiceError: it goes through a pooler in transaction mode.
+    """
+    from psycopg.pq import TransactionStatus
+
+    if connection.info.transaction_status == TransactionStatus.INTRANS:
+        raise ServiceError(
+            "a connection pooler in transaction mode stands before the database: a lock on a "
+            "collection would be none there, and stay behind",
+            where=f"{connection.info.host}:{connection.info.port}",
+            remedy="Put the database's own port (or a pooler's in session mode) into the target's "
+            "catalog; nothing was changed.",
+        )
 
 
 def explained(error: Exception, where: str) -> ServiceError:
@@ -144,6 +268,7 @@ def guard(connection: Connection) -> str:
     Raises:
         ServiceError: it can't; the remedy is the very line to type, if there is one.
     """
+    require_own_process(connection)
     row = connection.execute("select pgstac.get_version()").fetchone()
     found, ours = str(row[0] if row else None), version("pypgstac")
     if _series(found) != _series(ours) and found != "unreleased":
@@ -161,7 +286,24 @@ def guard(connection: Connection) -> str:
             f"the database has PgSTAC {found}, where only its owner may delete a collection",
             remedy="Ask the database's operators for 0.9.12 or later: pypgstac migrate.",
         )
+    _require_columns(connection, found)
     return found
+
+
+def _require_columns(connection: Connection, number: str) -> None:
+    """Refuse tables that are built otherwise than those of the series: a number can mislead."""
+    rows = connection.execute(
+        "select table_name || '.' || column_name from information_schema.columns"
+        " where table_schema = 'pgstac' and table_name in ('collections', 'items')"
+    ).fetchall()
+    missing = sorted(COLUMNS - {row[0] for row in rows})
+    if missing:
+        raise ServiceError(
+            f"the database has PgSTAC {number} without the columns {', '.join(missing)}: it is "
+            "built otherwise than what this workbook can load into",
+            remedy="Ask the database's operators for a released PgSTAC of the series "
+            f"{' or '.join(SERIES)}.",
+        )
 
 
 def _series(number: str) -> str:
@@ -172,10 +314,12 @@ def lock(connection: Connection, collection: str) -> None:
     """Take the one lock on loading a collection; it is freed with the connection.
 
     Raises:
-        ServiceError: somebody else has it; naming who, and since when.
+        ServiceError: somebody else has it, naming who, and since when; or a pooler in transaction
+            mode would not keep it.
     """
     import psycopg
 
+    require_own_process(connection)
     name = f"dedl-workbook/{collection}"
     connection.execute("select set_config('lock_timeout', %s, false)", [f"{LOCK_PATIENCE}s"])
     try:
