@@ -12,11 +12,17 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\
 _NO_ZONE = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
 
 
+FIRST = dt.datetime.min.replace(tzinfo=dt.UTC)
+LAST = dt.datetime.max.replace(tzinfo=dt.UTC)
+"""The ends of the calendar: what lies beyond them in UTC counts as them."""
+
+
 @lru_cache(maxsize=4096)
 def instant(text: str) -> dt.datetime:
     """Return the instant, in UTC, that an RFC 3339 time stands for.
 
-    Leap seconds (:60) count as the last second of their minute.
+    A leap second (:60) counts as the last second of its minute, and what an offset carries over
+    the ends of the calendar as those ends.
 
     Raises:
         ValueError: it is none; the message says why.
@@ -25,11 +31,21 @@ def instant(text: str) -> dt.datetime:
         if _NO_ZONE.fullmatch(text):
             raise ValueError(f"'{text}' has no time zone")
         raise ValueError(f"'{text}' is no time of the form 2024-11-16T12:00:00Z")
-    plain = text[:17] + "59" + text[19:] if text[17:19] == "60" else text
     try:
-        return dt.datetime.fromisoformat(plain.upper()).astimezone(dt.UTC)
-    except (ValueError, OverflowError) as error:
+        return utc(text)
+    except ValueError as error:
         raise ValueError(f"'{text}' is no time: {error}") from None
+
+
+def oddity(text: str) -> str:
+    """Return why programs may refuse a time that RFC 3339 allows, or ''."""
+    if text[10:11] == " ":
+        return "has a blank in the place of the T"
+    if text[10:11] == "t":
+        return "has a small t in the place of the T"
+    if text[16:19] == ":60":
+        return "is a leap second: most programs refuse it, the catalogue takes it for another one"
+    return ""
 
 
 def instant_or_none(value: object) -> dt.datetime | None:
@@ -51,15 +67,20 @@ def span(properties: Mapping[str, Any]) -> tuple[dt.datetime, dt.datetime] | Non
 def utc(text: object) -> dt.datetime:
     """Return the instant, in UTC, of a time as servers take it: ISO 8601, without a zone in UTC.
 
+    Leap seconds and the ends of the calendar are as with `instant`.
+
     Raises:
         ValueError: it is none.
     """
-    moment = dt.datetime.fromisoformat(str(text).upper())
+    written = str(text)
+    if written[16:19] == ":60":
+        written = f"{written[:17]}59{written[19:]}"
+    moment = dt.datetime.fromisoformat(written.upper())
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     try:
         return zoned.astimezone(dt.UTC)
-    except OverflowError as error:
-        raise ValueError(str(error)) from None
+    except OverflowError:
+        return FIRST if zoned.year == 1 else LAST
 
 
 def today() -> dt.date:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from dedl_workbook.base.json import pointer
-from dedl_workbook.base.times import instant
+from dedl_workbook.base.times import instant, oddity
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.extent import part
+from dedl_workbook.rules.findings import Severity
 from dedl_workbook.rules.geometry import EDGE, box_of
 from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
@@ -25,7 +26,7 @@ def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Proble
     for n, interval in enumerate(intervals if isinstance(intervals, list) else ()):
         where = pointer("extent", "temporal", "interval", n)
         if isinstance(interval, list) and len(interval) == 2:
-            yield from _judge_interval(interval, where)
+            yield from _problems_of_interval(interval, where)
     boxes = part(extent, "spatial").get("bbox")
     for n, bbox in enumerate(boxes if isinstance(boxes, list) else ()):
         box = box_of(bbox)
@@ -38,15 +39,22 @@ def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Proble
             yield Problem("the bbox leaves the range", "Write [west, south, east, north].", where)
 
 
-def _judge_interval(interval: list[Any], where: str) -> Iterator[Problem]:
+_WRITE = "Write it in UTC, as 2024-11-16T12:00:00Z."
+
+
+def _problems_of_interval(interval: list[Any], where: str) -> Iterator[Problem]:
     ends = []
     for n, value in enumerate(interval):
         if value is None:
             continue
         try:
-            ends.append(instant(value) if isinstance(value, str) else instant(str(value)))
+            ends.append(instant(str(value)))
         except ValueError as error:
-            yield Problem(str(error), "Write it in UTC, as 2024-11-16T12:00:00Z.", f"{where}/{n}")
+            yield Problem(str(error), _WRITE, f"{where}/{n}")
+            continue
+        if odd := oddity(value):
+            text = f"'{value}' {odd}"
+            yield Problem(text, _WRITE, f"{where}/{n}", severity=Severity.WARNING)
     if len(ends) == 2 and ends[0] > ends[1]:
         yield Problem(
             "the interval ends before it starts",

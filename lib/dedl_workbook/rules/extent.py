@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dedl_workbook.base.times import instant
+from dedl_workbook.base.times import instant_or_none
 from dedl_workbook.rules.geometry import TOLERANCE, Box, box_of
 
 _SLACK = dt.timedelta(seconds=1)
@@ -38,8 +38,9 @@ class Extent(NamedTuple):
 
     def holds_span(self, start: dt.datetime, end: dt.datetime) -> bool:
         """Tell whether a stretch of time lies inside."""
-        early = self.start is not None and start < self.start - _SLACK
-        late = self.end is not None and end > self.end + _SLACK
+        # Differences, since the ends of the calendar have nothing before and after them.
+        early = self.start is not None and self.start - start > _SLACK
+        late = self.end is not None and end - self.end > _SLACK
         return not (early or late)
 
 
@@ -52,18 +53,11 @@ def extent_of(collection: Mapping[str, Any] | None) -> Extent:
     interval = intervals[0] if isinstance(intervals, list) and intervals else None
     ends: list[dt.datetime | None] = [None, None]
     if isinstance(interval, list) and len(interval) == 2:
-        ends = [_instant(value) for value in interval]
+        ends = [instant_or_none(value) for value in interval]
     return Extent(box, *ends)
-
-
-def _instant(value: Any) -> dt.datetime | None:
-    try:
-        return instant(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def part(value: Any, name: str) -> dict[str, Any]:
     """Return the object of that name in a document's part, or an empty one."""
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, dict) else {}
+    member = value.get(name) if isinstance(value, dict) else None
+    return member if isinstance(member, dict) else {}

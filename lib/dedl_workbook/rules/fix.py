@@ -10,7 +10,7 @@ import copy
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ from dedl_workbook.base.json import parse, pretty
 from dedl_workbook.base.json_patch import Patch, patch
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.base.text import printable
-from dedl_workbook.base.times import instant, span
+from dedl_workbook.base.times import FIRST, LAST, instant, oddity, span
 from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, Dataset, File, Folder, Names
 from dedl_workbook.publication.metadata import HOST, KEYWORD, has_keyword, is_item, slug
 from dedl_workbook.rules import content, keywords
@@ -28,6 +28,7 @@ from dedl_workbook.rules.delivered import Unreadable, assets_of, read_document
 from dedl_workbook.rules.extent import Extent, extent_of
 from dedl_workbook.rules.findings import Report
 from dedl_workbook.rules.geometry import Box, bounds_of, box_of, problems_of
+from dedl_workbook.rules.items import TIMES
 from dedl_workbook.rules.validation import SecondOpinion, validate
 
 METADATA = "metadata/"
@@ -106,16 +107,27 @@ def fix(
     collection_id = given_id if isinstance(given_id, str) and given_id else dataset.name
     covered = Covered()
     count = changed = 0
+    notes: list[str] = []
     for path, before, data in _documents(dataset):
-        after = mended_item(before, path, collection_id, dataset) if before is not None else None
+        after = None
+        if before is not None:
+            try:
+                after = mended_item(before, path, collection_id, dataset)
+            except Exception as error:  # noqa: BLE001 - the others are fixed all the same
+                before = None
+                notes.append(_not_fixed(path, error))
         changed += _write(folder, path, before, after, data)
         if after is not None:
             covered.add(after)
         count += 1
         tell("fix", count, 0, "documents")
     if collection is not None:
-        after = mended_collection(collection, covered)
-        changed += _write(folder, COLLECTION, collection, after, raw)
+        try:
+            fixed = mended_collection(collection, covered)
+        except Exception as error:  # noqa: BLE001 - as above
+            fixed = collection
+            notes.append(_not_fixed(COLLECTION, error))
+        changed += _write(folder, COLLECTION, collection, fixed, raw)
         count += 1
     elif file and file.kind == "file":
         # It can't be mended, and is handed on as it is.
@@ -123,7 +135,11 @@ def fix(
         count += 1
     mended = Mended(dataset, Folder(folder.resolve()))
     remaining = validate(mended, executor=executor, tell=tell, second_opinion=second_opinion)
-    return Fixed(folder, count, changed, remaining)
+    return Fixed(folder, count, changed, replace(remaining, notes=(*remaining.notes, *notes)))
+
+
+def _not_fixed(path: str, error: Exception) -> str:
+    return f"{path} was left as it is: {type(error).__name__}: {printable(str(error))[:200]}"
 
 
 def demand_fresh(dataset: Dataset, folder: Path) -> None:
@@ -242,11 +258,15 @@ def mended_item(
     result["collection"] = collection_id
     _mend_bbox(result)
     properties = result.get("properties")
-    for name in ("datetime", "start_datetime", "end_datetime", "created", "updated"):
-        value = properties.get(name) if isinstance(properties, dict) else None
-        if isinstance(value, str) and not value.endswith("Z"):
-            _mend_time(result["properties"], name)
-    for asset in assets_of(result, dataset):
+    assets = assets_of(result, dataset)
+    for name in TIMES:
+        for fields in (properties, *(asset.value for asset in assets)):
+            if not isinstance(fields, dict):
+                continue
+            value = fields.get(name)
+            if isinstance(value, str) and (not value.endswith("Z") or oddity(value)):
+                _mend_time(fields, name)
+    for asset in assets:
         if asset.path is not None and (kind := media_type(asset.value, asset.path, dataset)):
             asset.value["type"] = kind
     return result
@@ -254,10 +274,12 @@ def mended_item(
 
 def _mend_time(properties: dict[str, Any], name: str) -> None:
     try:
-        properties[name] = utc(instant(properties[name]))
+        moment = instant(properties[name])
     except ValueError:
         # Without a time zone it could be any time.
         return
+    if FIRST < moment < LAST:
+        properties[name] = utc(moment)
 
 
 def _mend_bbox(item: dict[str, Any]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from dedl_workbook.base.json import pointer
-from dedl_workbook.base.times import instant
+from dedl_workbook.base.times import instant, instant_or_none, oddity
 from dedl_workbook.dataset.dataset import ITEMS
 from dedl_workbook.rules import geometry
 from dedl_workbook.rules.across import Part
@@ -22,13 +23,13 @@ def item_names_its_collection(item: Item, given: Given) -> Iterator[Problem]:
 
     PgSTAC files an item under the collection that it names, whichever that is.
     """
-    found = item.document.get("collection")
-    if found != given.id:
-        if found is None:
+    named = item.document.get("collection")
+    if named != given.id:
+        if named is None:
             yield Problem("names no collection", f'Add "collection": "{given.id}".')
         else:
             yield Problem(
-                f"names the collection {str(found)!r}, not {given.id!r}",
+                f"names the collection {str(named)!r}, not {given.id!r}",
                 f'Write "collection": "{given.id}".',
                 "/collection",
             )
@@ -47,20 +48,20 @@ def item_id_is_its_files_name(item: Item, given: Given) -> Iterator[Problem]:
     PgSTAC keeps one item of an id: the second replaces the first in silence. HDA answers 404 to an
     id with a slash.
     """
-    found = item.document.get("id")
-    if not isinstance(found, str):
+    item_id = item.document.get("id")
+    if not isinstance(item_id, str):
         return
-    if found != item.stem:
+    if item_id != item.stem:
         yield Problem(
-            f"the id is '{found}', the file's name says '{item.stem}'",
+            f"the id is '{item_id}', the file's name says '{item.stem}'",
             "Write the file's name without .json as id, or rename the file after the id.",
             "/id",
         )
-    if _USUAL.fullmatch(found):
+    if _USUAL.fullmatch(item_id):
         return
-    if _UNUSABLE.search(found) or len(found.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+    if _UNUSABLE.search(item_id) or len(item_id.encode("utf-8", "surrogatepass")) > LONGEST_ID:
         yield Problem(
-            f"the id '{found[:80]}' can't be used in URLs and keys",
+            f"the id '{item_id[:80]}' can't be used in URLs and keys",
             f"Use at most {LONGEST_ID} bytes, without slashes, control characters, outer blanks.",
             "/id",
         )
@@ -93,39 +94,38 @@ def geometry_is_usable(item: Item, given: Given) -> Iterator[Problem]:
     geometry, though STAC allows it. An outline that crosses itself is a warning. Sources: GeoJSON
     (RFC 7946), sections 3.1 and 5.
     """
-    found = item.document.get("geometry")
-    if found is None:
+    outline = item.document.get("geometry")
+    if outline is None:
         yield Problem(
             "has no geometry: the catalogue refuses it",
             "Add the footprint of the data.",
             "/geometry" if "geometry" in item.document else "",
         )
         return
-    yield from geometry.problems_of(found, item.document.get("bbox"))
+    yield from geometry.problems_of(outline, item.document.get("bbox"))
 
 
-_TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
+TIMES = (
+    *("datetime", "start_datetime", "end_datetime", "created", "updated"),
+    *("published", "expires", "unpublished"),
+)
+"""Of STAC's common metadata, and of the timestamps extension."""
 
 
 @rule("I05", "item")
 def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Problem]:
     """There is a datetime, or start_datetime and end_datetime, with time zone, the start first.
 
-    Source: STAC's common metadata, and RFC 3339. The schemas' formats are off, so that a month 13
-    would pass them.
+    Times of assets are read as well. A blank or a small t for the T is a warning, and so is a leap
+    second: RFC 3339 allows them, but not all programs read them (a small z, and an offset, are
+    refused by STAC's own schema). A datetime outside of start and end is a warning too. Source:
+    STAC's common metadata, and RFC 3339. The schemas' formats are off, so that a month 13 would
+    pass them.
     """
     properties = item.properties
-    for name in _TIMES:
-        value = properties.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str):
-            yield Problem(f"{name} is no text", _WRITE, pointer("properties", name))
-            continue
-        try:
-            instant(value)
-        except ValueError as error:
-            yield Problem(f"{name} {error}", _WRITE, pointer("properties", name))
+    yield from _problems_of_times(properties, "/properties")
+    for key, asset, _, _ in item.assets:
+        yield from _problems_of_times(asset, pointer("assets", key))
     start, end = properties.get("start_datetime"), properties.get("end_datetime")
     if properties.get("datetime") is None and (start is None or end is None):
         yield Problem("has no datetime, nor start and end", _WRITE, "/properties")
@@ -136,12 +136,42 @@ def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Problem]
             f"Add {missing}; or write datetime alone.",
             "/properties",
         )
-    if start is not None and end is not None and item.span and item.span[0] > item.span[1]:
+    if start is None or end is None or item.span is None:
+        return
+    if item.span[0] > item.span[1]:
         yield Problem(
             "starts after its end",
             "Write the earlier time in start_datetime, the later in end_datetime.",
             "/properties/start_datetime",
         )
+    elif (at := instant_or_none(properties.get("datetime"))) and not (
+        item.span[0] <= at <= item.span[1]
+    ):
+        yield Problem(
+            f"the datetime '{properties['datetime']}' lies outside of start and end",
+            "Write a time between start_datetime and end_datetime, or null.",
+            "/properties/datetime",
+            severity=Severity.WARNING,
+        )
+
+
+def _problems_of_times(fields: dict[str, Any], where: str) -> Iterator[Problem]:
+    for name in TIMES:
+        value = fields.get(name)
+        if value is None:
+            continue
+        place = where + pointer(name)
+        if not isinstance(value, str):
+            yield Problem(f"{name} is no text", _WRITE, place)
+            continue
+        try:
+            instant(value)
+        except ValueError as error:
+            yield Problem(f"{name} {error}", _WRITE, place)
+            continue
+        if odd := oddity(value):
+            text = f"{name} '{value}' {odd}"
+            yield Problem(text, _WRITE, place, severity=Severity.WARNING)
 
 
 _WRITE = "Write it in UTC, as 2024-11-16T12:00:00Z."

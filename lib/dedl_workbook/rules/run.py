@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from dedl_workbook import __version__
+from dedl_workbook.base.errors import WorkbookError
+from dedl_workbook.base.text import printable
 from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, File
 from dedl_workbook.rules import checksums
 from dedl_workbook.rules.across import UNREAD, Packer, Rows, split
@@ -29,8 +33,13 @@ def findings_of(scope: Scope, file: str, given: Given, *subject: object) -> Iter
     """
     for rule in RULES.values():
         if scope in rule.parts and rule.id not in given.off:
-            for problem in rule.parts[scope](*subject, given):
-                yield _finding(rule.id, rule.severity, file, problem)
+            try:
+                for problem in rule.parts[scope](*subject, given):
+                    yield _finding(rule.id, rule.severity, file, problem)
+            except WorkbookError:
+                raise
+            except Exception as error:  # noqa: BLE001 - no rule may take the report with it
+                yield not_judged(rule.id, file, error)
 
 
 def _finding(rule: str, severity: Severity, file: str, problem: Problem) -> Finding:
@@ -41,6 +50,30 @@ def _finding(rule: str, severity: Severity, file: str, problem: Problem) -> Find
         problem.pointer,
         problem.message,
         problem.fix,
+    )
+
+
+def not_judged(rule: str, file: str, error: Exception) -> Finding:
+    """Return the finding for what a rule could not judge, since it raised an error.
+
+    Args:
+        rule: its id.
+        file: what it looked at.
+        error: what it raised.
+    """
+    whole = traceback.extract_tb(error.__traceback__)
+    frames = whole[1:] or whole
+    ours = [frame for frame in frames if "dedl_workbook" in frame.filename] or frames
+    at = f"{PurePath(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
+    reason = printable(str(error))[:200]
+    return Finding(
+        rule,
+        Severity.ERROR,
+        file,
+        "",
+        f"could not be judged: {type(error).__name__} at {at}: {reason}",
+        "It is a fault of the workbook: send this line, its version "
+        f"({__version__}) and the file to its maintainers.",
     )
 
 
@@ -70,18 +103,33 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
     gathered, rows = Gatherer(), Packer()
     unreadable = 0
     for file in shard:
-        item = read_item(given.dataset, file)
+        try:
+            item = read_item(given.dataset, file)
+        except WorkbookError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            unreadable += 1
+            gathered.add(not_judged("L03", file.path, error))
+            continue
         if isinstance(item, Unreadable):
             unreadable += 1
             for finding in findings_of("unreadable", file.path, given, item):
                 gathered.add(finding)
             continue
         for rule, severity, function in rules:
-            for problem in function(item, given):
-                gathered.add(_finding(rule, severity, file.path, problem))
+            try:
+                for problem in function(item, given):
+                    gathered.add(_finding(rule, severity, file.path, problem))
+            except WorkbookError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                gathered.add(not_judged(rule, file.path, error))
         if ask and (opinion := second_opinion("I01", file.path, item.document)):
             gathered.add(opinion)
-        _note(item, rows)
+        try:
+            _note(item, rows)
+        except Exception as error:  # noqa: BLE001 - as above
+            gathered.add(not_judged("A01", file.path, error))
     return ShardResult(len(shard), len(shard) - unreadable, gathered.findings(), rows.packed())
 
 
@@ -135,7 +183,15 @@ def second_opinion(rule: str, path: str, document: Document) -> Finding | None:
     Raises:
         InputError: the core schema isn't in the store.
     """
-    theirs, message = store.second_opinion(dict(document))
+    try:
+        theirs, message = store.second_opinion(dict(document))
+    except WorkbookError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what it raises is no verdict
+        reason = f"{type(error).__name__}: {printable(str(error))[:200]}"
+        text = f"stac-validator gave no verdict: {reason}"
+        fix = "Nothing to do; the workbook's own verdict stands."
+        return _finding(rule, Severity.WARNING, path, Problem(text, fix))
     asked = store.without_unknown(dict(document))
     problem = disagreement(not store.check(asked).violations, theirs, message)
     return _finding(rule, Severity.ERROR, path, problem) if problem else None

@@ -437,6 +437,47 @@ def test_an_item_over_the_antimeridian_may_lie_in_an_extent_over_it(tmp_path: Pa
     assert report(root).findings == ()
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"),
+    ],
+)
+@good("C12")
+def test_an_extent_may_reach_to_the_ends_of_the_calendar(
+    tmp_path: Path, start: str, end: str
+) -> None:
+    always = extent([2, 49, 7, 52], start, end)
+    items = [any_item("a", properties={"datetime": at}) for at in (start, end)]
+    for item in items:
+        root = any_dataset(tmp_path, item, collection=any_collection(extent=always))
+
+        assert places(root, "C12") == []
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+@bad("C12")
+def test_an_item_at_the_end_of_the_calendar_lies_outside_of_a_year(tmp_path: Path, at: str) -> None:
+    year = extent([2, 49, 7, 52], "2024-01-01T00:00:00Z", "2024-12-31T00:00:00Z")
+    item = any_item(properties={"datetime": at})
+    root = any_dataset(tmp_path, item, collection=any_collection(extent=year))
+
+    assert places(root, "C12") == ["error metadata/items/heat_20241116.json#/properties"]
+
+
+@pytest.mark.parametrize("written", ["2024-11-01 00:00:00Z", "2016-12-31T23:59:60Z"])
+@bad("C12")
+def test_a_time_of_the_extent_that_programs_may_refuse_is_a_warning(
+    tmp_path: Path, written: str
+) -> None:
+    root = any_dataset(
+        tmp_path, collection=any_collection(extent=extent([2, 49, 7, 52], written, None))
+    )
+
+    assert places(root, "C12") == [f"warning {FILE}#/extent/temporal/interval/0/0"]
+
+
 @good("C12")
 def test_rounding_may_carry_an_extent_over_the_edge(tmp_path: Path) -> None:
     world = extent([-180.0000001, -90, 180.0000001, 90], *OPEN)
