@@ -1,7 +1,9 @@
 """Pages: a pack is read without running anything, and what a stranger wrote stays text."""
 
+import datetime as dt
 import html
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from dedl_workbook.notebooks import runner
 from dedl_workbook.publication.job import Outcome, Verdict
 from dedl_workbook.rules.findings import Finding, Report, Severity
 from dedl_workbook.steps.order import STEPS
-from dedl_workbook.views import pages
+from dedl_workbook.views import maps, pages, pictures, tables
 
 from tests.unit.conftest import make_case
 from tests.unit.notebooks.test_runner import BEGIN, PASS, write
@@ -87,8 +89,6 @@ def test_no_page_of_a_pack_runs_or_fetches_anything(root: Path, text: str) -> No
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_stranger_wrote_stands_in_the_index_as_he_wrote_it(root: Path, text: str) -> None:
-    from html.parser import HTMLParser
-
     class Text(HTMLParser):
         said = ""
 
@@ -100,6 +100,79 @@ def test_what_a_stranger_wrote_stands_in_the_index_as_he_wrote_it(root: Path, te
     page.feed((bag.path / "data" / "index.html").read_text())
 
     assert page.said.count(text) >= 4
+
+
+FETCHING = (
+    r"<p style='background:u\72l(https://evil.example)'>x</p>",
+    r"<p style='background:\75\72\6c(https://evil.example)'>x</p>",
+    "<p style='background:image-set(\"https://evil.example\" 1x)'>x</p>",
+    "<p style='background:-webkit-cross-fade(src(\"//evil.example\"), red)'>x</p>",
+    "<p style='background:&#117;rl(https://evil.example)'>x</p>",
+    r"<svg><rect fill='u\72l(https://evil.example#a)'></rect></svg>",
+    "<style>@\\69mport 'https://evil.example'</style>",
+    "<svg><style>*{fill:u\\72l(https://evil.example)}</style></svg>",
+    "<svg><a><set attributeName='href' to='javascript:alert(1)'></set><text>x</text></a></svg>",
+    "<svg><image><animate attributeName='href' values='https://evil.example'/></image></svg>",
+    "<svg><use href='https://evil.example#a'></use></svg>",
+    "<svg><foreignObject><img src='https://evil.example'></foreignObject></svg>",
+    "<math><mtext><table><mglyph><style><img src='https://evil.example'>",
+    "<video poster='https://evil.example'><source srcset='https://evil.example'></video>",
+    "<img src='data:text/html,https://evil.example'>",
+    "<meta http-equiv='refresh' content='0;url=https://evil.example'>",
+    "<a ping='https://evil.example'>x</a>",
+    "<a href='java\tscript:alert(1)//evil.example'>x</a>",
+    "<a href='data:text/html,evil.example'>x</a>",
+)
+
+
+@pytest.mark.parametrize("markup", FETCHING)
+def test_no_output_fetches_from_elsewhere_however_it_is_written(markup: str) -> None:
+    cleaned = pages.clean(markup)
+
+    assert "evil" not in cleaned
+    assert "alert" not in cleaned
+    assert "\\" not in cleaned
+
+
+def test_an_output_stays_in_its_place_on_the_page() -> None:
+    cleaned = pages.clean('<b style="position:fixed;inset:0;z-index:9;color:red">x</b>')
+
+    assert cleaned == '<b style="color:red">x</b>'
+
+
+def test_pictures_and_tables_of_the_workbook_stay_as_they_are() -> None:
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [3, 0], [3, 3], [0, 0]]]}
+    days = [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2, 9)]
+    rows = [("failed", "12 kB", "https://stac.example/a_long/way_to/somewhere/else/entirely")]
+    shown = (
+        maps.footprints([square]).svg,
+        pictures.timeline(days).svg,
+        tables.table(("a", "b", "c"), rows),
+        tables.diff("+a\n-b\n c"),
+        tables.details("more", tables.pairs({"a": 1})),
+    )
+
+    for markup in shown:
+        assert as_parsed(pages.clean(markup)) == as_parsed(markup)
+
+
+def as_parsed(markup: str) -> list[object]:
+    """Return the elements, attributes and texts of some markup, styles without their spaces."""
+
+    class Parts(HTMLParser):
+        parts: list[object]
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            values = {name: re.sub(r"[\s;]", "", value or "") for name, value in attrs}
+            self.parts.append((tag, {k: v.replace("0.18", ".18") for k, v in values.items()}))
+
+        def handle_data(self, data: str) -> None:
+            self.parts.append(data)
+
+    parser = Parts()
+    parser.parts = []
+    parser.feed(markup)
+    return parser.parts
 
 
 def test_an_output_can_not_get_out_of_its_place() -> None:
@@ -118,7 +191,7 @@ def test_an_output_can_not_get_out_of_its_place() -> None:
 
 def test_what_notebooks_show_stays_whole() -> None:
     table = '<table><tbody><tr><td style="color:red">1 &lt; 2 &amp; 3</td></tr></tbody></table>'
-    picture = '<svg viewbox="0 0 1 1"><title>map</title><path d="M0 0L1 1"></path></svg>'
+    picture = '<svg viewBox="0 0 1 1"><title>map</title><path d="M0 0L1 1"></path></svg>'
     image = '<img src="data:image/png;base64,iVBORw0KGgo=">'
 
     for markup in (table, picture, image, '<a href="https://stac.example">there</a>'):
@@ -138,8 +211,6 @@ def test_the_page_of_a_notebook_has_what_came_after_a_hostile_output(tmp_path: P
 
 
 def test_a_hostile_output_stays_in_its_box_on_the_page(tmp_path: Path) -> None:
-    from html.parser import HTMLParser
-
     class Boxes(HTMLParser):
         around: list[str]
         opened: list[str]
