@@ -315,7 +315,7 @@ class Bucket:
         try:
             head = self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
         except s3.errors() as error:
-            if s3.code(error) in s3.NOT_FOUND:
+            if s3.answer(error).code in s3.NOT_FOUND:
                 return None
             raise s3.explained(error, f"{self.location}/{path} can't be read") from error
         return File(path, head["ContentLength"], head["ETag"].strip('"'))
@@ -330,7 +330,7 @@ class Bucket:
             body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path, **extra)  # type: ignore[arg-type]
             return body["Body"].read()
         except s3.errors() as error:
-            if s3.code(error) == "InvalidRange":
+            if s3.answer(error).code == "InvalidRange":
                 return b""
             raise self._unread(error, path) from error
 
@@ -343,7 +343,7 @@ class Bucket:
             size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
             return found["Body"].read(), int(size)
         except s3.errors() as error:
-            if s3.code(error) == "InvalidRange":
+            if s3.answer(error).code == "InvalidRange":
                 return b"", 0
             raise self._unread(error, path) from error
 
@@ -357,9 +357,9 @@ class Bucket:
 
     def _unread(self, error: Exception, path: str) -> Exception:
         """Return what to raise: an OSError if it is the object's trouble, else a ServiceError."""
-        if s3.code(error) in s3.NOT_FOUND:
+        if s3.answer(error).code in s3.NOT_FOUND:
             return FileNotFoundError(errno.ENOENT, "there is no such object any more")
-        if 400 <= s3.status(error) < 500:
+        if 400 <= s3.answer(error).status < 500:
             return OSError(errno.EACCES, s3.explained(error, path).what)
         return s3.explained(error, f"{self.location}/{path} can't be read")
 

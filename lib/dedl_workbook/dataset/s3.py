@@ -7,7 +7,9 @@ import functools
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dedl_workbook.base import times
 from dedl_workbook.base.errors import RefusedError, ServiceError
@@ -123,23 +125,29 @@ REMEDIES = {
 }
 _PASSING = frozenset({"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"})
 """What S3 answers with a status of 4xx to a request that may be sent again."""
-_TOLD = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL)
+_PARTS = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL)
 _STATUS = re.compile(r"status code: (\d{3})")
 
 
-def told(error: BaseException | None) -> tuple[str, str, int]:
-    """Return what a client's error says: S3's code, its message, the HTTP status (0: no answer).
+class Answer(NamedTuple):
+    """What a client's error says of the store's answer."""
 
-    boto3 has them apart, obstore in its text. What never reached the store has the name of the
-    error as its code, where there is a remedy for that.
-    """
-    answer: dict[str, Any] = getattr(error, "response", None) or {}
-    if answer:
-        problem, about = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+    code: str
+    """S3's code; '', or a name that has a remedy, where the store gave none."""
+    message: str
+    status: int
+    """The HTTP status; 0: no answer."""
+
+
+def answer(error: BaseException | None) -> Answer:
+    """Return what a client's error says: boto3 has its parts apart, obstore in its text."""
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    if response:
+        problem, about = response.get("Error", {}), response.get("ResponseMetadata", {})
         code, message = str(problem.get("Code") or ""), str(problem.get("Message") or "")
-        return code, message, int(about.get("HTTPStatusCode", 0))
+        return Answer(code, message, int(about.get("HTTPStatusCode", 0)))
     text, _, source = str(error).partition("\n\nDebug source")
-    parts, status = _TOLD.search(text), _STATUS.search(text)
+    parts, status = _PARTS.search(text), _STATUS.search(text)
     code = parts[1] if parts else status[1] if status else type(error).__name__
     if "UnknownIssuer" in source or "invalid peer certificate" in source:
         code = "SSLError"
@@ -148,26 +156,36 @@ def told(error: BaseException | None) -> tuple[str, str, int]:
     known = code if status or code in REMEDIES or code == "PreconditionFailed" else ""
     # RGW gives no messages.
     message = (parts[2] or "") if parts else text
-    return known, message, int(status[1]) if status else 0
+    return Answer(known, message, int(status[1]) if status else 0)
 
 
 def errors() -> tuple[type[Exception], ...]:
-    """Return what botocore raises."""
+    """Return what the S3 clients raise."""
+    from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
+    from obstore.exceptions import BaseError
 
-    return (BotoCoreError, ClientError)
-
-
-def code(error: Exception) -> str:
-    """Return the code that the store gave an error, or ''."""
-    response: dict[str, Any] = getattr(error, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
+    # obstore raises the last for an object that isn't there.
+    return (Boto3Error, BotoCoreError, ClientError, BaseError, FileNotFoundError)
 
 
-def status(error: Exception) -> int:
-    """Return the HTTP status that the store answered with, or 0 if it didn't."""
-    response: dict[str, Any] = getattr(error, "response", None) or {}
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+@contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Turn the errors of the S3 clients into ours.
+
+    Raises:
+        RefusedError: the same request can't succeed until a person did something.
+        ServiceError: running again later may help.
+    """
+    try:
+        yield
+    except errors() as error:
+        raise explained(error, what) from error
+
+
+def code_of(error: ServiceError) -> str:
+    """Return the S3 error code that an error of `calling` came from, or ''."""
+    return answer(error.__cause__).code
 
 
 def explained(error: Exception, what: str) -> ServiceError:
@@ -175,12 +193,12 @@ def explained(error: Exception, what: str) -> ServiceError:
 
     A RefusedError where the same request can't succeed until a person did something.
     """
-    code, message, status = told(error)
-    said = [code] if status and code else []
-    said += message.splitlines()[:1] or ([] if code else [str(error)])
+    code, message, status = answer(error)
+    reasons = [code] if status and code else []
+    reasons += message.splitlines()[:1] or ([] if code else [str(error)])
     passing = code in _PASSING or status in (408, 429) or status >= 500 or not (code or status)
     kind = ServiceError if passing and code not in REMEDIES else RefusedError
     return kind(
-        f"{what}: {': '.join(said)}",
+        f"{what}: {': '.join(reasons)}",
         remedy=REMEDIES.get(code, "Run the same again: what is done stays done."),
     )

@@ -113,20 +113,18 @@ def _proposals(target: Target) -> str:
 
 def _bucket(settings: S3, name: str | None) -> None:
     """Ask with our keys: for a bucket, or for the list of ours, which may be forbidden."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     client = s3.client(settings, connections=1, patience=PATIENCE)
     try:
         if name:
             client.list_objects_v2(Bucket=name, MaxKeys=1)
         else:
             client.list_buckets()
-    except (BotoCoreError, ClientError) as error:
-        code = (getattr(error, "response", None) or {}).get("Error", {}).get("Code", "")
+    except s3.errors() as error:
+        code, _, status = s3.answer(error)
         if name is None and code == "AccessDenied":
             return
         raised = s3.explained(error, settings.endpoint)
-        if not code:
+        if not status:
             raised.remedy = "Check the endpoint in the target, and that the store is up."
         raise raised from error
     finally:

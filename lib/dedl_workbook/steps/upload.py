@@ -14,6 +14,7 @@ from pathlib import Path
 from dedl_workbook.base.errors import ChangedError, ConflictError, InputError
 from dedl_workbook.base.files import whole
 from dedl_workbook.base.json import digest
+from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import fingerprint
 from dedl_workbook.publication import keys as reuse
 from dedl_workbook.publication import metadata
@@ -182,7 +183,7 @@ def _refuse_other_reuse(plan: Plan, pool: Pool, manifest: Manifest) -> None:
 
 def _remove(pool: Pool, leftovers: Leftovers) -> None:
     for path in leftovers.probes:
-        with objects.calling(f"the left-over probe {pool.where(path)} can't be deleted"):
+        with s3.calling(f"the left-over probe {pool.where(path)} can't be deleted"):
             pool.client.delete_object(**pool.at(path))
     for key, upload in leftovers.uploads:
         multipart.abort(pool, key, upload)

@@ -12,7 +12,6 @@ from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import DATA, Bucket, File
 from dedl_workbook.publication.job import Job
 from dedl_workbook.services.pool import multipart, reuse, writer
-from dedl_workbook.services.pool import objects as transfer
 from dedl_workbook.services.pool.manifest import Manifest
 from dedl_workbook.services.pool.objects import MARK, Pool
 from dedl_workbook.services.pool.probe import NAME as PROBE
@@ -99,7 +98,7 @@ def _delivered(files: Iterable[File]) -> Iterator[tuple[str, int, str]]:
 def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
     """Yield path, size and ETag of what lies under the prefix, but for probes and marks."""
     pages = pool.client.get_paginator("list_objects_v2")
-    with transfer.calling(f"{pool.where()} can't be listed"):
+    with s3.calling(f"{pool.where()} can't be listed"):
         for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix):
             for found in page.get("Contents", []):
                 path = found["Key"][len(pool.prefix) :]

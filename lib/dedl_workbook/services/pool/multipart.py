@@ -22,8 +22,6 @@ from dedl_workbook.services.pool.objects import (
     WRITTEN_FOR,
     Pool,
     accept,
-    calling,
-    code_of,
     complete,
     demand,
     joined,
@@ -70,7 +68,7 @@ class Part:
 
 def begin(pool: Pool, todo: Todo) -> Multipart:
     """Begin the upload of a large file."""
-    with calling(f"{pool.where(todo.path)} can't be written"):
+    with s3.calling(f"{pool.where(todo.path)} can't be written"):
         made = pool.client.create_multipart_upload(
             **pool.at(todo.path),
             ContentType=todo.media_type or PLAIN,
@@ -82,7 +80,7 @@ def begin(pool: Pool, todo: Todo) -> Multipart:
 def resume(pool: Pool, todo: Todo, upload: str) -> Multipart:
     """Go on with the upload of a large file, of which some parts have arrived."""
     pages = pool.client.get_paginator("list_parts")
-    with calling(f"what arrived of {pool.where(todo.path)} can't be listed"):
+    with s3.calling(f"what arrived of {pool.where(todo.path)} can't be listed"):
         known = {
             part["PartNumber"]: part["ETag"].strip('"')
             for page in pages.paginate(**pool.at(todo.path), UploadId=upload)
@@ -114,7 +112,7 @@ def send(pool: Pool, part: Part) -> Row | None:
     # An earlier try may have failed after the part had arrived: at the completion.
     found = multipart.etags.get(part.number) or multipart.known.get(part.number, "")
     if part.number not in multipart.etags and found != md5.hex():
-        with calling(f"{pool.where(path)}, part {part.number}, can't be written"):
+        with s3.calling(f"{pool.where(path)}, part {part.number}, can't be written"):
             if pool.copies:
                 found = _copy(pool, part)
             else:
@@ -158,10 +156,10 @@ def _complete(pool: Pool, multipart: Multipart) -> Row:
         # Stores may ignore If-None-Match on completion.
         return accept(pool, row)
     try:
-        with calling(f"{pool.where(todo.path)} can't be completed"):
+        with s3.calling(f"{pool.where(todo.path)} can't be completed"):
             etag = complete(pool, todo.path, multipart.upload, multipart.etags)
     except ServiceError as error:
-        if code_of(error) in {"NoSuchUpload", "PreconditionFailed", "412"} and there(
+        if s3.code_of(error) in {"NoSuchUpload", "PreconditionFailed", "412"} and there(
             pool, todo.path
         ):
             return accept(pool, row)
@@ -175,7 +173,7 @@ def _complete(pool: Pool, multipart: Multipart) -> Row:
 def stale(pool: Pool) -> list[tuple[str, str]]:
     """Return key and id of the multipart uploads under our prefix that were never completed."""
     pages = pool.client.get_paginator("list_multipart_uploads")
-    with calling(f"the multipart uploads under {pool.where()} can't be listed"):
+    with s3.calling(f"the multipart uploads under {pool.where()} can't be listed"):
         return [
             (upload["Key"], upload["UploadId"])
             for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix)
@@ -186,8 +184,8 @@ def stale(pool: Pool) -> list[tuple[str, str]]:
 def abort(pool: Pool, key: str, upload: str) -> None:
     """Abort a multipart upload, so that nothing of it stays; one that is gone is fine."""
     try:
-        with calling(f"the multipart upload of {key} can't be aborted"):
+        with s3.calling(f"the multipart upload of {key} can't be aborted"):
             pool.client.abort_multipart_upload(Bucket=pool.bucket, Key=key, UploadId=upload)
     except ServiceError as error:
-        if code_of(error) not in {"NoSuchUpload", *s3.NOT_FOUND}:
+        if s3.code_of(error) not in {"NoSuchUpload", *s3.NOT_FOUND}:
             raise

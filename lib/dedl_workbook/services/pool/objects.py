@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
@@ -70,18 +70,6 @@ class Pool:
         return f"s3://{self.bucket}/{self.prefix}{path}"
 
 
-@contextmanager
-def calling(what: str) -> Iterator[None]:
-    """Turn the errors of the S3 clients into ours."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from obstore.exceptions import BaseError
-
-    try:
-        yield
-    except (BotoCoreError, ClientError, BaseError, FileNotFoundError) as error:
-        raise s3.explained(error, what) from error
-
-
 def patiently(pool: Pool, work: Callable[[], T]) -> T:
     """Do a piece of work that can be repeated until it is done, or fails for good.
 
@@ -94,11 +82,6 @@ def patiently(pool: Pool, work: Callable[[], T]) -> T:
 
 def _may_pass(error: Exception) -> bool:
     return isinstance(error, ServiceError) and not isinstance(error, RefusedError)
-
-
-def code_of(error: ServiceError) -> str:
-    """Return the S3 error code that an error of `calling` came from."""
-    return s3.told(error.__cause__)[0]
 
 
 def changed(path: str, how: str) -> ChangedError:
@@ -208,7 +191,7 @@ def put(pool: Pool, todo: Todo) -> Row:
     try:
         etag = write(pool, todo.path, data, todo.media_type or PLAIN, labels)
     except ServiceError as error:
-        if code_of(error) in {"PreconditionFailed", "412"}:
+        if s3.code_of(error) in {"PreconditionFailed", "412"}:
             return accept(pool, row)
         raise
     demand(pool, todo.path, etag, row.etag)
@@ -224,7 +207,7 @@ def write(pool: Pool, path: str, data: bytes, media_type: str, metadata: Mapping
     Raises:
         ServiceError: code "PreconditionFailed" where an object is already.
     """
-    with calling(f"{pool.where(path)} can't be written"):
+    with s3.calling(f"{pool.where(path)} can't be written"):
         if pool.store is not None:
             etag = writer.put(pool.store, pool.prefix + path, data, media_type, metadata)
             if etag is not None:
@@ -273,7 +256,7 @@ def accept(pool: Pool, row: Row) -> Row:
     Raises:
         ConflictError: it has other content. It isn't touched.
     """
-    with calling(f"{pool.where(row.path)} can't be read"):
+    with s3.calling(f"{pool.where(row.path)} can't be read"):
         head = pool.client.head_object(**pool.at(row.path))
     found = (
         proven(pool, row, head["ETag"].strip('"')) if head["ContentLength"] == row.size else None
@@ -344,19 +327,19 @@ def tag(pool: Pool, row: Row) -> None:
     Metadata is given before the bytes are read: too early for an object in parts.
     """
     try:
-        with calling(f"the SHA-256 of {pool.where(row.path)} can't be kept as its tag"):
+        with s3.calling(f"the SHA-256 of {pool.where(row.path)} can't be kept as its tag"):
             pool.client.put_object_tagging(
                 **pool.at(row.path), Tagging={"TagSet": [{"Key": "sha256", "Value": row.sha256}]}
             )
     except ServiceError as error:
-        if code_of(error) not in {"AccessDenied", "NotImplemented", "MethodNotAllowed"}:
+        if s3.code_of(error) not in {"AccessDenied", "NotImplemented", "MethodNotAllowed"}:
             raise
 
 
 def digest_of(pool: Pool, path: str, key: str | None = None) -> str:
     """Read a file's object in full, or the one of another key, and return its SHA-256."""
     sha256, key = hashlib.sha256(), key or pool.prefix + path
-    with calling(f"s3://{pool.bucket}/{key} can't be read"):
+    with s3.calling(f"s3://{pool.bucket}/{key} can't be read"):
         body = pool.client.get_object(Bucket=pool.bucket, Key=key)["Body"]
         for chunk in body.iter_chunks(CHUNK):
             sha256.update(chunk)
@@ -366,10 +349,10 @@ def digest_of(pool: Pool, path: str, key: str | None = None) -> str:
 def there(pool: Pool, path: str) -> bool:
     """Tell whether a file has an object."""
     try:
-        with calling(f"{pool.where(path)} can't be read"):
+        with s3.calling(f"{pool.where(path)} can't be read"):
             pool.client.head_object(**pool.at(path))
     except ServiceError as error:
-        if code_of(error) in s3.NOT_FOUND:
+        if s3.code_of(error) in s3.NOT_FOUND:
             return False
         raise
     return True

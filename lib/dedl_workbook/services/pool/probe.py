@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from dedl_workbook.base.errors import RefusedError
+from dedl_workbook.dataset import s3
 from dedl_workbook.services.pool.objects import (
     Pool,
-    calling,
     complete,
     md5_of,
     patiently,
@@ -52,7 +52,7 @@ def _try(pool: Pool, data: bytes, expected: str, put: Callable[[str], str]) -> N
     name = NAME + secrets.token_hex(8)
     try:
         etag = put(name)
-        with calling(f"what was written to {pool.where(name)} can't be read back"):
+        with s3.calling(f"what was written to {pool.where(name)} can't be read back"):
             found = pool.client.get_object(**pool.at(name))
             body = found["Body"].read()
     finally:
@@ -69,13 +69,13 @@ def _try(pool: Pool, data: bytes, expected: str, put: Callable[[str], str]) -> N
 
 
 def _delete(pool: Pool, name: str) -> None:
-    with calling(f"the probe object {pool.where(name)} can't be deleted"):
+    with s3.calling(f"the probe object {pool.where(name)} can't be deleted"):
         pool.client.delete_object(**pool.at(name))
 
 
 def _write_part(pool: Pool, name: str, data: bytes, labels: dict[str, str]) -> str:
     place, client = pool.at(name), pool.client
-    with calling(f"{pool.where(name)} can't be written in parts"):
+    with s3.calling(f"{pool.where(name)} can't be written in parts"):
         begun = client.create_multipart_upload(**place, ContentType=MEDIA_TYPE, Metadata=labels)
         upload = begun["UploadId"]
         etag = upload_part(pool, name, upload, 1, data, md5_of(data))

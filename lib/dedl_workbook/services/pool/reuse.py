@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from dedl_workbook.base.parallel import map_shards
+from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import DATA
 from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.keys import Reused
 from dedl_workbook.services.pool import objects
 from dedl_workbook.services.pool.manifest import Manifest, Row, Todo
-from dedl_workbook.services.pool.objects import MARK, Pool, calling, patiently
+from dedl_workbook.services.pool.objects import MARK, Pool, patiently
 
 THREADS = 8
 
@@ -65,7 +66,7 @@ def _hashed(pool: Pool, todo: Todo) -> Row:
 def _earlier(job: Job, pool: Pool, marked: set[str]) -> Iterator[tuple[str, str, int, str]]:
     for prefix in prefixes(job, pool):
         pages = pool.client.get_paginator("list_objects_v2")
-        with calling(f"s3://{pool.bucket}/{prefix} can't be listed"):
+        with s3.calling(f"s3://{pool.bucket}/{prefix} can't be listed"):
             for page in pages.paginate(Bucket=pool.bucket, Prefix=prefix):
                 for found in page.get("Contents", []):
                     path = found["Key"][len(prefix) :]
@@ -79,7 +80,7 @@ def prefixes(job: Job, pool: Pool) -> list[str]:
     """Return the prefixes of the collection's other tickets."""
     start = f"{job.ticket.collection}/"
     pages = pool.client.get_paginator("list_objects_v2")
-    with calling(f"s3://{pool.bucket}/{start} can't be listed"):
+    with s3.calling(f"s3://{pool.bucket}/{start} can't be listed"):
         listed = [
             found["Prefix"]
             for page in pages.paginate(Bucket=pool.bucket, Prefix=start, Delimiter="/")
@@ -92,7 +93,7 @@ def mark(job: Job, pool: Pool, wanted: set[str]) -> None:
     """Tell the earlier tickets of these prefixes that this one uses objects of theirs."""
     for prefix in sorted(wanted):
         key = f"{prefix}{MARK}{job.ticket.ticket}"
-        with calling(f"s3://{pool.bucket}/{key} can't be written"):
+        with s3.calling(f"s3://{pool.bucket}/{key} can't be written"):
             pool.client.put_object(Bucket=pool.bucket, Key=key, Body=b"")
 
 
@@ -101,7 +102,7 @@ def marks(job: Job, pool: Pool) -> list[str]:
     found = []
     for prefix in prefixes(job, pool):
         key = f"{prefix}{MARK}{job.ticket.ticket}"
-        with calling(f"s3://{pool.bucket}/{key} can't be looked for"):
+        with s3.calling(f"s3://{pool.bucket}/{key} can't be looked for"):
             listed = pool.client.list_objects_v2(Bucket=pool.bucket, Prefix=key)
         found += [key for one in listed.get("Contents", []) if one["Key"] == key]
     return found

@@ -7,8 +7,6 @@ can tell whether it is the one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from dedl_workbook.base.errors import ServiceError
 from dedl_workbook.dataset import s3
@@ -39,7 +37,7 @@ def put(job: Job, pack: Attachment) -> None:
     where = place(job, pack.sha256)
     if not where or found(job, pack.sha256):
         return
-    with _explained(f"evidence to {where}"):
+    with s3.calling(f"evidence to {where}"):
         client = s3.client(_settings(job.target))
         client.upload_file(
             str(pack.path),
@@ -65,7 +63,7 @@ def found(job: Job, sha256: str) -> bool:
     if not job.target.evidence.bucket:
         return False
     total = hashlib.sha256()
-    with _explained(f"evidence in {place(job, sha256)}"):
+    with s3.calling(f"evidence in {place(job, sha256)}"):
         try:
             answer = s3.client(_settings(job.target)).get_object(
                 Bucket=str(job.target.evidence.bucket), Key=key(job, sha256)
@@ -77,17 +75,6 @@ def found(job: Job, sha256: str) -> bool:
         for chunk in answer["Body"].iter_chunks(_CHUNK):
             total.update(chunk)
     return total.hexdigest() == sha256
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except (Boto3Error, BotoCoreError, ClientError) as error:
-        raise s3.explained(error, what) from error
 
 
 def _settings(target: Target) -> S3:

@@ -105,7 +105,7 @@ def _marked(
 def _marks(pool: Pool, objects: list[tuple[str, int]]) -> list[tuple[str, int, bool]]:
     found = []
     for path, size in objects:
-        with transfer.calling(f"{pool.where(path)} can't be read"):
+        with s3.calling(f"{pool.where(path)} can't be read"):
             head = pool.client.head_object(**pool.at(path))
         marked = head["Metadata"].get(transfer.WRITTEN_FOR) == pool.prefix
         found.append((path, size, marked))
@@ -171,7 +171,7 @@ def undo(job: Job, *, referred: Callable[[], bool]) -> dict[str, float]:
             pool.stop.set()
             executor.shutdown(cancel_futures=True)
         for key in standing.marks:
-            with transfer.calling(f"s3://{pool.bucket}/{key} can't be deleted"):
+            with s3.calling(f"s3://{pool.bucket}/{key} can't be deleted"):
                 pool.client.delete_object(Bucket=pool.bucket, Key=key)
     seconds, aborted = round(time.monotonic() - begun, 3), len(standing.leftovers.uploads)
     return {"deleted": done, "bytes": standing.size, "aborted": aborted, "seconds": seconds}
@@ -182,7 +182,7 @@ def _delete(pool: Pool, paths: list[str]) -> int:
     for path in paths:
         if pool.stop.is_set():
             break
-        with transfer.calling(f"{pool.where(path)} can't be deleted"):
+        with s3.calling(f"{pool.where(path)} can't be deleted"):
             pool.client.delete_object(**pool.at(path))
         done += 1
     return done
@@ -216,7 +216,7 @@ def absent(job: Job, keys: Iterable[str]) -> tuple[int, list[str]]:
         database.executemany("insert or ignore into wanted values (?)", wanted)
         if database.execute("select 1 from wanted limit 1").fetchone() is None:
             return 0, []
-        with transfer.calling(f"s3://{pool.bucket}/{start} can't be listed"):
+        with s3.calling(f"s3://{pool.bucket}/{start} can't be listed"):
             for page in pages.paginate(Bucket=pool.bucket, Prefix=start):
                 found = [(one["Key"],) for one in page.get("Contents", [])]
                 database.executemany("insert or ignore into there values (?)", found)
