@@ -259,11 +259,11 @@ def test_a_service_that_does_not_answer_is_named_with_its_remedy(
 def test_a_target_that_lacks_a_secret_says_which_variable_to_set(
     ticket: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("DEDL_SITE__CATALOG__PASSWORD")
+    monkeypatch.delenv("DEDL_SITE__S3__SECRET_KEY")
 
     assert main(["target", "check"]) == FAILED
 
-    assert "DEDL_SITE__CATALOG__PASSWORD" in capsys.readouterr().out
+    assert "DEDL_SITE__S3__SECRET_KEY" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
