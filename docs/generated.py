@@ -1,10 +1,14 @@
-"""Writes the pages that the code knows best: rules, commands, keys of tickets and targets."""
+"""Writes the pages that the code knows best: rules, commands, keys, and the layout.
+
+`python docs/generated.py` writes `docs/layout.md`, which is kept in git for those who read there.
+"""
 
 from __future__ import annotations
 
 import argparse
 import ast
 import inspect
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +17,7 @@ from dedl_workbook.cli import main
 from dedl_workbook.parameters import sections, target, ticket
 from dedl_workbook.rules.rulebook import RULES
 
+_ROOT = Path(__file__).parents[1]
 _GROUPS = {
     "L": "Layout",
     "C": "Collection",
@@ -34,6 +39,48 @@ def write_all(folder: Path) -> None:
         file = folder / f"{name}.md"
         if not file.is_file() or file.read_text() != text:
             file.write_text(text)
+
+
+def layout() -> str:
+    """Return the page of the packages, floor by floor, as the linter has the floors."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    contracts = project["tool"]["importlinter"]["contracts"]
+    floors = next(c["layers"] for c in contracts if c["type"] == "layers")
+    lines = [
+        "# Where things are",
+        "",
+        "Each package is a room and stands on a floor; imports run downwards only. This page is",
+        "made of docstrings (`python docs/generated.py`), and a test holds it against the linter's",
+        "floors.",
+        "",
+        "Beside the library: `notebooks/` (one a step), `parameters/` (tickets, targets, words),",
+        "`tests/` (`unit/` in the library's folders, `integration/` on the embedded data lake,",
+        "`notebooks/`, `browser/`), `benchmarks/`, `docs/`, `scripts/`, `requirements/` (locks).",
+        "",
+        "## lib/dedl_workbook",
+    ]
+    for floor in floors:
+        for name in floor.split(" | "):
+            lines += ["", *_room(_ROOT / "lib" / "dedl_workbook" / name, "###")]
+    lines += ["", *_room(_ROOT / "lib" / "dedl_sandbox", "##")]
+    return "\n".join(lines) + "\n"
+
+
+def _room(folder: Path, heading: str) -> Iterator[str]:
+    """Yield what stands of a package: its docstring, and its modules, packages in it included."""
+    yield f"{heading} {folder.name if heading == '###' else f'lib/{folder.name}'}"
+    yield from ["", _first_line(folder / "__init__.py"), "", "| | |", "|---|---|"]
+    for file in sorted(folder.rglob("*.py"), key=lambda file: file.with_suffix("").parts):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        if file.stem == "__init__" and file.parent != folder:
+            yield f"| **{name.removesuffix('__init__')}** | {_first_line(file)} |"
+        elif not file.stem.startswith("_"):
+            yield f"| `{name}` | {_first_line(file)} |"
+
+
+def _first_line(file: Path) -> str:
+    text = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def _rulebook() -> str:
@@ -109,3 +156,7 @@ def _docstring(node: ast.stmt | None) -> str:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return " ".join(str(node.value.value).split())
     return ""
+
+
+if __name__ == "__main__":
+    (_ROOT / "docs" / "layout.md").write_text(layout())

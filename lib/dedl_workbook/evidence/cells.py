@@ -1,4 +1,4 @@
-"""Trace: which cells a kernel ran for an attempt, and what a notebook of it shows of that.
+"""Cells: which cells a kernel ran for an attempt, and what a notebook of it shows of that.
 
 The kernel writes the trace into the attempt's folder while cells run, so that it is there whatever
 becomes of the notebook. A notebook carries a link to its attempt in the output of the cell that

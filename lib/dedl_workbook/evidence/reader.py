@@ -1,4 +1,4 @@
-"""Store: a bag as it lies somewhere, as a folder or in a zip, read without unpacking it.
+"""Reader: a bag as it lies somewhere, as a folder or in a zip, read without unpacking it.
 
 What stands in it isn't trusted: a link is never followed, and a name never becomes a path of the
 machine that reads it.

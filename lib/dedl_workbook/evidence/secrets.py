@@ -1,4 +1,4 @@
-"""Search: looks for secrets in whatever passes by, as fast as it is hashed.
+"""Secrets: look for them in whatever passes by, as fast as it is hashed.
 
 Hyperscan tells in one pass whether a file is suspicious; only such files are then searched by the
 redactor itself, whose word counts.

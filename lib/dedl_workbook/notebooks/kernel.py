@@ -1,4 +1,4 @@
-"""Execution: one notebook in a kernel of its own, with papermill, into an attempt's folder.
+"""Kernel: one notebook in a kernel of its own, with papermill, into an attempt's folder.
 
 Each save of the running notebook passes redaction; a limit of time, Ctrl-C and the signals that
 end a process end the kernel.

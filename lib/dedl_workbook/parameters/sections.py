@@ -1,4 +1,4 @@
-"""Services: the parts of a data lake, and how each is reached; the sections of a target."""
+"""Sections of a target: each service of a data lake, and how it is reached."""
 
 from __future__ import annotations
 

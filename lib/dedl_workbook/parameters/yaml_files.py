@@ -1,4 +1,4 @@
-"""Reads the YAML that people write, and says what is wrong with it in their words."""
+"""YAML files that people write: reading them, and saying in their words what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job: a ticket, its target, its dataset and its working folder; what every step is given."""
+"""Job, Plan, Receipt, Check, Outcome: what every step is given, and what it returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reuse: data files that earlier publications of the collection stored unchanged, and where.
+"""Keys of reused objects: files that earlier publications stored unchanged, and where.
 
 The upload's plan finds them. From then on the published addresses lead to the earlier objects.
 """

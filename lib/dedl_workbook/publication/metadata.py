@@ -1,4 +1,4 @@
-"""Publication: the metadata as published, and the JSON Patch (RFC 6902) that made it."""
+"""Metadata as published: keyword, host and addresses put into collection and items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validate: runs the rulebook over a dataset. It changes nothing."""
+"""Validation: runs the rulebook over a dataset, and reports. It changes nothing."""
 
 from __future__ import annotations
 

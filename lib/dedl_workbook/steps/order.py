@@ -1,4 +1,4 @@
-"""The order of the steps, and the words that mean the same in each: Plan, Receipt, Outcome."""
+"""The order of the steps, and what each needs."""
 
 from __future__ import annotations
 

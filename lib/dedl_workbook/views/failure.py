@@ -1,4 +1,4 @@
-"""Failures: what an operator needs to know of a notebook that failed, on a few lines."""
+"""Failure: what an operator needs to know of a notebook that failed, on a few lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work: a command that runs beside the kernel, which stays free, with its progress on show.
+"""Process: a command that runs beside the kernel, which stays free, with its progress on show.
 
 It is the very command that a person would type, so what it leaves is the same. It goes on when the
 browser or the kernel goes.

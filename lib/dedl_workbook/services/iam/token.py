@@ -1,4 +1,4 @@
-"""Acquisition: a fresh access token of the data lake's realm, as DestinE's own clients get one.
+"""Token: a fresh access token of the data lake's realm, as DestinE's own clients get one.
 
 The login is what destinelab does: the portal's form, then the code for a token, then that token
 for the data lake's (RFC 8693). destinelab itself has the real portal's addresses built in, so it

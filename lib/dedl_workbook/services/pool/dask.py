@@ -1,4 +1,4 @@
-"""Remote: the workers of a Dask cluster move the data themselves; nothing passes through here."""
+"""Dask: the workers of a Dask cluster move the data themselves; nothing passes through here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving: hands the files to threads, remembers what arrived, and ends cleanly whatever comes."""
+"""Upload engine: hands files to threads, remembers what arrived, ends cleanly whatever comes."""
 
 from __future__ import annotations
 

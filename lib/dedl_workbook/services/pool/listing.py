@@ -1,4 +1,4 @@
-"""Survey: lists what was delivered and what lies in the pool, for the manifest to compare."""
+"""Listing: lists what was delivered and what lies in the pool, for the manifest to compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfer: moves the bytes of single files into the pool, and proves what arrived."""
+"""Objects: moves the bytes of single files into the pool, and proves what arrived."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reusing: finds what earlier publications of the collection stored, and tells them of its use.
+"""Reuse: finds what earlier publications of the collection stored, and tells them of its use.
 
 A file is reused where an earlier object of the same path has its very bytes, by ETag. An empty
 object `.used-by-<ticket>` under the earlier ticket's prefix keeps that from being withdrawn.
