@@ -17,7 +17,7 @@ from dedl_workbook.dataset.s3 import client
 from dedl_workbook.parameters.target import S3, Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Job, Outcome, Plan, Receipt
-from dedl_workbook.services.pool import objects as transfer
+from dedl_workbook.services.pool import objects
 from dedl_workbook.steps import upload
 
 from tests import buckets
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ID = "EO.TEST.DAT.UPLOAD"
 PREFIX = f"{ID}/DEDL-1/"
-LARGE = transfer.SINGLE * 2 + 12345
+LARGE = objects.SINGLE * 2 + 12345
 SMALL = {
     "data/2024/a/x.tif": b"x" * 1000,
     "data/2024/a.txt": b"sorts before a/ in S3, after it in SeaweedFS",

@@ -18,8 +18,7 @@ from dedl_workbook.base.errors import ConflictError, EvidenceError, InputError, 
 from dedl_workbook.dataset import s3
 from dedl_workbook.publication.job import Job, Outcome, Plan, Verdict
 from dedl_workbook.services.catalog import partitions
-from dedl_workbook.services.pool import multipart
-from dedl_workbook.services.pool import objects as transfer
+from dedl_workbook.services.pool import multipart, objects
 from dedl_workbook.services.pool.manifest import Manifest, Row, location
 from dedl_workbook.steps import catalog, hda, order, upload, withdraw
 from dedl_workbook.steps.order import WITHDRAW
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 SLOW = pytest.mark.slow
 STEPS: dict[str, Any] = {"upload": upload, "catalog": catalog, "hda": hda}
-LARGE = transfer.SINGLE + 4321
+LARGE = objects.SINGLE + 4321
 
 
 def publish(job: Job, *names: str) -> None:
@@ -176,7 +175,7 @@ def test_a_killed_upload_is_taken_back_whole(shore: Shore, monkeypatch: pytest.M
 
     whole = multipart.send
 
-    def send(pool: transfer.Pool, part: multipart.Part) -> Row | None:
+    def send(pool: objects.Pool, part: multipart.Part) -> Row | None:
         return None if "open" in part.of.todo.path else whole(pool, part)
 
     def remember(_: Manifest, rows: list[Row]) -> None:
@@ -564,7 +563,7 @@ def _item_back(shore: Shore, job: Job) -> None:
 
 
 def _object_back(shore: Shore, job: Job) -> None:
-    marks = {transfer.WRITTEN_FOR: job.prefix}
+    marks = {objects.WRITTEN_FOR: job.prefix}
     shore.put(f"{job.prefix}data/x", Metadata=marks)
 
 

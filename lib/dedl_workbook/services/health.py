@@ -203,11 +203,8 @@ def _helpdesk(target: Target) -> str:
 
     settings = target.helpdesk
     quick = settings.model_copy(update={"timeout": min(PATIENCE, settings.timeout)})
-    desk = helpdesk.open_desk(target.model_copy(update={"helpdesk": quick}), target.archive)
-    if settings.kind == "outbox":
-        return "an outbox in each case's folder; a person sends it on"
-    desk.greet()
-    return desk.place
+    asked = target.model_copy(update={"helpdesk": quick})
+    return helpdesk.open_desk(asked, target.archive).health()
 
 
 def _archive(target: Target) -> str:

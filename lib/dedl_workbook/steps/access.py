@@ -59,8 +59,6 @@ def apply(plan: Plan) -> Receipt:
     Raises:
         ServiceError: it can't be sent.
     """
-    if not plan.actions:
-        return Receipt(STEP, {})
     job, iam = plan.job, _iam(plan.job)
     record = request.send(job, iam, _channel(job, iam), now())
     return Receipt(STEP, {"requested": _wanted(job), "at": record.at, "where": record.where})

@@ -134,8 +134,6 @@ def apply(plan: Plan) -> Receipt:
         ServiceError: the database refuses or fails. After any of these nothing is half-done.
     """
     start = time.monotonic()
-    if not plan.actions:
-        return Receipt(STEP, {"items": {}}, 0.0)
     job = plan.job
     with comparison.comparing(job.folder) as sides, pgstac.connected(job) as connection:
         pgstac.guard(connection)

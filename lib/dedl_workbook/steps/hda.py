@@ -225,7 +225,7 @@ def apply(plan: Plan) -> Receipt:
     """
     start = time.monotonic()
     job, hda = plan.job, plan.job.target.hda
-    if hda is None or not plan.actions:
+    if hda is None:
         return Receipt(STEP, {}, 0.0)
     meant = _meant(job, hda)
     if meant.goal() != dict(plan.goal):

@@ -16,14 +16,11 @@ from dedl_workbook.base.files import whole
 from dedl_workbook.base.json import digest
 from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import fingerprint
-from dedl_workbook.publication import keys as reuse
-from dedl_workbook.publication import metadata
+from dedl_workbook.publication import keys, metadata
 from dedl_workbook.publication.before import state_before
 from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, judged
 from dedl_workbook.publication.metadata import items
-from dedl_workbook.services.pool import engine, multipart, objects, probe
-from dedl_workbook.services.pool import listing as survey
-from dedl_workbook.services.pool import reuse as reusing
+from dedl_workbook.services.pool import engine, listing, multipart, objects, probe, reuse
 from dedl_workbook.services.pool.listing import Leftovers, pool_of
 from dedl_workbook.services.pool.manifest import Manifest, Row, location, open_manifest
 from dedl_workbook.services.pool.objects import SINGLE, Pool
@@ -47,14 +44,14 @@ def plan(job: Job) -> Plan:
     """
     pool = pool_of(job)
     with open_manifest(job) as manifest:
-        leftovers = survey.survey(job, pool, manifest)
-        reusing.find(job, pool, manifest)
+        leftovers = listing.survey(job, pool, manifest)
+        reuse.find(job, pool, manifest)
         reused = _reused(manifest)
         to_mark = manifest.reused_from() - leftovers.marked
         states = manifest.states()
         _refuse_conflicts(pool, manifest, states)
-        strangers, listing, examples = manifest.strangers()
-    found = {"foreign_objects": strangers, "foreign_listing": listing}
+        strangers, foreign, examples = manifest.strangers()
+    found = {"foreign_objects": strangers, "foreign_listing": foreign}
     files, size = (sum(part) for part in zip(*states.values(), strict=True))
     goal = {
         "bucket": job.target.s3.bucket,
@@ -118,7 +115,7 @@ def apply(plan: Plan) -> Receipt:
     job, begun = plan.job, time.monotonic()
     pool = pool_of(job)
     with open_manifest(job, write=True) as manifest:
-        leftovers = survey.survey(job, pool, manifest)
+        leftovers = listing.survey(job, pool, manifest)
         states = manifest.states()
         _refuse_other_dataset(plan, states)
         _refuse_conflicts(pool, manifest, states)
@@ -128,7 +125,7 @@ def apply(plan: Plan) -> Receipt:
         if states.keys() - {"done", "reused"}:
             probe.probe(pool, in_parts=in_parts)
         _remove(pool, leftovers)
-        reusing.mark(job, pool, manifest.reused_from() - leftovers.marked)
+        reuse.mark(job, pool, manifest.reused_from() - leftovers.marked)
         if "missing" in states:
             manifest.fill("types", _media_types(job), 2)
         done = engine.move(job, pool, manifest, states, leftovers.resumable)
@@ -153,8 +150,8 @@ def _refuse_other_dataset(plan: Plan, states: Mapping[str, tuple[int, int]]) -> 
 
 
 def _refuse_strangers(plan: Plan, pool: Pool, manifest: Manifest) -> None:
-    count, listing, examples = manifest.strangers()
-    if listing != plan.before["foreign_listing"]:
+    count, foreign, examples = manifest.strangers()
+    if foreign != plan.before["foreign_listing"]:
         raise ConflictError(
             f"{count} objects that aren't ours lie there, "
             f"and not the {plan.before['foreign_objects']} that the plan found",
@@ -209,7 +206,7 @@ def check(plan: Plan) -> Outcome:
     job = plan.job
     pool = pool_of(job)
     with open_manifest(job) as manifest:
-        leftovers = survey.survey(job, pool, manifest)
+        leftovers = listing.survey(job, pool, manifest)
         states = manifest.states()
         checks = [
             _check_dataset(plan),
@@ -243,8 +240,9 @@ def _check_objects(
         ("upload finished", "unknown", "lie there, but nobody compared them; run the upload"),
     ):
         count = states.get(state, (0, 0))[0]
-        keys = ", ".join(plan.job.prefix + path for path in manifest.examples(state))
-        yield Check(name, not count, f"{count} objects {what}: {keys}" if count else "none differs")
+        named = ", ".join(plan.job.prefix + path for path in manifest.examples(state))
+        found = f"{count} objects {what}: {named}" if count else "none differs"
+        yield Check(name, not count, found)
     done = _whole(states)
     whole = done == (plan.goal["files"], plan.goal["bytes"])
     found = f"{done[0]} of {plan.goal['files']} files, {done[1]} of {plan.goal['bytes']} bytes"
@@ -267,20 +265,20 @@ def _check_reuse(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Iterat
 
 
 def _check_strangers(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Check:
-    count, listing, examples = manifest.strangers()
+    count, foreign, examples = manifest.strangers()
     found = f"{count} objects that aren't of this dataset"
-    if listing != plan.before["foreign_listing"]:
+    if foreign != plan.before["foreign_listing"]:
         found += f", not those that the plan found: {', '.join(examples[:3])}"
     if leftovers:
         found += f"; {len(leftovers)} left over from a cut-off upload"
-    passed = listing == plan.before["foreign_listing"] and not leftovers
+    passed = foreign == plan.before["foreign_listing"] and not leftovers
     return Check("nothing else is there", passed, found)
 
 
 def _check_content(job: Job, pool: Pool, manifest: Manifest, files: int) -> Check:
     ranks = random.SystemRandom().sample(range(files), min(files, SAMPLE - 2))
     rows = manifest.pick(ranks)
-    key = reuse.keys(job)
+    key = keys.keys(job)
     wrong = []
     for row in rows:
         read = partial(objects.digest_of, pool, row.path, key(row.path))
@@ -341,6 +339,6 @@ def digests(job: Job) -> Digests:
             "nothing was uploaded yet", where=str(location(job)), remedy="Run the upload first."
         )
     manifest = open_manifest(job)
-    manifest.fill("reused", reuse.rows(job), 6)
-    pool, key = f"s3://{job.target.s3.bucket}/", reuse.keys(job)
+    manifest.fill("reused", keys.rows(job), 6)
+    pool, key = f"s3://{job.target.s3.bucket}/", keys.keys(job)
     return Digests(manifest, pool, lambda path: key(path) or job.prefix + path)

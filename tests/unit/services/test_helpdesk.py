@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import trustme
@@ -442,7 +443,7 @@ def test_says_that_the_authoritys_file_is_none(mail: MailServer, tmp_path: Path,
         file.write_text(text)
 
     with pytest.raises(InputError, match="certificate") as error:
-        smtp(mail, tmp_path, security="starttls", ca_bundle=file).greet()
+        smtp(mail, tmp_path, security="starttls", ca_bundle=file).health()
 
     assert error.value.where == str(file)
     assert "helpdesk.ca_bundle" in error.value.remedy
@@ -492,3 +493,9 @@ def test_refuses_settings_that_can_not_work(values: dict[str, str], said: str) -
 
 def test_an_outbox_needs_no_settings() -> None:
     assert HelpDesk().kind == "outbox"
+
+
+def test_each_kind_of_help_desk_that_a_target_may_name_has_an_adapter() -> None:
+    kinds = get_args(HelpDesk.model_fields["kind"].annotation)
+
+    assert set(kinds) == helpdesk.PRODUCTS.keys()

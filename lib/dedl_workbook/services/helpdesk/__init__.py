@@ -1,9 +1,15 @@
-"""The help desk: one adapter a product; another product is one more file here."""
+"""The help desk: one adapter a product.
+
+Another product is a file here with its adapter, and its line in `PRODUCTS`; its settings are those
+of `parameters.sections.HelpDesk`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from dedl_workbook.parameters.target import HelpDesk as Settings
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.services.helpdesk.desk import (
     Attachment,
@@ -19,6 +25,7 @@ from dedl_workbook.services.helpdesk.desk import (
 )
 
 __all__ = [
+    "PRODUCTS",
     "Attachment",
     "HelpDesk",
     "Message",
@@ -33,6 +40,33 @@ __all__ = [
 ]
 
 
+def _outbox(settings: Settings, target: str, case: Path) -> HelpDesk:
+    from dedl_workbook.services.helpdesk.outbox import Outbox
+
+    return Outbox(case / "outbox")
+
+
+def _roundup(settings: Settings, target: str, case: Path) -> HelpDesk:
+    from dedl_workbook.services.helpdesk.roundup import Roundup
+
+    return Roundup(settings, target)
+
+
+def _smtp(settings: Settings, target: str, case: Path) -> HelpDesk:
+    from dedl_workbook.services.helpdesk.smtp import Smtp
+
+    return Smtp(settings, target, case / "mail")
+
+
+PRODUCTS: dict[str, Callable[[Settings, str, Path], HelpDesk]] = {
+    "outbox": _outbox,
+    "roundup": _roundup,
+    "smtp": _smtp,
+}
+"""What opens each kind of help desk, given its settings, the target's name and the case's folder.
+An adapter is imported when it is used."""
+
+
 def open_desk(target: Target, case: Path) -> HelpDesk:
     """Return the target's help desk; nothing is asked of it yet.
 
@@ -40,15 +74,4 @@ def open_desk(target: Target, case: Path) -> HelpDesk:
         target: says which product, and where it is.
         case: the case's folder, in which an outbox, or what was mailed, lies.
     """
-    settings = target.helpdesk
-    if settings.kind == "roundup":
-        from dedl_workbook.services.helpdesk.roundup import Roundup
-
-        return Roundup(settings, target.name)
-    if settings.kind == "smtp":
-        from dedl_workbook.services.helpdesk.smtp import Smtp
-
-        return Smtp(settings, target.name, case / "mail")
-    from dedl_workbook.services.helpdesk.outbox import Outbox
-
-    return Outbox(case / "outbox")
+    return PRODUCTS[target.helpdesk.kind](target.helpdesk, target.name, case)

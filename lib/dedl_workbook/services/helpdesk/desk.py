@@ -114,8 +114,8 @@ class HelpDesk(Protocol):
     def delivers(self) -> bool:
         """Whether the user has a message once it is sent; otherwise a person passes it on."""
 
-    def greet(self) -> None:
-        """Ask whether the desk is there and knows us; nothing is changed."""
+    def health(self) -> str:
+        """Ask whether the desk is there and knows us; return what answers. Nothing is changed."""
 
     def find(self, ticket: str) -> str:
         """Return where the ticket is.

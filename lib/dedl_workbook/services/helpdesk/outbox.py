@@ -49,8 +49,9 @@ class Outbox:
         """A person does."""
         return False
 
-    def greet(self) -> None:
-        """Nobody is there to be asked: it is a folder."""
+    def health(self) -> str:
+        """Return what it is: nobody is there to be asked."""
+        return "an outbox in each case's folder; a person sends it on"
 
     def find(self, ticket: str) -> str:
         """Return the folder: whether there is such a ticket only a person can see."""

@@ -64,10 +64,11 @@ class Roundup:
         """The user has it at once."""
         return True
 
-    def greet(self) -> None:
+    def health(self) -> str:
         """Ask for one issue."""
         with self._talking() as client:
             self._get(client, "issue", {"@page_size": "1", "@fields": "title"})
+        return self.place
 
     def find(self, ticket: str) -> str:
         """Return the address of the ticket's issue."""

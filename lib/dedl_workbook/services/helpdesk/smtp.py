@@ -73,10 +73,11 @@ class Smtp:
     def _server(self) -> str:
         return f"{self.settings.host}:{self.settings.port}"
 
-    def greet(self) -> None:
+    def health(self) -> str:
         """Log in, and say good-bye."""
         with self._talking() as server:
             server.noop()
+        return self.place
 
     def find(self, ticket: str) -> str:
         """Return the desk's address: a mail server knows of no tickets."""

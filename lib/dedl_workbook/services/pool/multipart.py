@@ -23,13 +23,13 @@ from dedl_workbook.services.pool.objects import (
     Pool,
     accept,
     complete,
-    demand,
     joined,
     md5_of,
     part_size,
     patiently,
     proven,
     read,
+    require_etag,
     starts,
     tag,
     there,
@@ -166,7 +166,7 @@ def _complete(pool: Pool, multipart: Multipart) -> Row:
         raise
     found = proven(pool, row, etag)
     if found is None:
-        demand(pool, todo.path, etag, row.etag)
+        require_etag(pool, todo.path, etag, row.etag)
     return found or row
 
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
@@ -194,7 +193,7 @@ def put(pool: Pool, todo: Todo) -> Row:
         if s3.code_of(error) in {"PreconditionFailed", "412"}:
             return accept(pool, row)
         raise
-    demand(pool, todo.path, etag, row.etag)
+    require_etag(pool, todo.path, etag, row.etag)
     return row
 
 
@@ -278,17 +277,26 @@ def proven(pool: Pool, row: Row, etag: str) -> Row | None:
     return row._replace(etag=etag) if read_back else None
 
 
-def demand(pool: Pool, path: str, found: str, expected: str) -> None:
-    """Remove an object of ours that has another ETag than its bytes, and raise RefusedError."""
+def require_etag(pool: Pool, path: str, found: str, expected: str) -> None:
+    """Remove an object of ours that has another ETag than its bytes, and raise RefusedError.
+
+    The error says so where the object could not be removed: then bytes that nobody sent are still
+    at that key.
+    """
     if found.strip('"') == expected:
         return
-    with suppress(Exception):
-        pool.client.delete_object(**pool.at(path))
-    raise RefusedError(
-        f"the store holds other bytes than were sent (ETag {found}, sent {expected})",
-        where=pool.where(path),
-        remedy="The object was removed. Have the store's operators look at it, then run again.",
-    )
+    problem = f"the store holds other bytes than were sent (ETag {found}, sent {expected})"
+    ask = "Have the store's operators look at it, then run again."
+    try:
+        with s3.calling(f"{pool.where(path)} can't be removed"):
+            pool.client.delete_object(**pool.at(path))
+    except ServiceError as error:
+        raise RefusedError(
+            f"{problem}, and could not be removed: {error.what}",
+            where=pool.where(path),
+            remedy=f"Remove that object: {ask[0].lower()}{ask[1:]}",
+        ) from error
+    raise RefusedError(problem, where=pool.where(path), remedy=f"The object was removed. {ask}")
 
 
 def hashed(pool: Pool, todo: Todo) -> Row:

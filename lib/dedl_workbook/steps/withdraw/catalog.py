@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.errors import ConflictError, EvidenceError
 from dedl_workbook.base.json import parse
-from dedl_workbook.publication import keys as reuse
+from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Action, Check, Job
 from dedl_workbook.services.catalog import comparison, partitions, pgstac, stac_api
 from dedl_workbook.services.catalog import loading as pgstac_load
@@ -155,7 +155,7 @@ def _whose(
     """Tell whether what stands there is this ticket's, and which other tickets' it is."""
     own = job.ticket.ticket in tickets
     # Its items may lead to objects of earlier tickets, which it uses where they lie.
-    others = tuple(sorted(tickets - {job.ticket.ticket} - (reuse.tickets(job) if own else set())))
+    others = tuple(sorted(tickets - {job.ticket.ticket} - (keys.tickets(job) if own else set())))
     if found["collection"] is None or (kept is not None and found == kept.state):
         return False, ()
     if kept is not None and found in kept.made:

@@ -16,8 +16,7 @@ from dedl_workbook.base.sqlite import scratch
 from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import Folder
 from dedl_workbook.publication.job import Action, Check, Job
-from dedl_workbook.services.pool import listing, multipart, reuse
-from dedl_workbook.services.pool import objects as transfer
+from dedl_workbook.services.pool import listing, multipart, objects, reuse
 from dedl_workbook.services.pool.listing import Leftovers
 from dedl_workbook.services.pool.manifest import Manifest, open_manifest
 from dedl_workbook.services.pool.objects import Pool
@@ -92,22 +91,22 @@ def _look(job: Job, pool: Pool, manifest: Manifest) -> Standing:
 
 
 def _marked(
-    job: Job, pool: Pool, objects: Iterable[tuple[str, int]]
+    job: Job, pool: Pool, written: Iterable[tuple[str, int]]
 ) -> Iterator[tuple[str, int, bool]]:
     done = 0
     with ThreadPoolExecutor(THREADS, thread_name_prefix="withdraw") as executor:
-        for part in map_shards(partial(_marks, pool), shards(objects, SHARD), executor):
+        for part in map_shards(partial(_marks, pool), shards(written, SHARD), executor):
             yield from part
             done += len(part)
             job.tell("asking objects who wrote them", done, 0, "objects")
 
 
-def _marks(pool: Pool, objects: list[tuple[str, int]]) -> list[tuple[str, int, bool]]:
+def _marks(pool: Pool, written: list[tuple[str, int]]) -> list[tuple[str, int, bool]]:
     found = []
-    for path, size in objects:
+    for path, size in written:
         with s3.calling(f"{pool.where(path)} can't be read"):
             head = pool.client.head_object(**pool.at(path))
-        marked = head["Metadata"].get(transfer.WRITTEN_FOR) == pool.prefix
+        marked = head["Metadata"].get(objects.WRITTEN_FOR) == pool.prefix
         found.append((path, size, marked))
     return found
 
