@@ -18,7 +18,7 @@ import pytest
 from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import RefusedError, ServiceError
 from dedl_workbook.publication.job import Job, Verdict
-from dedl_workbook.services.pool import engine, multipart, objects, writer
+from dedl_workbook.services.pool import engine, listing, multipart, objects, writer
 from dedl_workbook.steps import upload
 
 from tests import buckets
@@ -138,6 +138,22 @@ def test_a_completion_that_fails_is_tried_again_without_its_parts(shore: Shore, 
     sent = [path for _, path in proxy.requests if "/large?" in path and "partNumber" in path]
     assert len(sent) == len(set(sent)) == 3
     assert shore.objects() == published(FILES)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_damaged_bytes_are_removed_or_said_to_be_in_the_pool_still(
+    shore: Shore, proxy: Faulty, stays: bool
+):
+    shore.put(f"{PREFIX}data/000", b"damaged on the way")
+    if stays:
+        proxy.when = lambda method, path: (403, "AccessDenied") if method == "DELETE" else None
+    pool = listing.pool_of(shore.job(endpoint=proxy.url))
+
+    with pytest.raises(RefusedError, match="other bytes than were sent") as caught:
+        objects.require_etag(pool, "data/000", "found", "sent")
+
+    assert ("could not be removed" in str(caught.value)) == stays
+    assert (f"{PREFIX}data/000" in shore.objects()) == stays
 
 
 def test_wrong_region_is_said_with_its_remedy(shore: Shore, proxy: Faulty):
