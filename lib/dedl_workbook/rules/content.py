@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from functools import lru_cache
 from operator import add
 from typing import NamedTuple
 
+from dedl_workbook.base.formats import (
+    GRIB,
+    HDF,
+    HDF5,
+    JPEG,
+    NETCDF,
+    PNG,
+    TIFF,
+    ZIP,
+    Format,
+    by_media_type,
+)
 from dedl_workbook.dataset.dataset import Dataset
 
+_HDF4, _HDF5 = HDF.magic
 HEAD = 4096
 """Bytes that are read of every file; most small ones need no further read."""
 TAIL = 65_557
@@ -202,7 +214,6 @@ def _hdf5(source: Source) -> None:
             raise Truncated
 
 
-_HDF4 = b"\x0e\x03\x13\x01"
 _DESCRIPTORS = struct.Struct(">HI")
 """The head of a block of descriptors: how many, and the place of the next block."""
 _DESCRIPTOR = struct.Struct(">HHII")
@@ -280,69 +291,39 @@ def _zip(source: Source) -> None:
         raise Truncated
 
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
 def _is_hdf5(source: Source) -> bool:
     return any(source.at(start, 8) == _HDF5 for start in (0, 512, 1024, 2048, 4096))
 
 
-class Format(NamedTuple):
-    """A format: how it is told, and how its end is looked for."""
+class _Look(NamedTuple):
+    """How the content of a format's files is looked at."""
 
-    name: str
-    magics: tuple[bytes, ...]
-    """Its files start with one of these."""
     check_end: Callable[[Source], None]
     deeper: Callable[[Source], bool] | None = None
     """Tells whether what makes it the format comes later than at the start."""
 
-    def holds(self, source: Source) -> bool:
-        """Tell whether a file is of this format."""
-        return source.head.startswith(self.magics) or (
-            self.deeper is not None and self.deeper(source)
-        )
 
-
-TIFF = Format("TIFF", tuple(_TIFFS), _tiff)
-PNG = Format("PNG", (b"\x89PNG\r\n\x1a\n",), _png)
-JPEG = Format("JPEG", (b"\xff\xd8\xff",), _jpeg)
-HDF5 = Format("HDF5", (_HDF5,), _hdf5, _is_hdf5)
-HDF = Format("HDF", (_HDF4, _HDF5), _hdf, _is_hdf5)
-"""Of version 4, to which STAC gives `application/x-hdf`, or 5, which is often called so too."""
-NETCDF = Format("NetCDF", (b"CDF\1", b"CDF\2", b"CDF\5", _HDF5), _netcdf, _is_hdf5)
-GRIB = Format("GRIB", (b"GRIB",), _grib, lambda source: b"GRIB" in source.at(0, 1024))
-ZIP = Format("ZIP", (b"PK\3\4", b"PK\5\6", b"PK\7\x08"), _zip)
-
-BY_TYPE = {
-    **dict.fromkeys(
-        ("image/tiff", "image/x.geotiff", "image/geotiff", "application/geotiff"), TIFF
-    ),
-    "image/vnd.stac.geotiff": TIFF,
-    "image/png": PNG,
-    "image/jpeg": JPEG,
-    "image/jpg": JPEG,
-    **dict.fromkeys(("application/x-hdf5", "application/hdf5"), HDF5),
-    "application/x-hdf": HDF,
-    **dict.fromkeys(("application/vnd+netcdf", "application/netcdf4"), NETCDF),
-    **dict.fromkeys(
-        ("application/netcdf", "application/x-netcdf", "application/x-netcdf4"), NETCDF
-    ),
-    **dict.fromkeys(("application/grib", "application/x-grib", "application/x-grib2"), GRIB),
-    **dict.fromkeys(("application/wmo-grib", "application/wmo-grib2", "application/grib2"), GRIB),
-    **dict.fromkeys(("application/zip", "application/x-zip", "application/x-zip-compressed"), ZIP),
+_LOOKS = {
+    TIFF: _Look(_tiff),
+    PNG: _Look(_png),
+    JPEG: _Look(_jpeg),
+    HDF5: _Look(_hdf5, _is_hdf5),
+    HDF: _Look(_hdf, _is_hdf5),
+    NETCDF: _Look(_netcdf, _is_hdf5),
+    GRIB: _Look(_grib, lambda source: b"GRIB" in source.at(0, 1024)),
+    ZIP: _Look(_zip),
 }
-"""Formats by media type, without parameters, in lower case. Others are not looked into."""
+
+
+def _holds(source: Source, promised: Format) -> bool:
+    """Tell whether a file is of a format."""
+    deeper = _LOOKS[promised].deeper
+    return source.head.startswith(promised.magic) or (deeper is not None and deeper(source))
 
 
 def format_of(media_type: object) -> Format | None:
     """Return the format that a media type promises, if it is one that can be looked into."""
-    return _format_of(media_type) if isinstance(media_type, str) else None
-
-
-@lru_cache(maxsize=1024)
-def _format_of(media_type: str) -> Format | None:
-    return BY_TYPE.get(media_type.partition(";")[0].strip().lower())
+    return by_media_type(media_type) if isinstance(media_type, str) else None
 
 
 def inspect(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
@@ -356,12 +337,12 @@ def inspect(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
     if size == 0:
         # L09 has it.
         return "", size
-    if not promised.holds(source):
+    if not _holds(source, promised):
         others = (other for other in (TIFF, PNG, JPEG, HDF5, ZIP) if other is not promised)
-        found = next((other.name for other in others if other.holds(source)), "something else")
+        found = next((other.name for other in others if _holds(source, other)), "something else")
         return f"is called {promised.name}, but holds {found}", size
     try:
-        promised.check_end(source)
+        _LOOKS[promised].check_end(source)
     except (Truncated, struct.error):
         now = dataset.stat(path)
         if now is not None and now.size != size:

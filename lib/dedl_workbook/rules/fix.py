@@ -11,9 +11,10 @@ import datetime as dt
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
+from dedl_workbook.base import formats
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import parse, pretty
@@ -292,27 +293,6 @@ def _mend_bbox(item: dict[str, Any]) -> None:
         item["bbox"] = list(bounds)
 
 
-_SPELLED = {"image/jpg": "image/jpeg", "image/tif": "image/tiff"}
-_ENDINGS = {
-    **dict.fromkeys((".tif", ".tiff"), "image/tiff"),
-    ".png": "image/png",
-    **dict.fromkeys((".jpg", ".jpeg"), "image/jpeg"),
-    ".nc": "application/x-netcdf",
-    **dict.fromkeys((".h5", ".hdf5"), "application/x-hdf5"),
-    **dict.fromkeys((".grib", ".grib2", ".grb", ".grb2"), "application/wmo-GRIB2"),
-    ".zip": "application/zip",
-}
-_PLAIN_ENDINGS = {
-    ".json": "application/json",
-    ".geojson": "application/geo+json",
-    ".xml": "application/xml",
-    ".csv": "text/csv",
-    ".txt": "text/plain",
-    ".html": "text/html",
-    ".pdf": "application/pdf",
-}
-
-
 def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
     """Return the media type that an asset should name, or '' if it should stay as it is.
 
@@ -320,15 +300,15 @@ def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
     told, it must agree with the file's ending.
     """
     written = asset.get("type")
-    if isinstance(written, str) and written in _SPELLED:
-        return _SPELLED[written]
-    ending = PurePosixPath(path).suffix.lower()
-    kind = _ENDINGS.get(ending)
+    if isinstance(written, str) and written in formats.MISSPELT:
+        return formats.MISSPELT[written]
+    known = formats.by_ending(path)
+    kind = known.media_types[0] if known else ""
     try:
         if written and not _is_belied(written, path, dataset):
             return ""
-        if kind is None:
-            return "" if written else _PLAIN_ENDINGS.get(ending, "")
+        if known not in formats.BINARY:
+            return "" if written else kind
         return "" if _is_belied(kind, path, dataset) else kind
     except OSError:
         return ""

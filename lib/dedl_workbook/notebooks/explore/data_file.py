@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.formats import BINARY
 from dedl_workbook.base.text import number
 from dedl_workbook.dataset.dataset import Dataset, Folder
 from dedl_workbook.notebooks.explore.images import Raster
@@ -20,12 +21,7 @@ if TYPE_CHECKING:
     from rasterio import DatasetReader
     from rasterio.windows import Window
 
-_DRIVERS = {
-    **dict.fromkeys((".tif", ".tiff"), "GTiff"),
-    **dict.fromkeys((".nc", ".nc4", ".cdf"), "netCDF"),
-    **dict.fromkeys((".h5", ".hdf5"), "HDF5"),
-    **dict.fromkeys((".grib", ".grib2", ".grb", ".grb2"), "GRIB"),
-}
+_DRIVERS = {ending: one.driver for one in BINARY if one.driver for ending in one.endings}
 """By ending. No others: some read whatever a file names, elsewhere on the machine or the net."""
 _OF_PARTS = {"HDF5": "HDF5Image"}
 OPENED = frozenset(_DRIVERS)

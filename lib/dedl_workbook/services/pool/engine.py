@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import threading
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from functools import partial
 
 from dedl_workbook import __version__
 from dedl_workbook.base.errors import ServiceError
+from dedl_workbook.base.formats import media_type_of
 from dedl_workbook.base.parallel import map_shards, open_executor
 from dedl_workbook.publication.job import Job
 from dedl_workbook.services.pool import dask, multipart, objects
@@ -36,16 +36,6 @@ committed when a process is killed is compared with its object by the next run."
 MOST = 2**62
 RESUMED = 2**30
 """Bytes from which a cut-off file is resumed by part; the parts of smaller ones are aborted."""
-TYPES = mimetypes.MimeTypes(filenames=())
-for _type, _ending in (
-    ("application/netcdf", ".nc"),
-    ("application/x-hdf5", ".h5"),
-    ("application/wmo-GRIB2", ".grib2"),
-    ("application/geo+json", ".geojson"),
-    ("application/vnd.apache.parquet", ".parquet"),
-):
-    TYPES.add_type(_type, _ending)
-
 _Unit = list[Todo] | Part
 
 
@@ -242,7 +232,7 @@ def _begin(moving: _Move, todo: Todo) -> Multipart:
 
 
 def _typed(todo: Todo) -> Todo:
-    kind = todo.media_type or TYPES.guess_type(f"file:///{todo.path}")[0]
+    kind = todo.media_type or media_type_of(todo.path)
     return todo._replace(media_type=kind or PLAIN)
 
 
