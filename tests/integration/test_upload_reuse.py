@@ -95,7 +95,7 @@ def test_an_upload_that_was_cut_off_keeps_its_plan(shore: Shore, monkeypatch: py
         raise KeyboardInterrupt
 
     with monkeypatch.context() as changed:
-        changed.setattr(upload.moving, "move", cut)
+        changed.setattr(upload.engine, "move", cut)
         with pytest.raises(KeyboardInterrupt):
             upload.apply(first)
     again, _, outcome = run(ticket(shore, 2))
