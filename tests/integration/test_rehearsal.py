@@ -110,6 +110,9 @@ def test_publishes_into_the_sandbox_and_never_touches_the_target(
     assert contents(real) == before
     page = (rehearsed(lake) / "index.html").read_text()
     assert "real was not touched" in page
+    assert page.index("What the user would be told") < page.index("The steps")
+    pages = rehearsed(lake).rglob("*.html")
+    assert [page.name for page in pages if "dedl-rehearsal-" in page.read_text()] == []
     collection = seen(lake, "collection")
     assert (collection["status"], collection["body"]["id"]) == (200, COLLECTION)  # type: ignore[index]
     assert len(seen(lake, "items")["body"]["features"]) == 3  # type: ignore[index]

@@ -8,12 +8,11 @@ anything; of its settings, only HDA's files are read, and a dataset that lies in
 from __future__ import annotations
 
 import datetime as dt
-import html
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from dedl_workbook.notebooks import runner
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Outcome, Verdict
 from dedl_workbook.steps.order import STEPS
-from dedl_workbook.views import pages, tables
+from dedl_workbook.views import pages
 
 from dedl_sandbox import oidc
 from dedl_sandbox.client import Sandbox
@@ -38,6 +37,8 @@ from dedl_sandbox.state import write_private
 
 _ITEMS = 10
 """Items that are shown as HDA serves them."""
+_MOST = 50_000
+"""Letters of an answer that are shown."""
 Say = Callable[[str], None]
 
 
@@ -55,7 +56,7 @@ class Rehearsal:
 
 
 def rehearse(case: Case, sandbox: Sandbox, say: Say) -> Rehearsal:
-    """Publish a case's ticket into the sandbox, verify it, and keep what was seen.
+    """Publish a case's ticket into the sandbox, verify it, and keep the answers.
 
     Raises:
         WorkbookError: it could not be rehearsed.
@@ -63,16 +64,16 @@ def rehearse(case: Case, sandbox: Sandbox, say: Say) -> Rehearsal:
     with tempfile.TemporaryDirectory(prefix="dedl-rehearsal-") as name:
         root = Path(name)
         say("rehearsal: setting the stage")
-        with stage(sandbox, root / "hda", case.target.hda) as made:
-            ticket = _write_workbook(case, root, made)
+        with stage(sandbox, root / "hda", case.target.hda) as lake:
+            ticket = _write_workbook(case, root, lake)
             _grant(case, sandbox)
-            outcomes = _run(ticket, root, made, say)
-            seen = _as_users_see(ticket, made)
+            outcomes = _run(ticket, root, lake, say)
+            answers = _answers(ticket, lake)
         with lock.hold(case.folder):
-            return _kept(case, root, outcomes, seen)
+            return _keep(case, root, outcomes, answers)
 
 
-def _write_workbook(case: Case, root: Path, made: Stage) -> Ticket:
+def _write_workbook(case: Case, root: Path, lake: Stage) -> Ticket:
     """Make a workbook with this one ticket and the stage as its target."""
     for folder in ("targets", "tickets"):
         (root / "parameters" / folder).mkdir(parents=True)
@@ -89,9 +90,9 @@ def _write_workbook(case: Case, root: Path, made: Stage) -> Ticket:
         "allow_any_approval": True,
         "rules": dict(case.target.rules),
     }
-    target |= {"hda": made.hda} if made.hda else {}
+    target |= {"hda": lake.hda} if lake.hda else {}
     ticket = _ticket(case)
-    variables = dict(made.variables)
+    variables = dict(lake.variables)
     if ticket.dataset.startswith("s3://"):
         delivered = case.target.proposals or case.target.s3
         target["proposals"] = {"endpoint": delivered.endpoint, "region": delivered.region}
@@ -125,32 +126,32 @@ def _grant(case: Case, sandbox: Sandbox) -> None:
         oidc.grant(sandbox.folder, oidc.USER, role)
 
 
-def _run(ticket: Ticket, root: Path, made: Stage, say: Say) -> list[Outcome]:
+def _run(ticket: Ticket, root: Path, lake: Stage, say: Say) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     try:
-        _run_steps(ticket, root, made, say, outcomes)
+        _run_steps(ticket, root, lake, say, outcomes)
     except WorkbookError as error:
-        # The real run would stop there as well; what was seen so far is worth keeping.
+        # The real run would stop there as well; what it came to is worth keeping.
         outcomes["plan"] = Outcome("plan", Verdict.FAILED, str(error))
     return list(outcomes.values())
 
 
 def _run_steps(
-    ticket: Ticket, root: Path, made: Stage, say: Say, outcomes: dict[str, Outcome]
+    ticket: Ticket, root: Path, lake: Stage, say: Say, outcomes: dict[str, Outcome]
 ) -> None:
     for outcome in runner.run(ticket, root, list(STEPS.values()), say):
         outcomes[outcome.step] = outcome
     if outcomes.get("hda") and outcomes["hda"].verdict is Verdict.WAITING:
         say("rehearsal: HDA reads its configuration again")
-        made.reload_hda()
+        lake.reload_hda()
         for outcome in runner.run(ticket, root, runner.steps_from("hda"), say):
             outcomes[outcome.step] = outcome
 
 
-def _as_users_see(ticket: Ticket, made: Stage) -> dict[str, Any]:
+def _answers(ticket: Ticket, lake: Stage) -> dict[str, dict[str, Any]]:
     """Ask HDA, or the STAC API where there is none, as somebody without a token."""
-    root = (made.hda or {}).get("url") or made.variables["DEDL_REHEARSAL__STAC_API__URL"]
-    place, seen = f"collections/{ticket.collection}", {}
+    root = (lake.hda or {}).get("url") or lake.variables["DEDL_REHEARSAL__STAC_API__URL"]
+    place, answers = f"collections/{ticket.collection}", {}
     with http.client(follow_redirects=True) as client:
         for name, path in (
             ("collection", place),
@@ -158,22 +159,28 @@ def _as_users_see(ticket: Ticket, made: Stage) -> dict[str, Any]:
             ("queryables", f"{place}/queryables"),
         ):
             answer = client.get(f"{root}/{path}")
-            shown = answer.json() if "json" in answer.headers.get("content-type", "") else None
-            seen[name] = {"path": path, "status": answer.status_code, "body": shown}
-    return seen
+            body = answer.json() if "json" in answer.headers.get("content-type", "") else None
+            answers[name] = {"path": path, "status": answer.status_code, "body": body}
+    return answers
 
 
-def _kept(case: Case, root: Path, outcomes: list[Outcome], seen: dict[str, Any]) -> Rehearsal:
+def _keep(
+    case: Case, root: Path, outcomes: list[Outcome], answers: dict[str, dict[str, Any]]
+) -> Rehearsal:
     """Put what is worth keeping into the case's folder, and record it."""
     above = case.folder / "rehearsal"
     above.mkdir(parents=True, exist_ok=True)
     folder = above / next_number(above)
     worked = root / "archive" / case.ticket.ticket
     shutil.copytree(worked, folder, ignore=shutil.ignore_patterns("work", ".lock", "bag"))
-    for name, answer in seen.items():
+    for name, answer in answers.items():
         write_atomic(folder / "hda" / f"{name}.json", pretty(case.redactor.value(answer)))
+    for file in folder.rglob("*.html"):
+        write_atomic(file, _lasting(file.read_text("utf-8"), worked, root))
+    outcomes = [replace(o, summary=_lasting(o.summary, worked, root)) for o in outcomes]
     rehearsal = Rehearsal(outcomes, folder)
-    write_atomic(folder / "index.html", case.redactor.text(page(case, rehearsal, seen)))
+    text = _lasting(page(case, rehearsal, answers), worked, root)
+    write_atomic(folder / "index.html", case.redactor.text(text))
     last = outcomes[-1] if outcomes else Outcome("", Verdict.FAILED, "no step ran")
     case.record(
         "rehearsed",
@@ -185,47 +192,63 @@ def _kept(case: Case, root: Path, outcomes: list[Outcome], seen: dict[str, Any])
     return rehearsal
 
 
-def page(case: Case, rehearsal: Rehearsal, seen: dict[str, Any]) -> str:
-    """Return the page of a rehearsal: what came of each step, and HDA as users will see it."""
-    ticket = case.ticket
-    title = f"Rehearsal of {ticket.ticket}: {ticket.collection}"
-    rows = [(o.step, str(o.verdict), o.summary) for o in rehearsal.outcomes]
-    notebooks = sorted(rehearsal.folder.glob("attempts/*/notebook.html"))
-    links = "".join(
-        f'<li><a href="{n.relative_to(rehearsal.folder)}">{html.escape(n.parent.name)}</a></li>'
-        for n in notebooks
+def _lasting(text: str, worked: Path, root: Path) -> str:
+    """Return a text without paths of the rehearsal's workbook, which is gone when it is read."""
+    for path, words in (
+        (f"{worked}/", ""),
+        (str(worked), "this folder"),
+        (f"{root}/", ""),
+        (str(root), "the rehearsal's workbook"),
+    ):
+        text = text.replace(path, words)
+    return text
+
+
+def page(case: Case, rehearsal: Rehearsal, answers: Mapping[str, dict[str, Any]]) -> str:
+    """Return the page of a rehearsal: the user's letter, each step's outcome, HDA's answers."""
+    letters, requests = _letters(rehearsal.folder)
+    return pages.render(
+        Path(__file__).with_name("rehearsal.html"),
+        title=f"Rehearsal of {case.ticket.ticket}: {case.ticket.collection}",
+        verdict="passed" if rehearsal.passed else "failed",
+        at=now(),
+        target=case.target.name,
+        letters=letters,
+        outcomes=[(o.step, str(o.verdict), o.summary) for o in rehearsal.outcomes],
+        answers=[_answer(name, answer) for name, answer in answers.items()],
+        requests=requests,
+        notebooks=[
+            (file.parent.name, file.relative_to(rehearsal.folder).as_posix())
+            for file in sorted(rehearsal.folder.glob("attempts/*/notebook.html"))
+        ],
     )
-    letters = sorted(rehearsal.folder.glob("outbox/**/*.txt"))
-    parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        f"<p>{tables.badge('passed' if rehearsal.passed else 'failed')} in the embedded data lake, "
-        f"{now()}. {html.escape(case.target.name)} was not touched.</p>",
-        tables.table(("step", "verdict", "what"), rows),
-        "<h2>HDA, as users without a token will see it</h2>",
-        *(_seen(name, answer) for name, answer in seen.items()),
-        "<h2>What the user would be told</h2>" if letters else "",
-        *(f"<pre>{html.escape(letter.read_text('utf-8'))}</pre>" for letter in letters),
-        f"<h2>Notebooks</h2><ul>{links}</ul>",
-    ]
-    return pages.page(title, "".join(parts))
 
 
-def _seen(name: str, answer: dict[str, Any]) -> str:
-    head = f"<h3>{name}: {html.escape(answer['path'])} answers {answer['status']}</h3>"
+def _letters(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the texts that the user would get, and those for others."""
+    letters: list[str] = []
+    requests: list[str] = []
+    for file in sorted(folder.glob("outbox/**/*.txt")):
+        if "attachments" in file.relative_to(folder).parts:
+            continue
+        record = file.with_name("message.json")
+        to_user = record.is_file() and not json.loads(record.read_bytes())["internal"]
+        (letters if to_user else requests).append(file.read_text("utf-8"))
+    return letters, requests
+
+
+def _answer(name: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of an answer of HDA."""
     body = answer["body"] if isinstance(answer["body"], dict) else {}
-    if answer["status"] != 200:
-        return head + "<p>Nothing is shown to whoever has no token with the role.</p>"
-    if name == "items":
-        rows = [
+    fields = ("id", "title", "description", "license", "keywords", "extent", "providers")
+    return {
+        "name": name,
+        "path": answer["path"],
+        "status": answer["status"],
+        "items": [
             (item["id"], item["properties"].get("datetime") or "", "\n".join(item["assets"]))
             for item in body.get("features", [])
-        ]
-        table = tables.table(("item", "when", "assets"), rows)
-        return head + table + tables.details("The answer", _json(body))
-    shown = ("id", "title", "description", "license", "keywords", "extent", "providers")
-    told = {key: body[key] for key in shown if key in body}
-    return head + (tables.pairs(told) if told else "") + tables.details("The answer", _json(body))
-
-
-def _json(body: object) -> str:
-    return f"<pre>{html.escape(json.dumps(body, indent=1, ensure_ascii=False)[:50_000])}</pre>"
+        ],
+        "fields": {key: body[key] for key in fields if key in body},
+        "text": json.dumps(body, indent=1, ensure_ascii=False)[:_MOST],
+    }

@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 Lines = Sequence[Mapping[str, Any]]
 _ALL = 1_000_000
 """Rows of a table that is never cut."""
-_STYLE = """
-.lead{font-size:1.15em}.attempt{margin:.6em 0;padding-left:.9em;border-left:4px solid var(--line)}
-.failed{border-color:#d55e00}.passed{border-color:#009e73}.waiting{border-color:#b37700}
-nav a{margin-right:1.2em}footer{margin-top:3em;color:light-dark(#57606a,#9aa4af)}
-"""
 
 
 def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
@@ -65,7 +60,10 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
         _check(case),
         f"<footer>Packed {now()} by dedl-workbook {__version__}.</footer>",
     ]
-    return pages.page(title, "".join(parts), _STYLE)
+    from markupsafe import Markup
+
+    template = Path(__file__).with_name("index.html")
+    return pages.render(template, title=title, body=Markup("".join(parts)))  # noqa: S704
 
 
 class _Records:

@@ -1,24 +1,22 @@
-"""Pages: an executed notebook as HTML that opens anywhere, with no server and no network."""
+"""Pages: HTML that opens anywhere, with no server and no network; a notebook's, or a template's."""
 
 from __future__ import annotations
 
-import html
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.redact import Redactor
+from dedl_workbook.views import tables
 
 if TYPE_CHECKING:
+    import jinja2
     import nh3
 
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-    "form-action 'none'"
-)
-"""What a browser lets a page do: be read. No script runs, and nothing is fetched."""
+_TEMPLATES = Path(__file__).with_name("templates")
 _HIDDEN = {"front-matter", "parameters"}
 """The front matter is for catalogues of notebooks; the defaults were overruled by the ticket."""
 _MARKUP = ("text/html", "image/svg+xml")
@@ -80,28 +78,6 @@ _PROPERTIES = {
 """What a style attribute may set: colours, type and boxes; nothing that leaves its place."""
 _PLAIN_STYLE = re.compile(r"(?:[^\\()\"'@<>/]|rgba?\([\d\s.,%]*\))*", re.IGNORECASE)
 """A style that calls no function but a colour: an escape could spell url(), which fetches."""
-STYLE = """
-:root{color-scheme:light dark;--line:light-dark(#c8ccd2,#444b55);--soft:light-dark(#f4f5f7,#1d2127)}
-body{font:16px/1.5 system-ui,sans-serif;max-width:78em;margin:2em auto;padding:0 1.2em;
-background:light-dark(#fff,#14171b);color:light-dark(#1b1f24,#e4e7eb)}
-h1{margin:0 0 .3em}h2{margin:2em 0 .5em;border-bottom:1px solid var(--line);padding-bottom:.2em}
-a{color:light-dark(#0b5cad,#7db7ff)}code,pre{font:13px/1.45 ui-monospace,monospace}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3em 0}
-table{border-collapse:collapse;margin:.8em 0;display:block;overflow-x:auto;max-width:100%}
-td,th{border:1px solid var(--line);padding:4px 9px;vertical-align:top;overflow-wrap:break-word}
-th{background:var(--soft);font-weight:600}
-caption{text-align:left;font-weight:600;padding:4px 0}details{margin:.5em 0}
-"""
-_NOTEBOOK_STYLE = """
-.highlight{background:var(--soft);border-left:3px solid var(--line);padding:.1em .8em}
-.prompt,.anchor-link{display:none}.output_wrapper{margin:.4em 0 1em}
-.output_error,.output_stderr{border-left:3px solid #d55e00;padding-left:.8em}
-img,svg{max-width:100%;height:auto}
-.ansi-red-fg,.ansi-bold{color:light-dark(#b3261e,#ff8a80)}
-.highlight .k,.highlight .kn{color:light-dark(#7b2cbf,#c792ea)}
-.highlight .s1,.highlight .s2{color:light-dark(#1a7f37,#8ddb8c)}
-.highlight .c1{color:light-dark(#6e7781,#9aa4af)}
-"""
 
 
 def write(file: Path, redactor: Redactor) -> None:
@@ -117,6 +93,7 @@ def write(file: Path, redactor: Redactor) -> None:
 def of_notebook(file: Path) -> str:
     """Return the page of an executed notebook."""
     import nbformat
+    from markupsafe import Markup
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -133,18 +110,37 @@ def of_notebook(file: Path) -> str:
     exporter = HTMLExporter(config=settings, template_name="basic", embed_images=True)
     body, _ = exporter.from_notebook_node(notebook)
     title = str(notebook.metadata.get("title", "")) or file.parent.name
-    return page(title, clean(str(body)), _NOTEBOOK_STYLE)
+    safe = Markup(clean(str(body)))  # noqa: S704
+    return render(_TEMPLATES / "notebook.html", title=title, body=safe)
 
 
-def page(title: str, body: str, style: str = "") -> str:
-    """Return a page of its own around some markup that is safe."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}{style}</style></head>\n"
-        f"<body>{body}</body></html>\n"
+def render(template: Path, **values: Any) -> str:
+    """Return a page of its own from a template; a value is text unless it is `Markup`.
+
+    Templates extend `page.html`, and have the tables of `views.tables` as functions.
+    """
+    return _environment(template.parent).get_template(template.name).render(values)
+
+
+@cache
+def _environment(folder: Path) -> jinja2.Environment:
+    import jinja2
+    from markupsafe import Markup, escape
+
+    def as_markup(function: Callable[..., str]) -> Callable[..., str]:
+        return lambda *values, **named: Markup(function(*values, **named))  # noqa: S704
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    for function in (tables.badge, tables.diff, tables.pairs, tables.table):
+        environment.globals[function.__name__] = as_markup(function)
+    environment.globals["details"] = as_markup(lambda t, body: tables.details(t, escape(body)))
+    return environment
 
 
 def clean(markup: str) -> str:

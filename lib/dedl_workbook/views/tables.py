@@ -308,7 +308,7 @@ def badge(verdict: str) -> str:
     colour = _COLOURS.get(verdict, "#595959")
     mark = _MARKS.get(verdict, "")
     return (
-        f'<b style="color:#fff;background:{colour};padding:2px 8px;border-radius:4px;'
+        f'<b class="badge" style="color:#fff;background:{colour};padding:2px 8px;border-radius:4px;'
         'display:inline-block;white-space:nowrap">'
         f"{mark} {html.escape(verdict)}</b>"
     )

@@ -203,7 +203,7 @@ def test_a_case_plan_shows_every_step_its_differences_and_its_digest() -> None:
 
     assert "hda:\n  add  entry  2  5.0 kB\nnotify: nothing to do" in repr(view)
     assert "f" * 64 in repr(view)
-    assert "<b>" not in view.markup.replace("<b style", "")
+    assert "<b>" not in view.markup.replace("<b class", "")
     assert view.markup.count("<details>") == 4
 
 
