@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -200,7 +201,9 @@ def _lasting(text: str, worked: Path, root: Path) -> str:
         (f"{root}/", ""),
         (str(root), "the rehearsal's workbook"),
     ):
-        text = text.replace(path, words)
+        # Tables let long paths break after these letters.
+        pattern = re.sub("([/_])", r"\1(?:<wbr>)?", re.escape(path))
+        text = re.sub(pattern, words, text)
     return text
 
 

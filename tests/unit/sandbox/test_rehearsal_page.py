@@ -7,6 +7,7 @@ import pytest
 from dedl_sandbox import rehearsal
 from dedl_sandbox.rehearsal import Rehearsal
 from dedl_workbook.publication.job import Outcome, Verdict
+from dedl_workbook.views import tables
 
 from tests.unit.conftest import make_case
 from tests.unit.evidence.test_pages import HOSTILE, fetched_by
@@ -59,6 +60,8 @@ def test_no_path_stands_in_a_rehearsal_that_is_gone_when_it_is_read(tmp_path: Pa
     worked = tmp_path / "archive" / "DEDL-1"
     text = f"see {worked}/outbox/001 and {tmp_path}/parameters, in {worked}, of {tmp_path}"
 
+    text += tables.table((), [(str(worked / "attempts"),)])
     lasting = rehearsal._lasting(text, worked, tmp_path)
 
-    assert lasting == ("see outbox/001 and parameters, in this folder, of the rehearsal's workbook")
+    right = "see outbox/001 and parameters, in this folder, of the rehearsal's workbook"
+    assert lasting == right + tables.table((), [("attempts",)])
