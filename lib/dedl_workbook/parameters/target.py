@@ -86,6 +86,9 @@ class Target(BaseSettings):
     """The folder that the cases, with their evidence, are kept in."""
     allow_any_approval: bool = False
     """Whether a ticket may say `approve: any`. Never for a real data lake."""
+    remote_assets: Literal["refuse", "list"] = "refuse"
+    """Items whose data lies on other servers: refused; or listed in the plan, and published where
+    all assets of an item do and HDA serves them. Never such beside delivered ones."""
     executor: ExecutorName = "auto"
     """What validates the items: threads for a bucket, processes for a large folder; or another.
     The workers of a Dask cluster upload the data as well."""

@@ -12,7 +12,7 @@ from dedl_workbook.base.json import parse
 from dedl_workbook.dataset.dataset import COLLECTION, DATA, ITEMS, File, bounded
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication import keys
+from dedl_workbook.publication import addresses, keys
 from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.keys import Keys
 
@@ -174,27 +174,32 @@ def collection(job: Job) -> dict[str, Any]:
     """Return the published collection of a job's dataset.
 
     Raises:
-        InputError: it is missing or unreadable.
+        InputError: it is missing or unreadable, or leads to what its ticket doesn't publish.
     """
     file = job.dataset.stat(COLLECTION)
     if file is None:
         raise InputError("is missing", where=COLLECTION, remedy="Validate the dataset first.")
-    return publish_collection(
+    published = publish_collection(
         _read(job, file), job.ticket, job.target, has_file(job), keys.keys(job)
     )
+    addresses.refuse(published, addresses.Allowed.of(job), COLLECTION)
+    return published
 
 
 def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the delivered file and the published item, one by one, in the dataset's order.
 
     Raises:
-        InputError: an item can't be read.
+        InputError: an item can't be read, or leads to what its ticket doesn't publish.
     """
     there, reused = has_file(job), keys.keys(job)
+    allowed = addresses.Allowed(job.target, job.prefix, reused)
     for file in job.dataset.files(ITEMS):
         if is_item(file):
             document = _read(job, file)
-            yield file.path, publish_item(document, job.ticket, job.target, there, reused)
+            published = publish_item(document, job.ticket, job.target, there, reused)
+            addresses.refuse(published, allowed, file.path)
+            yield file.path, published
 
 
 def _read(job: Job, file: File) -> dict[str, Any]:

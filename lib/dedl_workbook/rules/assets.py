@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dedl_workbook.base.json import pointer
 from dedl_workbook.dataset.dataset import COLLECTION, DATA
+from dedl_workbook.publication.addresses import WEB, addresses, scheme_of
 from dedl_workbook.publication.metadata import href_path
 from dedl_workbook.rules import checksums, content
 from dedl_workbook.rules.across import CLOSED, GONE, Part, folded
@@ -17,7 +18,7 @@ from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_REMOTE = ("http://", "https://", "s3://", "ftp://")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _DELIVER = "Deliver that file, or write the path of the one that is meant."
 _ONE_FILE = (
     "An asset is one file: deliver the folder as one, such as a zip, or make an asset of each file "
@@ -27,8 +28,8 @@ _MEND = "Write the path of the file from the dataset's root, such as data/2024/1
 
 
 def is_remote(href: object) -> bool:
-    """Tell whether an href leads to another server."""
-    return isinstance(href, str) and href.lower().startswith(_REMOTE)
+    """Tell whether an href is an address, whatever its scheme, and no path of a file."""
+    return isinstance(href, str) and scheme_of(href) not in ("", "file") and not _DRIVE.match(href)
 
 
 @rule("A01", "item")
@@ -138,28 +139,63 @@ def data_files_belong_to_one_item(part: Part, given: Given) -> Iterator[Problem]
             )
 
 
-@rule("A06", "item", Severity.INFO)
-def remote_hrefs_are_known(item: Item, given: Given) -> Iterator[Problem]:
-    """Hrefs of other servers are published as they are: nothing is uploaded or checked.
+_ELSEWHERE = "Deliver the file and write its path in data/, or take the asset out."
+_NOT_OURS = "Write an address that starts with https://, or take it out."
 
-    Their data is not with DEDL, and can vanish.
+
+@rule("A06", "item")
+def addresses_lead_nowhere_else(item: Item, given: Given) -> Iterator[Problem]:
+    """Assets are files that were delivered; alternates and links lead to web pages at most.
+
+    HDA serves what an asset's address names with its own key to the store, whoever asks: one of
+    another dataset's object would be handed out to everybody. Where the target's `remote_assets`
+    says `list`, all assets of an item may lie on other web servers; HDA serves none of an item of
+    which only some do. Alternates and links are shown as they are.
     """
+    mixed = len(item.elsewhere) < len(item.assets)
     for asset in item.elsewhere:
-        if is_remote(asset.href):
-            yield Problem(
-                "the asset lies on another server",
-                "Nothing to do, unless it should be delivered.",
-                pointer("assets", asset.key, "href"),
-            )
+        if not is_remote(asset.href):
+            continue
+        where = pointer("assets", asset.key, "href")
+        if scheme_of(asset.href) not in WEB:
+            text = f"the asset '{asset.href[:200]}' leads to what is not part of the dataset"
+            yield Problem(text, _ELSEWHERE, where)
+        elif given.remote_assets != "list":
+            text = f"the asset '{asset.href[:200]}' lies on another server"
+            yield Problem(text, _ELSEWHERE, where)
+        elif mixed:
+            text = f"the asset '{asset.href[:200]}' lies on another server, and others don't"
+            yield Problem(text, "Deliver all files of an item, or none.", where)
+        else:
+            text = f"the asset '{asset.href[:200]}' lies on another server"
+            fix = "Nothing to do: the plan lists the servers. Their data can vanish."
+            yield Problem(text, fix, where, severity=Severity.INFO)
+    yield from _only_shown(item.document)
+
+
+def _only_shown(document: Document, *, assets: bool = False) -> Iterator[Problem]:
+    """Look at the addresses that HDA shows and doesn't serve."""
+    for parts, href, served in addresses(document):
+        own = len(parts) == 3 and parts[0] == "assets"
+        if served or own != assets or (own and not is_remote(href)):
+            continue
+        scheme = scheme_of(href)
+        if scheme and scheme not in WEB:
+            text = f"the address '{href[:200]}' leads to what is not part of the dataset"
+            yield Problem(text, _NOT_OURS, pointer(*parts))
+        elif scheme and parts[0] == "assets":
+            text = f"'{href[:200]}' lies on another server"
+            fix = "Nothing to do, unless it should be delivered. It can vanish."
+            yield Problem(text, fix, pointer(*parts), severity=Severity.INFO)
 
 
 @part_of("A06", "collection")
-def remote_hrefs_of_the_collection_are_known(
+def addresses_of_the_collection_lead_nowhere_else(
     collection: Document, given: Given
 ) -> Iterator[Problem]:
-    """Look at the collection's own assets too."""
-    if given.own is not None:
-        yield from remote_hrefs_are_known(given.own, given)
+    """Look at the collection's own assets too, which HDA only shows."""
+    yield from _only_shown(collection)
+    yield from _only_shown(collection, assets=True)
 
 
 @rule("A07", "item")

@@ -103,6 +103,8 @@ class Given:
     """Keywords to compare with; None: the snapshot in parameters/keywords.yaml."""
     schemas: Path | None = None
     """The store of JSON schemas; None: the default one."""
+    remote_assets: str = "refuse"
+    """What the target does with items whose data lies on other servers: refuse, or list."""
     off: frozenset[str] = frozenset()
     """Rules that are switched off."""
 

@@ -122,6 +122,7 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
         agreed=ticket.collection if ticket else "",
         ticket=ticket.ticket if ticket else "",
         replaces=bool(ticket and ticket.mode == "replace"),
+        remote_assets=target.remote_assets if target else "refuse",
         schemas=store.default_store(),
         off=frozenset(off),
     )

@@ -8,6 +8,7 @@ the dataset before the commit. Nobody reads half a dataset, nor waits for it.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from dedl_workbook.base.errors import ChangedError, ConflictError, ServiceError,
 from dedl_workbook.base.files import whole, write_atomic
 from dedl_workbook.base.json import parse, pretty
 from dedl_workbook.base.json_patch import patch
-from dedl_workbook.publication import metadata
+from dedl_workbook.publication import addresses, metadata
 from dedl_workbook.publication.before import state_before
 from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, judged
 from dedl_workbook.services.catalog import comparison, partitions, pgstac, stac_api
@@ -63,11 +64,22 @@ def plan(job: Job) -> Plan:
 
 def _goal(job: Job, sides: Comparison, *, content: bool = False) -> tuple[dict[str, Any], Any]:
     document = metadata.collection(job)
-    for done in sides.publish(metadata.items(job), content=content):
+    hosts: Counter[str] = Counter()
+    for done in sides.publish(_with_hosts(metadata.items(job), hosts), content=content):
         job.tell("reading items", done, 0, "items")
     count, items = sides.side("published")
     goal = {"collection": comparison.digest(document), "items": count, "items_digest": items}
-    return document, goal
+    # What lies on other servers is approved by its hosts.
+    return document, goal | ({"elsewhere": dict(sorted(hosts.items()))} if hosts else {})
+
+
+def _with_hosts(
+    items: Iterable[tuple[str, dict[str, Any]]], hosts: Counter[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the items, and count the hosts of those of their assets that lie elsewhere."""
+    for path, item in items:
+        hosts.update(addresses.hosts(item))
+        yield path, item
 
 
 def found_in(job: Job, connection: Connection, sides: Comparison) -> tuple[Any, dict[str, Any]]:

@@ -167,15 +167,13 @@ def test_a_literal_name_goes_before_the_percent_decoded_one(
 
 
 def test_items_get_published_addresses_and_nothing_else_is_touched(tmp_path: Path):
-    item = any_item("data/a.tif", "data/a%20b.png", "https://host/c.tif", links=[{"href": "data/"}])
+    item = any_item("data/a.tif", "data/a%20b.png", links=[{"href": "data/"}])
     job = a_job(tmp_path, {"items/I1.json": item}, ("data/a.tif", "data/a b.png"))
     [(path, published)] = metadata.items(job)
     assert path == "metadata/items/I1.json"
-    assert published_hrefs(published) == [
-        POOL + "data/a.tif",
-        POOL + "data/a b.png",
-        "https://host/c.tif",
-    ]
+    assert published_hrefs(published) == [POOL + "data/a.tif", POOL + "data/a b.png"]
+    elsewhere = any_item("https://host/c.tif")
+    assert metadata.publish_item(elsewhere, TICKET, TARGET) == elsewhere
     assert metadata.href(job, "data/a.tif") == POOL + "data/a.tif"
     assert {**published, "assets": item["assets"]} == item
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, png, tiff, write
 from tests.unit.rules.examples import bad, found, good, places, report
+from tests.unit.rules.test_validation import any_target
 
 FILE = "metadata/items/heat_20241116.json"
 FOLDER = "data/2024/11/16"
@@ -522,14 +523,53 @@ def test_an_item_and_the_collection_may_share_a_file(tmp_path: Path) -> None:
     assert report(root).findings == ()
 
 
-@pytest.mark.parametrize("href", ["https://x.example/a.png", "s3://bucket/a.png", "HTTP://x/a.png"])
+REMOTE = ["https://x.example/a.png", "HTTP://x/a.png"]
+OTHERS = ["s3://bucket/a.png", "gs://bucket/a.png", "abfs://a@b/c", "ftp://x/a", "S3://b/a", "x:a"]
+
+
+@pytest.mark.parametrize("href", [*REMOTE, *OTHERS])
 @bad("A06")
-def test_a_remote_href_is_noted(tmp_path: Path, href: str) -> None:
+def test_a_remote_href_is_an_error_and_no_path(tmp_path: Path, href: str) -> None:
     assets = {"map": any_asset(), "more": any_asset(href=href)}
     root = any_dataset(tmp_path, any_item(assets=assets))
 
-    assert places(root, "A06") == [f"info {FILE}#/assets/more/href"]
-    assert places(root, "A01") == []
+    for target in (None, any_target(remote_assets="list")):
+        assert places(root, "A06", target=target) == [f"error {FILE}#/assets/more/href"]
+        assert places(root, "A01", target=target) == []
+
+
+@pytest.mark.parametrize("href", REMOTE)
+@good("A06")
+def test_an_item_that_lies_elsewhere_as_a_whole_is_noted_where_the_target_lists_such(
+    tmp_path: Path, href: str
+) -> None:
+    root = any_dataset(tmp_path, any_item(assets={"map": any_asset(href=href)}))
+
+    listed = places(root, "A06", target=any_target(remote_assets="list"))
+    assert listed == [f"info {FILE}#/assets/map/href"]
+    assert places(root, "A06") == [f"error {FILE}#/assets/map/href"]
+
+
+@pytest.mark.parametrize("href", [*REMOTE, *OTHERS])
+@bad("A06")
+def test_alternates_and_links_lead_to_web_pages_at_most(tmp_path: Path, href: str) -> None:
+    severity = "info" if href in REMOTE else "error"
+    asset = any_asset(alternate={"other": {"href": href}})
+    links = [{"rel": "via", "href": href}]
+    root = any_dataset(tmp_path, any_item(assets={"map": asset}, links=links))
+
+    wrong = [f"{severity} {FILE}#/assets/map/alternate/other/href"]
+    wrong += [] if href in REMOTE else [f"error {FILE}#/links/0/href"]
+    assert places(root, "A06") == wrong
+
+
+@pytest.mark.parametrize("href", OTHERS)
+@bad("A06")
+def test_the_collection_leads_to_web_pages_at_most(tmp_path: Path, href: str) -> None:
+    collection = any_collection(assets={"t": any_asset(href=href)})
+    root = any_dataset(tmp_path, collection=collection)
+
+    assert places(root, "A06") == ["error metadata/collection.json#/assets/t/href"]
 
 
 @good("A06")
