@@ -133,12 +133,15 @@ class Lake:
         for name in names[: names.index(last) + 1]:
             step = STEPS[name]
             folder = case.new_attempt(step.name)
-            if step.changes:
-                plan = step.module.plan(case.job)
-                step.module.apply(plan)
-                outcome = step.module.check(plan)
+            if step.change is not None:
+                change = step.change()
+                plan = change.plan(case.job)
+                if plan.actions:
+                    change.apply(plan)
+                outcome = change.check(plan)
             else:
-                outcome = step.module.check(case.job)  # type: ignore[arg-type]
+                assert step.look is not None
+                outcome = step.look().check(case.job)
             case.record_outcome(folder, outcome, case.job.fingerprint)
             assert outcome.verdict is Verdict.PASSED, outcome.summary
         return case

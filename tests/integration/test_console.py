@@ -35,9 +35,9 @@ def press(console: Console, name: str) -> str:
     return str(console.panel.note.value)
 
 
-def verdict(console: Console) -> tuple[str, str, str]:
+def verdict(console: Console) -> tuple[str, str]:
     standing = console.standings[0]
-    return standing.step, standing.verdict, standing.next
+    return standing.state, standing.next
 
 
 def shown(console: Console) -> set[str]:
@@ -58,14 +58,14 @@ def test_a_ticket_goes_from_the_form_to_the_evidence_and_is_taken_back(
     fill(console, board_reference="minutes 7", board_date=dt.date(2026, 11, 2))
     console.form.save.button.click()
     assert console.tabs.selected_index == TICKETS
-    assert verdict(console) == ("validate", "to do", "plan")
+    assert verdict(console) == ("new", "plan")
 
     assert "Done:" in press(console, "plan")
-    assert verdict(console) == ("plan", "to be approved", "approve")
+    assert verdict(console) == ("planned", "approve")
     assert console.panel.acts["run"].button.disabled
     assert "approved plan" in press(console, "approve")
     assert "notify: passed" in press(console, "run")
-    assert verdict(console) == ("notify", "passed", "")
+    assert verdict(console) == ("published", "")
     assert lake.collections() == [COLLECTION]
     assert "Done:" in press(console, "pack")
     assert "bag/data/index.html" in console.panel._papers.value
@@ -78,7 +78,7 @@ def test_a_ticket_goes_from_the_form_to_the_evidence_and_is_taken_back(
     console.panel.name.value = "DEDL-1"
     assert "withdraw: passed" in press(console, "withdraw")
     assert lake.collections() == []
-    assert verdict(console) == ("withdraw", "passed", "")
+    assert verdict(console) == ("withdrawn", "")
 
 
 def test_a_refused_plan_is_not_run_and_the_reason_is_kept(lake: Lake, console: Console) -> None:
@@ -91,7 +91,7 @@ def test_a_refused_plan_is_not_run_and_the_reason_is_kept(lake: Lake, console: C
     console.panel.reason.value = "the wrong id"
     press(console, "refuse")
 
-    assert verdict(console) == ("plan", "refused", "plan")
+    assert verdict(console) == ("plan refused", "plan")
     assert "run" not in shown(console)
     lines = (lake.archive / "DEDL-1" / "ledger.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["reason"] == "the wrong id"

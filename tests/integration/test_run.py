@@ -348,4 +348,4 @@ def test_status_shows_where_each_ticket_stands(
     output = capsys.readouterr().out
     assert "upload" in output.partition("DEDL-2")[2].partition("DEDL-3")[0]
     assert "failed" in output
-    assert "to do" in output.partition("DEDL-3")[2]
+    assert "new" in output.partition("DEDL-3")[2]

@@ -781,5 +781,6 @@ def test_an_entry_changed_by_hand_while_nothing_of_ours_is_in_the_catalogue_stay
 
 
 def test_is_a_step_with_a_notebook_of_its_own() -> None:
-    assert WITHDRAW.module.plan is withdraw.plan
+    assert WITHDRAW.change is not None
+    assert WITHDRAW.change().plan is withdraw.plan
     assert WITHDRAW.name not in order.STEPS

@@ -21,13 +21,14 @@ from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.base.redact import Pseudonyms, Redactor
 from dedl_workbook.base.times import now, today
-from dedl_workbook.case import ledger, plans, provenance
+from dedl_workbook.case import ledger, lock, plans, provenance
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.parameters.yaml_files import workbook_root
-from dedl_workbook.publication.job import Job, Outcome, Plan, Verdict, unpublished
+from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Verdict
+from dedl_workbook.publication.standing import Standing, standing
 from dedl_workbook.steps import notify
-from dedl_workbook.steps.order import STEPS, WITHDRAW, Step
+from dedl_workbook.steps.order import PUBLISHING, STEPS, UPLOAD, WITHDRAW, Step
 
 _OPERATORS = "work/operators.txt"
 """Where the names of those who work on a case are kept, if its evidence has pseudonyms for them."""
@@ -112,7 +113,8 @@ class Case:
         before = {name: step["before"] for name, step in approved.get("steps", {}).items()}
         folder = self.folder / "work"
         folder.mkdir(parents=True, exist_ok=True)
-        return Job(self.ticket, self.target, folder, self.root, before, self.tell)
+        events = tuple(self.ledger())
+        return Job(self.ticket, self.target, folder, self.root, before, self.tell, events)
 
     def record(self, event: str, **values: Any) -> dict[str, Any]:
         """Append an event to the ledger: who, where, when and what, free of secrets."""
@@ -170,7 +172,8 @@ class Case:
             if line["event"] == "started" and line["attempt"] not in ended:
                 folder = self.folder / "attempts" / line["attempt"]
                 why = "Cut off: its process died, or was ended, before a verdict."
-                self.record_outcome(folder, Outcome(line["step"], Verdict.FAILED, why), "")
+                cut_off = Outcome(line["step"], Verdict.FAILED, why, cause=Cause.ERROR)
+                self.record_outcome(folder, cut_off, "")
 
     def record_outcome(self, attempt: Path, outcome: Outcome, dataset: str) -> None:
         """Write an attempt's outcome into its folder and the ledger."""
@@ -185,16 +188,19 @@ class Case:
             terms=terms(self.ticket),
             **({"waiting_for": outcome.waiting_for} if outcome.waiting_for else {}),
             **({"since": outcome.since} if outcome.since else {}),
+            **({"cause": str(outcome.cause)} if outcome.cause is not Cause.CHECKS else {}),
         )
 
     # Gates
 
-    def last_outcome(self, step: str) -> dict[str, Any]:
-        """Return the ledger's last outcome of a step; empty if there is none.
+    def standing(self) -> Standing:
+        """Return where the case stands."""
+        running = bool(lock.holder(self.folder))
+        return standing(self.ledger(), running=running)
 
-        A withdrawal takes back what was done before it; only validating changed nothing.
-        """
-        return ledger.last_outcome(self.ledger(), step)
+    def last_outcome(self, step: str) -> dict[str, Any]:
+        """Return the outcome that counts of a step; empty if there is none."""
+        return dict(standing(self.ledger()).outcomes.get(step, {}))
 
     def passed(self, step: str, dataset: str) -> bool:
         """Whether the last outcome of a step is passed, for that dataset and these terms."""
@@ -205,18 +211,13 @@ class Case:
             and last.get("terms") == terms(self.ticket)
         )
 
-    def unpublished(self) -> str:
-        """Return why there is no publication to tell of: 'refused', 'withdrawn', or ''."""
-        lines = (line for line in self.ledger() if line["event"] == "outcome")
-        return unpublished((line["step"], line["verdict"]) for line in lines)
-
     def gate_needs(self, step: Step) -> None:
         """Let a step start only when those that it needs have passed for the same dataset.
 
         Raises:
             GateError: naming the steps that have not.
         """
-        if step.name == "notify" and self.unpublished():
+        if step.tells and standing(self.ledger()).unpublished:
             return
         missing = [name for name in step.needs if not self.passed(name, self.job.fingerprint)]
         if missing:
@@ -285,7 +286,7 @@ class Case:
             GateError: nothing stands, and no step that publishes was ever started.
         """
         steps = {line.get("step") for line in self.ledger() if line["event"] == "started"}
-        if not withdrawal.actions and not steps & {"upload", "catalog", "hda"}:
+        if not withdrawal.actions and not steps & set(PUBLISHING):
             raise GateError(
                 "nothing of this ticket was ever published: there is nothing to withdraw",
                 where=self.ticket.ticket,
@@ -300,8 +301,7 @@ class Case:
         What is withdrawn, or refused, doesn't depend on what the submitter's folder holds by now.
         """
         bound = {"ticket": terms(self.ticket), "target": digest(self.target.identity())}
-        publishes = "upload" in steps
-        return bound | ({"dataset": self.job.fingerprint} if publishes else {})
+        return bound | ({"dataset": self.job.fingerprint} if UPLOAD.name in steps else {})
 
     def plan(self) -> dict[str, Any]:
         """Plan all changing steps at once and keep the case plan as an attempt.
@@ -311,10 +311,10 @@ class Case:
         Returns:
             The case plan as JSON, with `digest`: what an approval names.
         """
-        if self.unpublished() == "refused":
+        if standing(self.ledger()).unpublished == "refused":
             return self._keep_plan([notify.plan(self.job, "refused")])
-        steps = [step for step in STEPS.values() if step.changes and step.name != "notify"]
-        planned = [step.module.plan(self.job) for step in steps]
+        changes = [step.change for step in STEPS.values() if step.change and not step.tells]
+        planned = [change().plan(self.job) for change in changes]
         return self._keep_plan([*planned, notify.plan(self.job, "accepted")])
 
     def plan_withdrawal(self) -> dict[str, Any]:
@@ -326,7 +326,9 @@ class Case:
         Raises:
             GateError: there is nothing to take back, and never was.
         """
-        plan = WITHDRAW.module.plan(self.job)
+        from dedl_workbook.steps import withdraw
+
+        plan = withdraw.plan(self.job)
         self.gate_published(plan)
         return self._keep_plan([plan, notify.plan(self.job, "withdrawn")])
 
@@ -358,7 +360,7 @@ class Case:
             InputError: this case has no such plan.
         """
         approved = plans.named(self.ledger(), given, self.ticket.ticket)
-        if "upload" in self._plan_of(approved)["steps"]:
+        if UPLOAD.name in self._plan_of(approved)["steps"]:
             self.gate_board()
         return self.record(
             "approved",

@@ -65,34 +65,6 @@ def parse(raw: bytes, where: Path | str) -> list[dict[str, Any]]:
     return _checked(whole, where)
 
 
-def withdrawn(lines: list[dict[str, Any]]) -> bool:
-    """Whether the last step, but for telling the user, was to withdraw."""
-    done = [line for line in lines if line["event"] == "outcome" and line["step"] != "notify"]
-    return bool(done) and (done[-1]["step"], done[-1]["verdict"]) == ("withdraw", "passed")
-
-
-def refused(lines: list[dict[str, Any]]) -> bool:
-    """Whether the last step, but for telling the user, was a validation that failed."""
-    done = [line for line in lines if line["event"] == "outcome" and line["step"] != "notify"]
-    return bool(done) and (done[-1]["step"], done[-1]["verdict"]) == ("validate", "failed")
-
-
-def last_outcome(lines: list[dict[str, Any]], step: str) -> dict[str, Any]:
-    """Return the last outcome of a step that still counts; empty if there is none.
-
-    A withdrawal takes back what was done before it; only validating changed nothing.
-    """
-    last: dict[str, Any] = {}
-    for line in lines:
-        if line["event"] != "outcome":
-            continue
-        if line["step"] == step:
-            last = line
-        elif line["step"] == "withdraw" and line["verdict"] == "passed":
-            last = last if step == "validate" else {}
-    return last
-
-
 def _checked(whole: bytes, path: Path | str) -> list[dict[str, Any]]:
     previous, lines = START, []
     for number, raw in enumerate(whole.splitlines(), start=1):

@@ -90,6 +90,19 @@ def release(folder: Path) -> dict[str, Any]:
     return {key: value for key, value in owner.items() if key != "key"}
 
 
+def holder(folder: Path) -> dict[str, Any]:
+    """Return who holds a case's lock now; empty: nobody. Never keeps anybody from taking it."""
+    try:
+        with (folder / _FILE).open() as file:
+            owner = _owner(file)
+            if not owner or owner.get("host") != provenance.who()["host"]:
+                return owner
+            os.kill(int(owner["pid"]), 0)
+    except (OSError, ValueError, KeyError):
+        return {}
+    return owner
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[str]]:
     """Open a lock's file; a process that is forked meanwhile doesn't hold it."""

@@ -190,7 +190,7 @@ def status(options: Any) -> int:
     from dedl_workbook.parameters.yaml_files import workbook_root
     from dedl_workbook.views import terminal
 
-    found = status.standings(workbook_root(), options.tickets)
+    found = status.rows(workbook_root(), options.tickets)
     if options.json:
         terminal.show_json([standing.as_json() for standing in found])
     else:

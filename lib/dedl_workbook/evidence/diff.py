@@ -13,6 +13,8 @@ from dedl_workbook.base.sqlite import scratch
 from dedl_workbook.case import ledger
 from dedl_workbook.evidence import bag
 from dedl_workbook.evidence.reader import Store, open_store
+from dedl_workbook.publication.job import StepName
+from dedl_workbook.publication.standing import standing
 
 COLLECTION, ITEMS, SUMS = "collection.json", "items-sha256.txt", "sha256sums.txt"
 _EXAMPLES = 100
@@ -95,14 +97,16 @@ class _Told:
         return [line for line in self.lines if line["event"] == event]
 
     def outcomes(self) -> dict[str, Any]:
-        """Return the last verdict of each step."""
-        return {str(x["step"]): x["verdict"] for x in self._of("outcome")}
+        """Return where the case stands, and the verdict that counts of each step."""
+        now = standing(self.lines)
+        verdicts = {step: line["verdict"] for step, line in now.outcomes.items()}
+        return {"standing": now.words} | verdicts
 
     def dataset(self) -> dict[str, Any]:
         """Return the dataset's identity, and what validation counted."""
         found: dict[str, Any] = {}
         for line in self._of("outcome"):
-            if line["step"] == "validate":
+            if line["step"] == StepName.VALIDATE:
                 detail = self._json(f"attempts/{line['attempt']}/outcome.json").get("detail") or {}
                 counts = (detail.get("report") or {}).get("counts") or {}
                 found = {"fingerprint": line.get("dataset"), **counts}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dedl_workbook import __version__
+from dedl_workbook.base import times
 from dedl_workbook.base.errors import EvidenceError, NotApprovedError
 from dedl_workbook.base.text import amount, number
-from dedl_workbook.base.times import now
-from dedl_workbook.case import ledger
-from dedl_workbook.publication.job import Action
+from dedl_workbook.publication.job import Action, StepName, Verdict
+from dedl_workbook.publication.standing import Standing, State, standing
 from dedl_workbook.rules.findings import Report
 from dedl_workbook.steps.order import STEPS
 from dedl_workbook.views import maps, pages, tables
@@ -36,29 +36,29 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
         files: the names of what is packed, for links.
     """
     records = _Records(case.folder)
-    ticket = case.ticket
+    ticket, now = case.ticket, standing(lines)
     title = f"{ticket.ticket}: {ticket.collection}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="lead">{tables.badge(verdict(lines))} {html.escape(sentence(lines))}</p>',
+        f'<p class="lead">{tables.badge(now.words)} {html.escape(sentence(now))}</p>',
         '<nav><a href="#published">Published</a><a href="#plan">Plan and approval</a>'
         '<a href="#validation">Validation</a><a href="#timeline">Timeline</a>'
         '<a href="#attempts">Attempts</a><a href="#check">How to check this</a></nav>',
-        _steps(lines),
+        _steps(now),
         '<h2 id="published">What was asked for, and what was published where</h2>',
-        _published(case, lines, records, files),
+        _published(case, now, records, files),
         '<h2 id="plan">Plan and approval</h2>',
         _approvals(lines),
         _plan(case, lines),
         '<h2 id="validation">Validation</h2>',
-        _validation(lines, records),
+        _validation(now, records),
         '<h2 id="timeline">Timeline</h2>',
         tables.table(_TIMELINE, [_timeline_row(x) for x in lines], most=_ALL),
         '<h2 id="attempts">Attempts</h2>',
         "".join(_attempts(lines, records, files)),
         '<h2 id="check">How to check this</h2>',
         _check(case),
-        f"<footer>Packed {now()} by dedl-workbook {__version__}.</footer>",
+        f"<footer>Packed {times.now()} by dedl-workbook {__version__}.</footer>",
     ]
     from markupsafe import Markup
 
@@ -81,48 +81,44 @@ class _Records:
         return found if isinstance(found, dict) else {}
 
 
-def verdict(lines: Lines) -> str:
-    """Return where a case stands as one word: the verdict of the step that it came to last."""
-    outcomes = [line for line in lines if line["event"] == "outcome"]
-    return str(outcomes[-1]["verdict"]) if outcomes else "planned"
-
-
-def sentence(lines: list[dict[str, Any]]) -> str:
+def sentence(now: Standing) -> str:
     """Return where a case stands as one sentence."""
-    if ledger.withdrawn(lines):
-        return "Withdrawn: what was published is gone, and what was there before is back."
-    last = _last(lines)
-    passed = [name for name in STEPS if last.get(name, {}).get("verdict") == "passed"]
-    if len(passed) == len(STEPS):
-        return "Published, verified from outside, and the user was told."
-    if {"verify", "catalog"} <= set(passed):
-        return "Published and verified from outside."
-    if "catalog" in passed and last.get("verify", {}).get("verdict") == "failed":
-        return "PUBLISHED, UNVERIFIED: the verification failed."
-    if last.get("validate", {}).get("verdict") == "failed":
-        return "Refused: the dataset has errors that the submitter has to mend."
-    waiting = [name for name in last if last[name]["verdict"] == "waiting"]
+    if sentence := _SENTENCES.get(now.state, ""):
+        return sentence.format(by=now.superseded_by)
+    if now.state is State.PUBLISHED:
+        told = ", and the user was told" if now.told else ". The user was not told yet"
+        return f"Published, verified from outside{told}."
+    if now.state is State.UNVERIFIED:
+        failed = now.outcomes.get(StepName.VERIFY, {}).get("verdict") == Verdict.FAILED
+        return f"PUBLISHED, UNVERIFIED: {'the verification failed' if failed else 'not verified'}."
+    passed = [name for name in STEPS if name in now.passed]
+    waiting = [step for step, line in now.outcomes.items() if line["verdict"] == Verdict.WAITING]
     waits = f" Waiting: {', '.join(waiting)}." if waiting else ""
-    return f"Passed so far: {', '.join(passed) or 'nothing'}.{waits}"
+    live = " A publication of this ticket is live." if now.live else ""
+    return f"Passed so far: {', '.join(passed) or 'nothing'}.{waits}{live}"
 
 
-def _last(lines: Lines) -> dict[str, Mapping[str, Any]]:
-    return {str(line["step"]): line for line in lines if line["event"] == "outcome"}
+_SENTENCES = {
+    State.WITHDRAWN: "Withdrawn: what was published is gone, and what was there before is back.",
+    State.REFUSED: "Refused: the dataset has errors that the submitter has to fix.",
+    State.SUPERSEDED: "Superseded: the publication of {by} stands in its place.",
+    State.WITHDRAWAL_PLANNED: "Published; a plan to withdraw it waits for its approval.",
+    State.WITHDRAWAL_APPROVED: "Published; its withdrawal is approved, and not done yet.",
+}
 
 
-def _steps(lines: Lines) -> str:
-    last = _last(lines)
+def _steps(now: Standing) -> str:
     rows = []
-    for name in [*STEPS, *(name for name in last if name not in STEPS)]:
-        line = last.get(name, {"verdict": "not done", "at": "", "summary": ""})
+    for name in [*STEPS, *(name for name in now.outcomes if name not in STEPS)]:
+        line = now.outcomes.get(name, {"verdict": "not done", "at": "", "summary": ""})
         rows.append((name, line["verdict"], line["at"], line["summary"]))
     columns = ("step", "verdict", "when (UTC)", "what")
     return tables.table(columns, rows, "Where the steps stand", most=_ALL)
 
 
-def _published(case: Case, lines: Lines, records: _Records, files: set[str]) -> str:
-    last = _last(lines)
-    uploaded = records.of(last.get("upload", {}).get("attempt", ""), "outcome").get("detail", {})
+def _published(case: Case, now: Standing, records: _Records, files: set[str]) -> str:
+    upload = now.passed.get(StepName.UPLOAD, {})
+    uploaded = records.of(upload.get("attempt", ""), "outcome").get("detail", {})
     target = case.target
     rows: dict[str, Any] = {
         "collection": case.ticket.collection,
@@ -216,8 +212,8 @@ def _listed(plan: Mapping[str, Any]) -> str:
     return tables.table(("step", "does", "what", "how many", "size"), rows, caption, most=_ALL)
 
 
-def _validation(lines: Lines, records: _Records) -> str:
-    line = _last(lines).get("validate")
+def _validation(now: Standing, records: _Records) -> str:
+    line = now.outcomes.get(StepName.VALIDATE)
     report = records.of(line["attempt"], "outcome").get("detail", {}).get("report") if line else {}
     try:
         return tables.report(Report.from_json(report)).markup if report else _NO_REPORT

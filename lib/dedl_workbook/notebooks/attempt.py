@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from dedl_workbook.case import lock
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import cells
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication.job import Job, Outcome, Plan, Receipt, Verdict
-from dedl_workbook.steps.order import STEPS, WITHDRAW, Step, named
+from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Receipt, Verdict
+from dedl_workbook.steps.order import Change, Look, Step, named
 
 VARIABLE = "DEDL_ATTEMPT"
 """Names the attempt's folder that a runner has made for this kernel."""
@@ -89,7 +90,7 @@ class Attempt:
     def plan(self) -> Plan:
         """Plan the step; nothing is changed."""
         self._demand_open()
-        plan = self.step.module.plan(self.job)
+        plan = self._change.plan(self.job)
         self.case.write(self.folder / "plan.json", plan.as_json())
         log.info("planned %s: %d actions", self.step.name, len(plan.actions))
         return plan
@@ -104,7 +105,7 @@ class Attempt:
         """
         self._demand_open()
         if plan.actions:
-            if self.step.name not in ("notify", "withdraw"):
+            if self.step.needs_board:
                 self.case.gate_board()
             try:
                 self.case.gate_approval(plan)
@@ -112,12 +113,12 @@ class Attempt:
                 self._refusal = str(refusal)
                 return None
             self.case.record_approval_of_ticket()
-        if self.step is WITHDRAW:
+        if self.step.undoes:
             self.case.gate_published(plan)
-        if self.step.name == "notify" and plan.actions:
+        if self.step.tells and plan.actions:
             evidence.pack(self.case, without=self.folder.name)
         self._applied = True
-        receipt = self.step.module.apply(plan) if plan.actions else Receipt(plan.step, {})
+        receipt = self._change.apply(plan) if plan.actions else Receipt(plan.step, {})
         self.case.write(self.folder / "receipt.json", receipt.as_json())
         log.info("applied %s: %s", self.step.name, json.dumps(receipt.as_json()["done"]))
         return receipt
@@ -126,10 +127,28 @@ class Attempt:
         """Read the real system back; without an approved plan there is nothing to check yet."""
         self._demand_open()
         if plan is None:
-            return self.step.module.check(self.job)  # type: ignore[arg-type]
+            return self._look.check(self.job)
         if not self._applied:
             return Outcome(self.step.name, Verdict.PLANNED, self._refusal)
-        return self.step.module.check(plan)
+        return self._change.check(plan)
+
+    @property
+    def _change(self) -> Change:
+        if self.step.change is None:
+            raise GateError(
+                f"{self.step.name} changes nothing: there is nothing to plan",
+                remedy="Call attempt.check() alone.",
+            )
+        return self.step.change()
+
+    @property
+    def _look(self) -> Look:
+        if self.step.look is None:
+            raise GateError(
+                f"{self.step.name} is checked against its plan",
+                remedy="Call attempt.check(plan).",
+            )
+        return self.step.look()
 
     def conclude(self, outcome: Outcome) -> None:
         """Write the verdict into the attempt's folder and the ledger.
@@ -178,12 +197,15 @@ class Attempt:
             # The runner interrupts the kernel to end it, and records why.
             return
         if error is not None:
-            self._end(failure(self.step.name, error))
+            outcome = failure(self.step.name, error)
+            if self._applied and outcome.cause is Cause.GATE:
+                outcome = replace(outcome, cause=Cause.ERROR)
+            self._end(outcome)
 
     def end(self, why: str) -> None:
         """End an attempt that came to no verdict: it has failed."""
         if not self._ended:
-            self._end(Outcome(self.step.name, Verdict.FAILED, why))
+            self._end(Outcome(self.step.name, Verdict.FAILED, why, cause=Cause.ERROR))
 
     def _demand_open(self) -> None:
         if self._ended:
@@ -194,10 +216,9 @@ class Attempt:
             )
 
     def _end(self, outcome: Outcome) -> None:
-        of_dataset = self.step.name in STEPS and self.step.name != "notify"
         passed = outcome.verdict is Verdict.PASSED
         self._trace()
-        dataset = self.job.fingerprint if passed and of_dataset else ""
+        dataset = self.job.fingerprint if passed and self.step.of_dataset else ""
         self.case.record_outcome(self.folder, outcome, dataset)
         self._ended = str(outcome.verdict)
         log.info("%s: %s. %s", outcome.step, outcome.verdict, outcome.summary)
@@ -213,13 +234,19 @@ class Attempt:
 def failure(step: str, error: BaseException) -> Outcome:
     """Return the failed outcome that an error stands for."""
     if isinstance(error, WorkbookError):
-        return Outcome(step, Verdict.FAILED, str(error))
+        cause = Cause.GATE if isinstance(error, GateError) else Cause.ERROR
+        return Outcome(step, Verdict.FAILED, str(error), cause=cause)
     if isinstance(error, KeyboardInterrupt):
-        return Outcome(step, Verdict.FAILED, "Interrupted by the operator; run it again to go on.")
+        return Outcome(
+            step,
+            Verdict.FAILED,
+            "Interrupted by the operator; run it again to go on.",
+            cause=Cause.ERROR,
+        )
     # papermill's error tells of the one in the kernel.
     kind = getattr(error, "ename", type(error).__name__)
     text = str(getattr(error, "evalue", error)).strip().partition("\n")[0]
-    return Outcome(step, Verdict.FAILED, f"{kind}: {text}")
+    return Outcome(step, Verdict.FAILED, f"{kind}: {text}", cause=Cause.ERROR)
 
 
 def _shell() -> Any:

@@ -15,8 +15,8 @@ from dedl_workbook.evidence import cells, sealing
 from dedl_workbook.notebooks import attempt as attempts
 from dedl_workbook.notebooks.kernel import Interrupts, Say, execute, notebook_file
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication.job import Outcome, Verdict
-from dedl_workbook.steps.order import STEPS, WITHDRAW, Step
+from dedl_workbook.publication.job import Cause, Outcome, Verdict
+from dedl_workbook.steps.order import NOTIFY, STEPS, UPLOAD, VALIDATE, WITHDRAW, Step
 from dedl_workbook.views.failure import Failure, failure_of
 
 
@@ -28,9 +28,9 @@ def validate(ticket: Ticket, root: Path, say: Say) -> Outcome | None:
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
-        if case.passed("validate", case.job.fingerprint):
+        if case.passed(VALIDATE.name, case.job.fingerprint):
             return None
-        return run_step(case, STEPS["validate"], say)
+        return run_step(case, VALIDATE, say)
 
 
 def plan(ticket: Ticket, root: Path, say: Say) -> dict[str, Any]:
@@ -61,11 +61,7 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
         for step in steps:
             case = Case.of(ticket, root)
             asked_for = len(steps) == 1
-            if (
-                step.name == "validate"
-                and not asked_for
-                and case.passed("validate", case.job.fingerprint)
-            ):
+            if step.once and not asked_for and case.passed(step.name, case.job.fingerprint):
                 continue
             if held_up.intersection(step.needs):
                 held_up.add(step.name)
@@ -80,8 +76,8 @@ def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator
             if outcome.verdict is Verdict.WAITING:
                 held_up.add(step.name)
             elif outcome.verdict is not Verdict.PASSED:
-                if step.name == "validate" and _approved_steps(case) == ["notify"]:
-                    yield run_step(case, STEPS["notify"], say)
+                if step is VALIDATE and _approved_steps(case) == [NOTIFY.name]:
+                    yield run_step(case, NOTIFY, say)
                 return
 
 
@@ -114,7 +110,7 @@ def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[
             say("")
             return outcomes, case_plan
         if outcomes[-1].verdict is Verdict.PASSED:
-            outcomes.append(run_step(case, STEPS["notify"], say))
+            outcomes.append(run_step(case, NOTIFY, say))
         return outcomes, {}
 
 
@@ -135,7 +131,7 @@ def _all_planned(case: Case, say: Say) -> dict[str, Any]:
 
 def _unapproved(case: Case, say: Say) -> Outcome | None:
     """Plan all steps if no plan of them is approved; return the outcome if that leaves work."""
-    if "upload" in _approved_steps(case):
+    if UPLOAD.name in _approved_steps(case):
         return None
     case_plan = _all_planned(case, say)
     if case.ticket.approve == "any" or not any(s["actions"] for s in case_plan["steps"].values()):
@@ -187,11 +183,15 @@ def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) 
         if outcome.verdict is Verdict.FAILED or (shown.whole and error is None):
             return outcome
         reason = shown.sentence() if error is None else attempts.failure(step.name, error).summary
-        outcome = Outcome(step.name, Verdict.FAILED, f"the notebook did not end well: {reason}")
+        outcome = Outcome(
+            step.name, Verdict.FAILED, f"the notebook did not end well: {reason}", cause=Cause.ERROR
+        )
     elif error is not None:
         outcome = attempts.failure(step.name, error)
     else:
-        outcome = Outcome(step.name, Verdict.FAILED, "the notebook ended without a verdict")
+        outcome = Outcome(
+            step.name, Verdict.FAILED, "the notebook ended without a verdict", cause=Cause.ERROR
+        )
     case.record_outcome(folder, outcome, "")
     return outcome
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dedl_workbook.base.json import digest
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.dataset.dataset import Dataset, fingerprint, open_dataset
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
+
+
+class StepName(StrEnum):
+    """The steps of the procedure, in the order in which they run, and the one that undoes them."""
+
+    VALIDATE = "validate"
+    ACCESS = "access"
+    UPLOAD = "upload"
+    CATALOG = "catalog"
+    HDA = "hda"
+    VERIFY = "verify"
+    NOTIFY = "notify"
+    WITHDRAW = "withdraw"
+
+    @classmethod
+    def run(cls) -> tuple[StepName, ...]:
+        """Return those of a run: all but the one that undoes them."""
+        return tuple(step for step in cls if step is not cls.WITHDRAW)
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,13 @@ class Job:
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The state before each step's first change, as the approved plan recorded it."""
     tell: Tell = silent
+    events: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    """The lines of the case's ledger, as they were when the job began."""
+
+    @property
+    def case(self) -> Path:
+        """The folder of the ticket's case."""
+        return self.target.archive / self.ticket.ticket
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -119,6 +144,16 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
+class Cause(StrEnum):
+    """What brought an outcome about."""
+
+    CHECKS = "checks"
+    GATE = "gate"
+    """It was refused before anything was changed: the step did not start."""
+    ERROR = "error"
+    """Something broke, or was cut off, so that nothing was judged."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing that was compared with the real system."""
@@ -141,6 +176,7 @@ class Outcome:
     waiting_for: str = ""
     since: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    cause: Cause = Cause.CHECKS
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome in its JSON form."""
@@ -165,23 +201,6 @@ def judged(step: str, checks: list[Check], summary: str, **detail: Any) -> Outco
         more = f" (and {len(failed) - 3} more)" if len(failed) > 3 else ""
         return Outcome(step, Verdict.FAILED, reasons + more, tuple(checks), detail=detail)
     return Outcome(step, Verdict.PASSED, summary, tuple(checks), detail=detail)
-
-
-def unpublished(outcomes: Iterable[tuple[str, str]]) -> Literal["refused", "withdrawn", ""]:
-    """Return why there is no publication to tell the user of: '' if there is one, or may be.
-
-    Args:
-        outcomes: step and verdict of each outcome of a case, in their order.
-    """
-    refused = withdrawn = False
-    for step, verdict in outcomes:
-        if step == "validate":
-            refused = verdict == Verdict.FAILED
-        elif step == "withdraw" and verdict == Verdict.PASSED:
-            refused, withdrawn = False, True
-        elif step == "upload":
-            refused = withdrawn = False
-    return "refused" if refused else "withdrawn" if withdrawn else ""
 
 
 def vars_of(thing: Any) -> dict[str, Any]:

@@ -145,10 +145,9 @@ def _iam(job: Job) -> Iam:
 
 
 def _channel(job: Job, iam: Iam) -> request.Channel:
-    case = job.target.archive / job.ticket.ticket
     if iam.request_via == "helpdesk":
-        return request.ByDesk(open_desk(job.target, case), job.ticket.ticket)
-    return request.Outbox(case / "outbox")
+        return request.ByDesk(open_desk(job.target, job.case), job.ticket.ticket)
+    return request.Outbox(job.case / "outbox")
 
 
 def _held(iam: Iam) -> tuple[frozenset[str], str]:

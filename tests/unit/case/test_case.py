@@ -9,9 +9,10 @@ from dedl_workbook.base.errors import EvidenceError, GateError, InputError, NotA
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import index
 from dedl_workbook.publication.before import state_before
-from dedl_workbook.publication.job import Action, Job, Outcome, Plan, Verdict, unpublished
-from dedl_workbook.steps import notify
-from dedl_workbook.steps.order import STEPS, Step
+from dedl_workbook.publication.job import Action, Job, Outcome, Plan, Verdict
+from dedl_workbook.publication.standing import standing
+from dedl_workbook.steps import access, catalog, hda, notify, upload, withdraw
+from dedl_workbook.steps.order import STEPS
 
 from tests.unit.conftest import CANARIES, make_case
 
@@ -35,7 +36,8 @@ class FakeModule:
 def steps_without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeModule, "goal", {"objects": 3})
     monkeypatch.setattr(FakeModule, "found", {"objects": 0})
-    monkeypatch.setattr(Step, "module", property(lambda step: FakeModule(step.name)))
+    for module in (access, upload, catalog, hda, withdraw):
+        monkeypatch.setattr(module, "plan", FakeModule(module.STEP).plan)
     monkeypatch.setattr(notify, "plan", lambda job, _: FakeModule("notify").plan(job))
 
 
@@ -358,7 +360,7 @@ def test_a_withdrawal_takes_back_what_passed_before_it_but_not_the_validation(ro
     found = {step: case.passed(step, case.job.fingerprint) for step in ("validate", "upload")}
 
     assert found == {"validate": True, "upload": False}
-    assert case.unpublished() == "withdrawn"
+    assert case.standing().unpublished == "withdrawn"
 
 
 @pytest.mark.parametrize(
@@ -377,7 +379,8 @@ def test_a_withdrawal_takes_back_what_passed_before_it_but_not_the_validation(ro
 def test_what_the_user_is_told_follows_from_what_stands(outcomes: str, told: str) -> None:
     pairs = [tuple(pair.split()) for pair in outcomes.split(", ")]
 
-    assert unpublished((step, verdict) for step, verdict in pairs) == told
+    events = [{"event": "outcome", "step": step, "verdict": verdict} for step, verdict in pairs]
+    assert standing(events).unpublished == told
 
 
 def test_any_approval_is_no_digest_to_a_later_run_without_it(root: Path) -> None:

@@ -70,15 +70,3 @@ def test_survives_a_crash_in_the_very_first_line(tmp_path: Path) -> None:
 
     assert [line["seq"] for line in ledger.read(file)] == [1]
     assert json.loads(file.read_bytes())["torn"] == '{"seq":1'
-
-
-def test_knows_that_a_publication_was_withdrawn_also_when_the_user_was_told_since() -> None:
-    def outcome(step: str, verdict: str = "passed") -> dict[str, str]:
-        return {"event": "outcome", "step": step, "verdict": verdict}
-
-    withdrawn = [outcome("verify"), outcome("withdraw"), outcome("notify")]
-
-    assert ledger.withdrawn(withdrawn)
-    assert not ledger.withdrawn([*withdrawn, outcome("upload")])
-    assert not ledger.withdrawn([outcome("verify"), outcome("withdraw", "failed")])
-    assert not ledger.withdrawn([])

@@ -33,13 +33,13 @@ def test_a_target_without_an_archive_spoils_the_row_of_its_own_ticket_alone(root
 
     rows = status.rows(root)
 
-    assert [(row[0], row[4]) for row in rows] == [
-        ("DEDL-1", "running, or cut off"),
+    assert [(row.ticket, row.state) for row in rows] == [
+        ("DEDL-1", "failed"),
         ("DEDL-2", "unreadable"),
         ("DEDL-3", "unreadable"),
     ]
-    assert "archive: is missing" in rows[1][1]
-    assert "no such target" in rows[2][1]
+    assert "archive: is missing" in rows[1].collection
+    assert "no such target" in rows[2].collection
 
 
 def test_an_archive_may_come_from_the_environment(
@@ -50,7 +50,7 @@ def test_an_archive_may_come_from_the_environment(
     _ticket(root, "DEDL-1", "site")
     monkeypatch.setenv("DEDL_SITE__ARCHIVE", "archive")
 
-    assert status.rows(root, ["DEDL-1"])[0][4] == "running, or cut off"
+    assert status.rows(root, ["DEDL-1"])[0].state == "failed"
 
 
 def test_a_step_that_waits_is_shown_while_others_go_on(root: Path) -> None:
@@ -60,9 +60,9 @@ def test_a_step_that_waits_is_shown_while_others_go_on(root: Path) -> None:
     for outcome in (waits, Outcome("upload", Verdict.PASSED, "done")):
         case.record_outcome(case.new_attempt(outcome.step), outcome, "dataset")
 
-    found = status.standings(root)[0]
+    found = status.rows(root)[0]
 
-    assert (found.step, found.verdict, found.waiting_for) == (
+    assert (found.step, found.state, found.waiting_for) == (
         "access",
         "waiting",
         "the IAM service",
@@ -70,7 +70,7 @@ def test_a_step_that_waits_is_shown_while_others_go_on(root: Path) -> None:
     case.record_outcome(
         case.new_attempt("access"), Outcome("access", Verdict.PASSED, ""), "dataset"
     )
-    assert status.standings(root)[0].verdict == "passed"
+    assert status.rows(root)[0].state == "new"
 
 
 def test_once_the_user_was_told_what_to_mend_the_ticket_waits_for_the_user(root: Path) -> None:
@@ -83,8 +83,8 @@ def test_once_the_user_was_told_what_to_mend_the_ticket_waits_for_the_user(root:
     for outcome in outcomes:
         case.record_outcome(case.new_attempt(outcome.step), outcome, "")
 
-    found = status.standings(root)[0]
+    found = status.rows(root)[0]
 
-    assert (found.step, found.verdict) == ("validate", "failed")
+    assert (found.step, found.state) == ("validate", "refused")
     assert found.waiting_for == "the user, who was told"
     assert found.since

@@ -176,7 +176,7 @@ def test_status_tells_programs_where_a_ticket_stands_and_what_comes_next(
 
     assert main(["status", "--json"]) == DONE
     standing = told(capsys)[0]
-    assert (standing["verdict"], standing["next"]) == ("to be approved", "approve")
+    assert (standing["state"], standing["next"]) == ("planned", "approve")
 
 
 def test_a_refusal_stands_in_the_ledger_with_its_reason_and_voids_an_approval(
@@ -194,7 +194,7 @@ def test_a_refusal_stands_in_the_ledger_with_its_reason_and_voids_an_approval(
     assert (line["event"], line["digest"], line["reason"]) == ("refused", digest, "wrong id")
     assert case.approved_plan() is None
     assert main(["status", "--json"]) == DONE
-    assert told(capsys)[0]["verdict"] == "refused"
+    assert told(capsys)[0]["state"] == "plan refused"
 
 
 def test_a_refused_plan_can_be_approved_again(ticket: Path) -> None:

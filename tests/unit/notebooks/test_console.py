@@ -9,6 +9,7 @@ import yaml
 from dedl_workbook.notebooks.console import Console, case_html, widgets
 from dedl_workbook.notebooks.console.process import Done, Work
 from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.standing import standing
 
 from tests.unit.conftest import make_case, worked_case
 
@@ -165,7 +166,7 @@ def test_links_what_jupyterlab_can_open_and_names_the_rest(root: Path, tmp_path:
 def test_the_next_notebook_is_that_of_the_first_step_that_has_not_passed(root: Path) -> None:
     case = worked_case(root)
 
-    step = case_html.next_step(case.ledger())
+    step = case_html.next_step(standing(case.ledger()))
 
     assert step is not None
     assert step.name == "access"
@@ -176,7 +177,7 @@ def test_in_a_withdrawal_the_next_notebook_is_that_of_the_withdrawal(root: Path)
     lines = [*case.ledger(), {"event": "planned", "steps": ["withdraw", "notify"], "changes": 3}]
     lines.append({"event": "approved"})
 
-    step = case_html.next_step(lines)
+    step = case_html.next_step(standing(lines))
 
     assert step is not None
     assert step.name == "withdraw"

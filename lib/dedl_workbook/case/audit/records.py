@@ -14,7 +14,8 @@ from dedl_workbook.case import ledger
 from dedl_workbook.dataset.dataset import fingerprint
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication.job import Job
+from dedl_workbook.publication.job import Job, StepName
+from dedl_workbook.publication.standing import standing
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Record:
     def delivered(self) -> Job | None:
         """The job of the delivered dataset, if it is still there as it was published."""
         try:
-            same = fingerprint(self.job.dataset) == self.passed["catalog"]["dataset"]
+            same = fingerprint(self.job.dataset) == self.passed[StepName.CATALOG]["dataset"]
         except WorkbookError:
             return None
         return self.job if same else None
@@ -72,7 +73,7 @@ def last(target: Target, collection: str, root: Path) -> Record | None:
     """
     found = max(
         _cases(target.archive, collection),
-        key=lambda case: str(case[2]["catalog"]["at"]),
+        key=lambda case: str(case[2][StepName.CATALOG]["at"]),
         default=None,
     )
     if found is None:
@@ -83,19 +84,15 @@ def last(target: Target, collection: str, root: Path) -> Record | None:
 
 def _cases(
     archive: Path, collection: str
-) -> Iterator[tuple[Path, Ticket, dict[str, dict[str, Any]]]]:
+) -> Iterator[tuple[Path, Ticket, Mapping[str, Mapping[str, Any]]]]:
     for file in sorted(archive.glob("*/ledger.jsonl")):
         lines = ledger.read(file)
         told = [line["ticket"] for line in lines if line["event"] == "started"]
-        if not told or told[-1].get("collection") != collection or ledger.withdrawn(lines):
+        if not told or told[-1].get("collection") != collection:
             continue
-        passed = {
-            line["step"]: line
-            for line in lines
-            if line["event"] == "outcome" and line["verdict"] == "passed"
-        }
-        if "catalog" in passed:
-            yield file.parent, Ticket.of(told[-1], str(file)), passed
+        now = standing(lines)
+        if now.live and StepName.CATALOG in now.passed:
+            yield file.parent, Ticket.of(told[-1], str(file)), now.passed
 
 
 def ticket(known: Record | None, target: Target, collection: str) -> Ticket:

@@ -20,7 +20,7 @@ import ipywidgets
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.base.times import now
 from dedl_workbook.case import provenance, status
-from dedl_workbook.case.status import Standing
+from dedl_workbook.case.status import Row
 from dedl_workbook.notebooks.console import widgets
 from dedl_workbook.notebooks.console.targets import Targets
 from dedl_workbook.notebooks.console.ticket_form import Form
@@ -69,7 +69,7 @@ class Console:
             f"workbook {html.escape(str(self.root))}"
         )
         self.box = ipywidgets.VBox([self.head, self.tabs])
-        self.standings: list[Standing] = []
+        self.standings: list[Row] = []
         self.chosen = ""
         self.refresh()
 
@@ -100,7 +100,7 @@ class Console:
         """Read every ledger again, and show where things stand."""
         with self._guard:
             self._seen = self._signature()
-            self.standings = status.standings(self.root)
+            self.standings = status.rows(self.root)
             wanted = self.filter.value.lower()
             found = [s for s in self.standings if wanted in " ".join(s.as_json().values()).lower()]
             self.rows.children = [
@@ -112,7 +112,7 @@ class Console:
                 self.panel.show(chosen)
             self._update_record()
 
-    def _row(self, standing: Standing) -> ipywidgets.HBox:
+    def _row(self, standing: Row) -> ipywidgets.HBox:
         ticket = standing.ticket
         act = self._acts.get(ticket)
         if act is None:
@@ -130,7 +130,7 @@ class Console:
         )
         what = " → ".join(filter(None, (standing.collection, standing.target)))
         act.says.value = widgets.dense(
-            f"{tables.badge(standing.verdict)} {html.escape(what)}<br>"
+            f"{tables.badge(standing.state)} {html.escape(what)}<br>"
             f'<span style="{widgets.SUBDUED}">{details}</span>'
         )
         return act.box

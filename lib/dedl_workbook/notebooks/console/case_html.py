@@ -9,13 +9,11 @@ from typing import Any
 
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.base.text import amount
-from dedl_workbook.case import status
 from dedl_workbook.case.case import Case
-from dedl_workbook.case.status import Move
 from dedl_workbook.notebooks.console import widgets
 from dedl_workbook.notebooks.jupyter import lab
-from dedl_workbook.publication.job import Verdict
-from dedl_workbook.steps.order import STEPS, WITHDRAW, Step
+from dedl_workbook.publication.standing import Move, Standing, standing
+from dedl_workbook.steps.order import NOTIFY, STEPS, WITHDRAW, Step
 from dedl_workbook.views import tables
 
 _SHOWN = 40
@@ -52,7 +50,7 @@ def plan(case_plan: Mapping[str, Any], *, folded: bool = False) -> str:
 
 def changes(case_plan: Mapping[str, Any]) -> str:
     """Return how much a plan changes, as part of a sentence."""
-    if set(case_plan["steps"]) == {"notify"}:
+    if set(case_plan["steps"]) == {NOTIFY.name}:
         return "nothing is published, and the user is told what to mend"
     actions = [a for planned in case_plan["steps"].values() for a in planned["actions"]]
     size = sum(action["size"] for action in actions)
@@ -62,9 +60,9 @@ def changes(case_plan: Mapping[str, Any]) -> str:
 
 def steps(lines: Sequence[Mapping[str, Any]]) -> str:
     """Return a table of the steps: verdict, when, who, and what came of each."""
-    last = {line["step"]: line for line in lines if line["event"] == "outcome"}
-    names = [*STEPS, *([WITHDRAW.name] if WITHDRAW.name in last else [])]
-    rows = [_step(name, last.get(name)) for name in names]
+    outcomes = standing(lines).outcomes
+    names = [*STEPS, *([WITHDRAW.name] if WITHDRAW.name in outcomes else [])]
+    rows = [_step(name, outcomes.get(name)) for name in names]
     return "<h4>Steps</h4>" + tables.table(("step", "verdict", "when", "who", "what"), rows)
 
 
@@ -102,7 +100,7 @@ def evidence(folder: Path, root: Path) -> str:
 
 def next_notebook(case: Case, lines: Sequence[Mapping[str, Any]], root: Path) -> str:
     """Return a link that opens the next step's notebook, with the ticket's values in it."""
-    step = next_step(lines)
+    step = next_step(standing(lines))
     if step is None:
         return ""
     try:
@@ -116,11 +114,10 @@ def next_notebook(case: Case, lines: Sequence[Mapping[str, Any]], root: Path) ->
     )
 
 
-def next_step(lines: Sequence[Mapping[str, Any]]) -> Step | None:
+def next_step(now: Standing) -> Step | None:
     """Return the step that comes next: withdraw, or the first that has not passed; None: none."""
-    last = {line["step"]: line["verdict"] for line in lines if line["event"] == "outcome"}
-    if status.next_move(lines) is Move.WITHDRAW:
+    if now.move is Move.WITHDRAW or now.withdrawal:
         return WITHDRAW
-    if last.get(WITHDRAW.name) == Verdict.PASSED:
+    if now.move is Move.NOTHING or not now.missing:
         return None
-    return next((s for s in STEPS.values() if last.get(s.name) != Verdict.PASSED), None)
+    return STEPS[now.missing[0]]

@@ -12,10 +12,11 @@ import ipywidgets
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.case import ledger, lock
 from dedl_workbook.case.case import Case
-from dedl_workbook.case.status import Move, Standing
+from dedl_workbook.case.status import Row
 from dedl_workbook.notebooks.console import case_html, widgets
 from dedl_workbook.notebooks.console.process import Done, Work
 from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication.standing import Move
 from dedl_workbook.views import tables
 
 _WORDS = {
@@ -40,7 +41,7 @@ class Panel:
         self, root: Path, chose: Callable[[str], None], changed: Callable[[], None]
     ) -> None:
         self._root, self._chose, self._changed = root, chose, changed
-        self.standing: Standing | None = None
+        self.standing: Row | None = None
         self._digest = ""
         self.work = Work(root, self._busy)
         self.note = ipywidgets.HTML()
@@ -93,7 +94,7 @@ class Panel:
 
     # What is shown
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: Row) -> None:
         """Show a ticket as it stands now."""
         other = self.standing is None or self.standing.ticket != standing.ticket
         self.standing = standing
@@ -263,12 +264,12 @@ def _outcomes(done: Done) -> list[str]:
     return [f"{one['step']}: {one['verdict']}. {one['summary']}" for one in found]
 
 
-def _head(standing: Standing) -> str:
+def _head(standing: Row) -> str:
     waits = f"waits for {standing.waiting_for}, since {widgets.moment(standing.since)}"
     told = [f"{standing.step}", waits if standing.waiting_for else "", standing.who]
     told.append(widgets.moment(standing.when))
     where = f": {standing.collection} → {standing.target}" if standing.target else ""
     return widgets.dense(
-        f"<h3>{html.escape(standing.ticket + where)}</h3>{tables.badge(standing.verdict)} "
+        f"<h3>{html.escape(standing.ticket + where)}</h3>{tables.badge(standing.state)} "
         f"{html.escape(' · '.join(filter(None, told)))}"
     )

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, judged
+from dedl_workbook.publication.standing import Kind, standing
 from dedl_workbook.services import helpdesk
 from dedl_workbook.services.helpdesk import HelpDesk, Message
 from dedl_workbook.steps.notify import archive, reply
 from dedl_workbook.steps.notify.letters import letter
-from dedl_workbook.steps.notify.reply import Kept, Kind
+from dedl_workbook.steps.notify.reply import Kept
 
 STEP = "notify"
 
@@ -33,7 +34,7 @@ class _Sending:
 
     @cached_property
     def desk(self) -> HelpDesk:
-        return helpdesk.open_desk(self.job.target, self.job.folder.parent)
+        return helpdesk.open_desk(self.job.target, self.job.case)
 
     @cached_property
     def draft(self) -> reply.Draft:
@@ -54,7 +55,7 @@ class _Sending:
     @property
     def folder(self) -> Path:
         """Where what is sent is kept."""
-        return self.job.folder.parent / "sent" / f"{self.kind}-{self.marker[:12]}"
+        return self.job.case / "sent" / f"{self.kind}-{self.marker[:12]}"
 
     def kept(self) -> Kept | None:
         return reply.kept(self.folder)
@@ -84,7 +85,7 @@ def plan(job: Job, kind: Kind | None = None) -> Plan:
         InputError: no such ticket, or the dataset wasn't validated yet.
         ServiceError: the help desk doesn't answer.
     """
-    sending = _Sending(job, kind or reply.kind_of(job))
+    sending = _Sending(job, kind or standing(job.events).kind)
     desk, draft = sending.desk, sending.draft
     place = desk.find(sending.ticket)
     told = sending.reply_sent()

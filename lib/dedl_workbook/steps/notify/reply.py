@@ -10,24 +10,23 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dedl_workbook.base.errors import EvidenceError, GateError, InputError
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.redact import Redactor
 from dedl_workbook.base.text import amount, number
-from dedl_workbook.publication.job import Job, unpublished
+from dedl_workbook.publication.job import Job, StepName, Verdict
 from dedl_workbook.publication.metadata import collection
+from dedl_workbook.publication.standing import Kind, standing
 from dedl_workbook.rules.findings import Finding, Severity, grouped
 from dedl_workbook.services.helpdesk import Attachment
 from dedl_workbook.steps.notify import archive
 from dedl_workbook.steps.notify.letters import letter
 
-Kind = Literal["accepted", "refused", "withdrawn"]
 REPORT = "validation-report.json"
 RECORD = "message.json"
-_PUBLISHING = ("catalog", "hda", "verify")
 _KINDS = 100
 """Kinds of findings that a letter lists; the report has all."""
 _LATER = ("  Its digest is filled in when this is sent.",)
@@ -42,11 +41,6 @@ class Attempt:
     verdict: str
     folder: Path
     detail: Mapping[str, Any]
-
-    @property
-    def number(self) -> int:
-        """Its place in the case."""
-        return int(self.folder.name.partition("-")[0])
 
 
 @dataclass(frozen=True)
@@ -82,19 +76,16 @@ class Kept:
     """Where in the archive's bucket the evidence goes; '' if it doesn't."""
 
 
-def attempts(case: Path) -> list[Attempt]:
-    """Return the attempts of a case that have an outcome, in their order."""
-    found = []
-    for file in (case / "attempts").glob("[0-9]*-*/outcome.json"):
-        said = json.loads(file.read_bytes())
-        found.append(Attempt(said["step"], said["verdict"], file.parent, said.get("detail") or {}))
-    return sorted(found, key=lambda attempt: attempt.number)
-
-
-def kind_of(job: Job) -> Kind:
-    """Return what the user is to be told as the case stands: refused, withdrawn, or accepted."""
-    done = attempts(job.folder.parent)
-    return unpublished((attempt.step, attempt.verdict) for attempt in done) or "accepted"
+def _attempt(job: Job, step: str, *verdicts: str) -> Attempt | None:
+    """Return the last attempt of a step with such an outcome, any by default."""
+    for line in reversed(job.events):
+        if line["event"] == "outcome" and line["step"] == step:
+            if verdicts and line["verdict"] not in verdicts:
+                continue
+            folder = job.case / "attempts" / str(line["attempt"])
+            outcome = json.loads((folder / "outcome.json").read_bytes())
+            return Attempt(step, line["verdict"], folder, outcome.get("detail") or {})
+    return None
 
 
 def draft(job: Job, kind: Kind) -> Draft:
@@ -103,24 +94,23 @@ def draft(job: Job, kind: Kind) -> Draft:
     Raises:
         InputError: the dataset wasn't validated yet, or can't be read.
     """
-    done = attempts(job.folder.parent)
     values: dict[str, Any] = {
         "collection": job.ticket.collection,
         "url": _url(job),
         "access": _access(job),
     }
     sources: dict[str, Path | None] = {}
-    about: list[Any] = [kind, _publications(done, kind)]
+    about: list[Any] = [kind, standing(job.events).number(kind)]
     if kind != "withdrawn":
-        validated = _validated(job, done, kind)
+        validated = _validated(job, kind)
         report = validated.detail["report"]
         values |= _counts(report)
         sources["10-validate.html"] = _notebook(validated)
         about.append(job.fingerprint)
     if kind == "accepted":
         values["title"] = str(collection(job).get("title") or job.ticket.collection)
-        verified = _last(done, "verify")
-        passed = verified is not None and verified.verdict == "passed"
+        verified = _attempt(job, StepName.VERIFY)
+        passed = verified is not None and verified.verdict == Verdict.PASSED
         sources["60-verify.html"] = _notebook(verified) if verified and passed else None
     if kind == "refused":
         values["findings"] = list(_to_mend(report))
@@ -131,29 +121,9 @@ def draft(job: Job, kind: Kind) -> Draft:
     return Draft(subject, text, sources, values, digest([*about, subject, text]))
 
 
-def _last(done: list[Attempt], step: str) -> Attempt | None:
-    return next((attempt for attempt in reversed(done) if attempt.step == step), None)
-
-
-def _publications(done: list[Attempt], kind: Kind) -> int:
-    """Return which publication of the ticket it is: a second one, after a withdrawal, is another.
-
-    The number is the same before, during and after the steps of that publication.
-    """
-    begun = ended = 0
-    for attempt in done:
-        if attempt.verdict != "passed":
-            continue
-        if attempt.step in _PUBLISHING and begun == ended:
-            begun += 1
-        elif attempt.step == "withdraw":
-            ended = begun
-    return begun if kind == "withdrawn" else ended + 1
-
-
-def _validated(job: Job, done: list[Attempt], kind: Kind) -> Attempt:
-    wanted = "failed" if kind == "refused" else "passed"
-    found = _last([a for a in done if a.verdict == wanted], "validate")
+def _validated(job: Job, kind: Kind) -> Attempt:
+    wanted = Verdict.FAILED if kind == "refused" else Verdict.PASSED
+    found = _attempt(job, StepName.VALIDATE, wanted)
     # Of what was changed meanwhile, the report may tell what never was.
     if found is None or "report" not in found.detail or found.detail.get("changed"):
         raise InputError(
@@ -330,8 +300,7 @@ def _line(file: Path, limit: int) -> str:
 
 def _packed(job: Job, source: Path | None) -> Path | None:
     """Return the evidence's copy of an attempt's file: of people it holds what the target wants."""
-    case = job.folder.parent
-    return source and case / "bag" / "data" / source.relative_to(case)
+    return source and job.case / "bag" / "data" / source.relative_to(job.case)
 
 
 def _content(job: Job, name: str, source: Path | None) -> str:
@@ -362,11 +331,10 @@ def _pack(job: Job, kind: Kind, folder: Path) -> tuple[str, str]:
     Raises:
         GateError: it isn't packed, or not since the last step that it must show.
     """
-    case = job.folder.parent
-    bag = case / "bag"
+    bag = job.case / "bag"
     manifest = bag / "tagmanifest-sha256.txt"
-    shown = {"accepted": "verify", "refused": "validate"}.get(kind)
-    last = _last(attempts(case), shown) if shown else None
+    shown = {"accepted": StepName.VERIFY, "refused": StepName.VALIDATE}.get(kind)
+    last = _attempt(job, shown) if shown else None
     if not manifest.is_file() or (last and not (bag / "data/attempts" / last.folder.name).is_dir()):
         raise GateError(
             "the evidence isn't packed as the case stands: the user can't be told yet",
