@@ -83,7 +83,7 @@ def row(health: Health) -> tuple[str, str, str, str]:
 def _asked(target: Target, service: str, question: Callable[[Target], str]) -> Health:
     start = time.monotonic()
     try:
-        found = question(target)
+        answer = question(target)
     except WorkbookError as error:
         return _failed(service, error, time.monotonic() - start)
     except Exception as error:  # noqa: BLE001 (one service's odd answer is no reason to hide the rest)
@@ -91,7 +91,7 @@ def _asked(target: Target, service: str, question: Callable[[Target], str]) -> H
         odd = WorkbookError(f"answers in a way that nobody foresaw ({type(error).__name__})")
         return _failed(service, odd, time.monotonic() - start)
     seconds = round(time.monotonic() - start, 2)
-    return Health(service, "answers" if found else "not configured", found, seconds=seconds)
+    return Health(service, "answers" if answer else "not configured", answer, seconds=seconds)
 
 
 def _failed(service: str, error: WorkbookError, seconds: float) -> Health:

@@ -159,17 +159,17 @@ class Comparison:
             yield done
 
     def _double(self, batch: list[tuple[Any, ...]]) -> InputError:
-        seen: dict[str, bytes] = {}
+        forms: dict[str, bytes] = {}
         for id_, path, *_ in batch:
             known = self._database.execute("select path from published where id = ?", (id_,))
-            other = seen.get(id_) or next((row[0] for row in known if row[0] != path), None)
+            other = forms.get(id_) or next((row[0] for row in known if row[0] != path), None)
             if other is not None:
                 return InputError(
                     f"has the id {id_!r}, as {_path(other)} has",
                     where=_path(path),
                     remedy="Each item needs an id of its own.",
                 )
-            seen[id_] = path
+            forms[id_] = path
         return InputError("an item's id is there twice")
 
     def side(self, name: str) -> tuple[int, str | None]:
@@ -184,9 +184,9 @@ class Comparison:
 
     def counts(self) -> dict[str, int]:
         """Return how many items differ in each way, and how many are equal."""
-        found = {kind: self._count(query) for kind, query in _DIFFERS.items()}
+        counts = {kind: self._count(query) for kind, query in _DIFFERS.items()}
         all_ = self._count("select id from published")
-        return found | {"equal": all_ - sum(found.values()) + found["vanished"]}
+        return counts | {"equal": all_ - sum(counts.values()) + counts["vanished"]}
 
     def _count(self, query: str) -> int:
         return int(self._database.execute(f"select count(*) from ({query})").fetchone()[0])  # noqa: S608
@@ -256,8 +256,8 @@ class Comparison:
 
     def where(self, id_: str) -> str:
         """Return the file of a published item, or its id."""
-        found = self.published(id_)
-        return found[0] if found else id_
+        published = self.published(id_)
+        return published[0] if published else id_
 
 
 def _path(raw: bytes) -> str:

@@ -270,24 +270,24 @@ def guard(connection: Connection) -> str:
     """
     require_own_process(connection)
     row = connection.execute("select pgstac.get_version()").fetchone()
-    found, ours = str(row[0] if row else None), version("pypgstac")
-    if _series(found) != _series(ours) and found != "unreleased":
-        remedy = f'Type: pip install "pypgstac[psycopg]=={_series(found)}.*"'
-        if _series(found) not in SERIES:
+    number, ours = str(row[0] if row else None), version("pypgstac")
+    if _series(number) != _series(ours) and number != "unreleased":
+        remedy = f'Type: pip install "pypgstac[psycopg]=={_series(number)}.*"'
+        if _series(number) not in SERIES:
             remedy = (
                 f"The workbook works with {' and '.join(SERIES)}: ask the database's operators."
             )
         raise ServiceError(
-            f"the database has PgSTAC {found}, and pypgstac {ours} can't load into that",
+            f"the database has PgSTAC {number}, and pypgstac {ours} can't load into that",
             remedy=remedy,
         )
-    if tuple(map(int, re.findall(r"\d+", found)[:3])) < _OLDEST and found != "unreleased":
+    if tuple(map(int, re.findall(r"\d+", number)[:3])) < _OLDEST and number != "unreleased":
         raise ServiceError(
-            f"the database has PgSTAC {found}, where only its owner may delete a collection",
+            f"the database has PgSTAC {number}, where only its owner may delete a collection",
             remedy="Ask the database's operators for 0.9.12 or later: pypgstac migrate.",
         )
-    _require_columns(connection, found)
-    return found
+    _require_columns(connection, number)
+    return number
 
 
 def _require_columns(connection: Connection, number: str) -> None:
@@ -414,8 +414,8 @@ def _base_items(connection: Connection, collection: str) -> dict[Any, dict[str, 
             "select null, collection_base_item(id, null)::text from collections where id = %s"
             " union all select id, base_item::text from base_items where collection = %s"
         )
-    found = connection.execute(query, [collection] * query.count("%s")).fetchall()
-    return {tag: json.loads(base) for tag, base in found}
+    rows = connection.execute(query, [collection] * query.count("%s")).fetchall()
+    return {tag: json.loads(base) for tag, base in rows}
 
 
 def count_items(connection: Connection, collection: str) -> int:

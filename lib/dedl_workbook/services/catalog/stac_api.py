@@ -112,8 +112,8 @@ def shown(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document less what the STAC API leaves out or makes itself: nulls, and links."""
     import orjson
 
-    kept = {key: value for key, value in document.items() if key != "links"}
-    whole: dict[str, Any] = _without_nulls(kept) if b":null" in orjson.dumps(kept) else kept
+    rest = {key: value for key, value in document.items() if key != "links"}
+    whole: dict[str, Any] = _without_nulls(rest) if b":null" in orjson.dumps(rest) else rest
     return whole
 
 

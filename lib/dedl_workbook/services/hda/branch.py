@@ -68,8 +68,8 @@ def line(hda: Hda, id_: str, branch: str) -> Line:
 
 
 def _demand_ours(hda: Hda, branch: str, head: str, tip: str) -> None:
-    told = f"--format=%(trailers:key={_TRAILER},valueonly,separator=%x2C)%x09%h %s"
-    commits = _git(hda, "log", "--no-merges", told, f"{head}..{tip}").decode(errors="replace")
+    form = f"--format=%(trailers:key={_TRAILER},valueonly,separator=%x2C)%x09%h %s"
+    commits = _git(hda, "log", "--no-merges", form, f"{head}..{tip}").decode(errors="replace")
     rows = [row.partition("\t") for row in commits.splitlines()]
     others = [commit for of, _, commit in rows if name(of) != branch]
     if others:
@@ -155,7 +155,7 @@ def write(hda: Hda, id_: str, ticket: str, files: Files, new: Files, verb: str) 
     changes = hda_files.changes(hda, id_, files, new)
     if not changes:
         return {}
-    tree = _tree(hda, at.base, {file: made for file, (_, made) in changes.items()})
+    tree = _tree(hda, at.base, {file: data for file, (_, data) in changes.items()})
     message = f"{verb} {id_}\n\n{_TRAILER}: {ticket}\n"
     before = [word for parent in at.parents for word in ("-p", parent)]
     commit = _git(hda, "commit-tree", tree, *before, "-F", "-", data=message.encode())
@@ -176,8 +176,8 @@ def _tree(hda: Hda, base: str, changed: dict[str, bytes | None]) -> str:
             listed = _git(hda, "ls-tree", base, "--", file).decode()
             blob = _git(hda, "hash-object", "-w", "--no-filters", "--stdin", data=data).decode()
             rows.append(f"{listed[:6] or '100644'} {blob.strip()}\t{prefix}{file}")
-        told = "\0".join([*rows, ""]).encode()
-        _git(hda, "update-index", "-z", "--index-info", data=told, more=index)
+        lines = "\0".join([*rows, ""]).encode()
+        _git(hda, "update-index", "-z", "--index-info", data=lines, more=index)
         return _git(hda, "write-tree", more=index).decode().strip()
 
 
@@ -200,14 +200,14 @@ def _git(
     fails: bool = False,
 ) -> bytes:
     """Return what git says; where it may fail, nothing."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
-    told = kept | {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"} | (more or {})
+    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
+    environment = inherited | {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"} | (more or {})
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=hda.folder,
             input=data,
-            env=told,
+            env=environment,
             capture_output=True,
             timeout=_SECONDS,
             check=False,
@@ -222,9 +222,9 @@ def _git(
     except subprocess.TimeoutExpired as error:
         raise ServiceError(f"git did not end in {_SECONDS} s", where=str(hda.folder)) from error
     if done.returncode and not fails:
-        said = (done.stderr.decode(errors="replace").strip() or "it said nothing").splitlines()
+        lines = (done.stderr.decode(errors="replace").strip() or "it said nothing").splitlines()
         raise InputError(
-            f"git {arguments[0]}: {said[-1][:300]}",
+            f"git {arguments[0]}: {lines[-1][:300]}",
             where=str(hda.folder),
             remedy="hda.folder must be a clone that the operator can write and commit to.",
         )

@@ -59,8 +59,8 @@ class Config:
     @property
     def eol(self) -> str:
         """How its lines end."""
-        found = re.search(r"\r\n|\n|\r", self.text)
-        return found[0] if found else "\n"
+        match = re.search(r"\r\n|\n|\r", self.text)
+        return match[0] if match else "\n"
 
     def lines(self) -> list[str]:
         """Return its lines, with their ends."""
@@ -97,17 +97,17 @@ def parse_providers(data: bytes, where: str) -> Config:
         plain = text.removeprefix("\ufeff")
         nodes = list(yaml.compose_all(plain, _TaggedLoader))
         documents = list(yaml.load_all(plain, _TaggedLoader))
-    found = [(n, d) for n, d in zip(nodes, documents, strict=True) if d is not None]
-    if not all(isinstance(d, dict) and isinstance(d.get("name"), str) for _, d in found):
+    pairs = [(n, d) for n, d in zip(nodes, documents, strict=True) if d is not None]
+    if not all(isinstance(d, dict) and isinstance(d.get("name"), str) for _, d in pairs):
         raise InputError(
             "has a document that is no provider with a name",
             where=where,
             remedy="Mend the file, then plan again; or set hda.dialect in the target.",
         )
-    members = [(_member(node, "name"), node) for node, _ in found]
+    members = [(_member(node, "name"), node) for node, _ in pairs]
     root = yaml.MappingNode("", [(name[1], node) for name, node in members if name])
     _refuse_twice(root, where)
-    return Config(text, where, {d["name"]: d for _, d in found}, root, providers=True)
+    return Config(text, where, {d["name"]: d for _, d in pairs}, root, providers=True)
 
 
 @contextmanager
@@ -126,15 +126,15 @@ def _explained(where: str) -> Iterator[None]:
 
 
 def _refuse_twice(root: yaml.MappingNode, where: str) -> None:
-    seen: set[str] = set()
+    known: set[str] = set()
     for key, _ in root.value:
-        if key.value in seen:
+        if key.value in known:
             raise InputError(
                 f"has {key.value!r} twice",
                 where=f"{where}, line {key.start_mark.line + 1}",
                 remedy="Take one of them out, then plan again.",
             )
-        seen.add(key.value)
+        known.add(key.value)
 
 
 # --- Entries of the collections file
@@ -142,9 +142,9 @@ def _refuse_twice(root: yaml.MappingNode, where: str) -> None:
 
 def entry_text(config: Config, id_: str) -> str | None:
     """Return the lines of an entry as they stand, or None where there is none."""
-    found = _member(config.root, id_)
+    member = _member(config.root, id_)
     lines = config.lines()
-    return None if found is None else "".join(lines[slice(*_extent(*found, lines))])
+    return None if member is None else "".join(lines[slice(*_extent(*member, lines))])
 
 
 def with_entry(config: Config, id_: str, entry: dict[str, Any]) -> Config:
@@ -160,12 +160,12 @@ def with_entry_text(
     config: Config, id_: str, text: str, entry: dict[str, Any] | None = None
 ) -> Config:
     """Return the file with these lines as the entry; `entry` is what they must say."""
-    found = _member(config.root, id_)
+    member = _member(config.root, id_)
     lines = config.lines()
-    if found is None:
+    if member is None:
         changed = _ended(config) + text
     else:
-        start, end = _extent(*found, lines)
+        start, end = _extent(*member, lines)
         last = not lines[end - 1].endswith(("\r", "\n"))
         changed = "".join(lines[:start]) + text + "".join(lines[end:])
         changed = changed.removesuffix(config.eol) if last and end == len(lines) else changed
@@ -178,11 +178,11 @@ def with_entry_text(
 
 def without_entry(config: Config, id_: str) -> Config:
     """Return the file without an entry."""
-    found = _member(config.root, id_)
-    if found is None:
+    member = _member(config.root, id_)
+    if member is None:
         return config
     lines = config.lines()
-    start, end = _extent(*found, lines)
+    start, end = _extent(*member, lines)
 
     def expected(values: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in values.items() if key != id_}
@@ -211,14 +211,14 @@ def products(config: Config, provider: str) -> dict[str, Any]:
             where=config.where,
             remedy="Set hda.provider and hda.provider_file in the target, or add the provider.",
         )
-    found = known.get("products", "")
-    if found is not None and not isinstance(found, dict):
+    value = known.get("products", "")
+    if value is not None and not isinstance(value, dict):
         raise InputError(
             f"the provider {provider!r} has no 'products'",
             where=config.where,
             remedy="Add the line '  products:' to it.",
         )
-    return found or {}
+    return value or {}
 
 
 def with_product(config: Config, provider: str, id_: str, product: dict[str, Any]) -> Config:
@@ -255,29 +255,29 @@ def without_product(config: Config, provider: str, id_: str) -> Config:
     if id_ not in products(config, provider):
         return config
     _, node = _products(config, provider)
-    found = _member(node, id_)
+    member = _member(node, id_)
     lines = config.lines()
-    if found is None:
+    if member is None:
         raise _by_hand(config, id_)
     if isinstance(node, yaml.MappingNode) and node.flow_style:
         changed = _without_flow(config, node, id_)
     else:
-        start, end = _extent(*found, lines)
+        start, end = _extent(*member, lines)
         changed = "".join(lines[:start] + lines[end:])
 
     def expected(values: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in products(config, provider).items() if key != id_}
-        return values | {provider: values[provider] | {"products": kept or None}}
+        others = {key: value for key, value in products(config, provider).items() if key != id_}
+        return values | {provider: values[provider] | {"products": others or None}}
 
     return _compared(config, changed, expected, id_)
 
 
 def _products(config: Config, provider: str) -> tuple[yaml.Node, yaml.Node]:
     of = _member(config.root, provider)
-    found = _member(of[1], "products") if of else None
-    if found is None:
+    member = _member(of[1], "products") if of else None
+    if member is None:
         raise _by_hand(config, provider)
-    return found
+    return member
 
 
 def _without_flow(config: Config, node: yaml.MappingNode, id_: str) -> str:
@@ -345,14 +345,14 @@ def _compared(
     """
     try:
         read = parse_providers if before.providers else parse
-        made = read(changed.encode(), before.where)
-        wanted = _plain(expected(before.values, made.values))
-        same = repr(_plain(made.values)) == repr(wanted)
+        config = read(changed.encode(), before.where)
+        wanted = _plain(expected(before.values, config.values))
+        same = repr(_plain(config.values)) == repr(wanted)
     except InputError:
         same = False
     if not same:
         raise _by_hand(before, id_)
-    return made
+    return config
 
 
 def _plain(value: Any) -> Any:

@@ -16,15 +16,15 @@ from typing import Any
 
 def main() -> int:
     """Load what the environment's EODAG_ variables name; return 3 if there is no eodag."""
-    told = json.load(sys.stdin)
+    question = json.load(sys.stdin)
     try:
         eodag = importlib.import_module("eodag")
     except ModuleNotFoundError:
         return 3
     dag = eodag.EODataAccessGateway()
     older = not hasattr(dag, "list_collections")
-    entry = (_entry_of_eodag3 if older else _entry)(dag, told["id"])
-    document = told["document"] and json.loads(Path(told["document"]).read_bytes())
+    entry = (_entry_of_eodag3 if older else _entry)(dag, question["id"])
+    document = question["document"] and json.loads(Path(question["document"]).read_bytes())
     problem = (_problem_of_eodag3 if older else _problem)(document) if document else ""
     sys.stdout.write(json.dumps({"entry": entry, "document": problem}, default=str))
     return 0

@@ -83,10 +83,10 @@ def _is_ours(id_: str, name: str) -> bool:
 
 def _named(hda: Hda, entry: Any) -> str | None:
     """Return the name, in HDA's folder, of the document that an entry names; None: none of it."""
-    told = entry.get(POINTER) if isinstance(entry, dict) else None
-    seen = served_documents(hda)
-    path = Path(told) if isinstance(told, str) else None
-    return f"{hda.documents_folder}/{path.name}" if path and path.parent == seen else None
+    address = entry.get(POINTER) if isinstance(entry, dict) else None
+    folder = served_documents(hda)
+    path = Path(address) if isinstance(address, str) else None
+    return f"{hda.documents_folder}/{path.name}" if path and path.parent == folder else None
 
 
 def served_documents(hda: Hda) -> Path:
@@ -140,8 +140,8 @@ def read_all(hda: Hda, id_: str) -> Files:
     Raises:
         InputError: a file isn't there (but for the document), can't be read, or says nothing.
     """
-    found = parsed(hda, read(collections(hda)), read(provider(hda)), f"{hda.folder}/")
-    return held(hda, id_, *found, lambda name: read_if_any(hda.folder / name))
+    files = parsed(hda, read(collections(hda)), read(provider(hda)), f"{hda.folder}/")
+    return held(hda, id_, *files, lambda name: read_if_any(hda.folder / name))
 
 
 def read_if_any(path: Path) -> bytes | None:
@@ -204,7 +204,7 @@ def locked(hda: Hda) -> Iterator[None]:
         os.close(handle)
 
 
-def replace(path: Path, data: bytes, found: bytes | None) -> None:
+def replace(path: Path, data: bytes, expected: bytes | None) -> None:
     """Replace a file whole, if it still is what was found; its mode and owner stay.
 
     Raises:
@@ -217,7 +217,7 @@ def replace(path: Path, data: bytes, found: bytes | None) -> None:
         handle, name = tempfile.mkstemp(dir=real.parent, prefix=_draft(real))
         try:
             _write(handle, real, data)
-            _demand(path, found)
+            _demand(path, expected)
             Path(name).replace(real)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -260,8 +260,8 @@ def _write(handle: int, real: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _demand(path: Path, found: bytes | None) -> None:
-    if read_if_any(path) != found:
+def _demand(path: Path, expected: bytes | None) -> None:
+    if read_if_any(path) != expected:
         raise changed_meanwhile(path)
 
 
@@ -278,20 +278,20 @@ Changes = dict[str, tuple[bytes | None, bytes | None]]
 """By name what is to differ, before and after; None: there is no such file."""
 
 
-def changes(hda: Hda, id_: str, found: Files, new: Files) -> Changes:
+def changes(hda: Hda, id_: str, before: Files, new: Files) -> Changes:
     """Return what differs, in the order in which it can be written.
 
     A document of others stays where it is.
     """
-    old, made = found.contents(hda), new.contents(hda)
-    told: Changes = {
-        name: (old.get(name), data) for name, data in made.items() if old.get(name) != data
+    old, after = before.contents(hda), new.contents(hda)
+    contents: Changes = {
+        name: (old.get(name), data) for name, data in after.items() if old.get(name) != data
     }
-    gone = [name for name in old if name not in made and _is_ours(id_, Path(name).name)]
-    return told | {name: (old[name], None) for name in gone}
+    gone = [name for name in old if name not in after and _is_ours(id_, Path(name).name)]
+    return contents | {name: (old[name], None) for name in gone}
 
 
-def write_all(hda: Hda, id_: str, found: Files, new: Files) -> Changes:
+def write_all(hda: Hda, id_: str, before: Files, new: Files) -> Changes:
     """Write what differs, all or nothing, and return it; no document is removed yet.
 
     Raises:
@@ -300,14 +300,14 @@ def write_all(hda: Hda, id_: str, found: Files, new: Files) -> Changes:
     """
     written: Changes = {}
     try:
-        for name, (old, made) in changes(hda, id_, found, new).items():
+        for name, (old, after) in changes(hda, id_, before, new).items():
             path = hda.folder / name
             # A document may be there already, of a run that was cut off.
             old = read_if_any(path) if old is None else old
-            if made is not None and made != old:
+            if after is not None and after != old:
                 _clear(path)
-                replace(path, made, old)
-                written[name] = (old, made)
+                replace(path, after, old)
+                written[name] = (old, after)
     except (ConflictError, InputError):
         put_back(hda, written)
         raise
@@ -321,12 +321,12 @@ def put_back(hda: Hda, written: Changes) -> None:
         ConflictError: one was changed meanwhile; it stays as it is.
         InputError: one can't be written.
     """
-    for name, (old, made) in reversed(written.items()):
+    for name, (old, after) in reversed(written.items()):
         path = hda.folder / name
         if old is not None:
-            replace(path, old, made)
-        elif made is not None:
-            _demand(path, made)
+            replace(path, old, after)
+        elif after is not None:
+            _demand(path, after)
             path.unlink()
 
 

@@ -25,7 +25,7 @@ It raises InputError where the interpreter has no eodag, ServiceError where it d
 def ask(
     python: Path,
     program: Path,
-    told: Mapping[str, Any],
+    question: Mapping[str, Any],
     *,
     patience: float,
     setting: str,
@@ -33,7 +33,7 @@ def ask(
 ) -> tuple[dict[str, Any] | None, str]:
     """Run a program of ours by an interpreter that has eodag: as `started`, and told at once."""
     with started(python, program, patience, setting, environment) as answer:
-        return answer(told)
+        return answer(question)
 
 
 @contextmanager
@@ -54,13 +54,13 @@ def started(
     """
     command = [str(python), "-I", str(program)]
     with _process(command, setting, environment) as process:
-        yield lambda told: _answer(process, command, json.dumps(told), patience, setting)
+        yield lambda question: _answer(process, command, json.dumps(question), patience, setting)
 
 
 def _answer(
-    process: subprocess.Popen[str], command: list[str], told: str, patience: float, setting: str
+    process: subprocess.Popen[str], command: list[str], text: str, patience: float, setting: str
 ) -> tuple[dict[str, Any] | None, str]:
-    done = _end(process, command, told, patience, setting)
+    done = _end(process, command, text, patience, setting)
     if done.returncode == NO_EODAG:
         raise InputError(
             "has no eodag",
@@ -77,7 +77,7 @@ def run(
     command: list[str],
     patience: float,
     setting: str,
-    told: str = "",
+    text: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the target's without a shell, and without our settings and secrets.
@@ -86,19 +86,19 @@ def run(
         ServiceError: it can't be run, or doesn't end in `patience` seconds; names the setting.
     """
     with _process(command, setting, environment or {}) as process:
-        return _end(process, command, told, patience, setting)
+        return _end(process, command, text, patience, setting)
 
 
 @contextmanager
 def _process(
     command: list[str], setting: str, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
-    kept = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
+    inherited = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
     pipe = subprocess.PIPE
     try:
         process = subprocess.Popen(
             command,
-            env=kept | {"LANG": "C.UTF-8"} | dict(environment),
+            env=inherited | {"LANG": "C.UTF-8"} | dict(environment),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -118,10 +118,10 @@ def _process(
 
 
 def _end(
-    process: subprocess.Popen[str], command: list[str], told: str, patience: float, setting: str
+    process: subprocess.Popen[str], command: list[str], text: str, patience: float, setting: str
 ) -> subprocess.CompletedProcess[str]:
     try:
-        out, err = process.communicate(told, patience)
+        out, err = process.communicate(text, patience)
     except subprocess.TimeoutExpired as error:
         raise ServiceError(
             f"the command of {setting} did not end in {patience:g} s", where=command[0]

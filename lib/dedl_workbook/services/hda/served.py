@@ -68,9 +68,9 @@ def compared(served: Any, document: Mapping[str, Any]) -> list[Check]:
     for field, meant in document.items():
         if field in REWRITTEN:
             continue
-        found = served.get(field)
-        same = canonical(_form(field, found)) == canonical(_form(field, meant))
-        shown = "as published" if same else f"{_short(found)}, meant {_short(meant)}"
+        value = served.get(field)
+        same = canonical(_form(field, value)) == canonical(_form(field, meant))
+        shown = "as published" if same else f"{_short(value)}, meant {_short(meant)}"
         checks.append(Check(f"HDA: {field}", same, shown))
     return checks
 

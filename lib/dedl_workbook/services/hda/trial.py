@@ -23,15 +23,15 @@ def load(hda: Hda, id_: str, entry: Mapping[str, Any], new: Files) -> None:
     Raises:
         InputError: it can't, or makes something else of the entry.
     """
-    found = _trial(hda, id_, new)
-    if found is None:
+    answer = _trial(hda, id_, new)
+    if answer is None:
         return
-    if found["document"]:
-        raise _refused(hda, f"HDA could not serve the collection: {found['document']}")
-    if found["entry"] is None:
+    if answer["document"]:
+        raise _refused(hda, f"HDA could not serve the collection: {answer['document']}")
+    if answer["entry"] is None:
         raise _refused(hda, f"eodag doesn't list {id_}")
     loaded = hda_dialect.of(hda).loaded
-    wrong = [field for field in loaded if not _same(field, found["entry"], entry)]
+    wrong = [field for field in loaded if not _same(field, answer["entry"], entry)]
     if wrong:
         raise _refused(hda, f"eodag makes something else of {', '.join(wrong)} of {id_}")
 
@@ -48,8 +48,8 @@ def load_restored(hda: Hda, id_: str, new: Files, *, entry: bool) -> None:
     Raises:
         InputError: it can't, or still lists a collection without an entry.
     """
-    found = _trial(hda, id_, new)
-    if found is not None and not entry and found["entry"] is not None:
+    answer = _trial(hda, id_, new)
+    if answer is not None and not entry and answer["entry"] is not None:
         raise _refused(hda, f"eodag still lists {id_}")
 
 
@@ -82,28 +82,28 @@ def _draft(hda: Hda, new: Files, folder: Path) -> None:
     (folder / "eodag.yml").write_text("{}")
 
 
-def _loaded(hda: Hda, told: dict[str, str], folder: Path) -> dict[str, Any]:
+def _loaded(hda: Hda, question: dict[str, str], folder: Path) -> dict[str, Any]:
     environment = {
         "EODAG_CFG_DIR": str(folder),
         "EODAG_CFG_FILE": str(folder / "eodag.yml"),
         "HOME": str(folder),
         **hda_dialect.of(hda).environment(hda, folder),
     }
-    found, said = programs.ask(
+    answer, log = programs.ask(
         hda.python or Path(sys.executable),
         Path(__file__).with_name("eodag_load.py"),
-        told,
+        question,
         patience=hda.reload_timeout,
         setting="hda.python",
         environment=environment,
     )
-    if found is None:
-        raise _refused(hda, f"eodag can't load it: {said}")
-    return found
+    if answer is None:
+        raise _refused(hda, f"eodag can't load it: {log}")
+    return answer
 
 
-def _same(field: str, found: Mapping[str, Any], meant: Mapping[str, Any]) -> bool:
-    served = {field: found.get(field)}
+def _same(field: str, loaded: Mapping[str, Any], meant: Mapping[str, Any]) -> bool:
+    served = {field: loaded.get(field)}
     return all(check.passed for check in hda_served.compared(served, {field: meant.get(field)}))
 
 

@@ -167,16 +167,16 @@ def deliver(desk: HelpDesk, message: Message, *, limit: int, internal: bool = Fa
                 where=str(attachment.path),
                 remedy="Raise helpdesk.attachment_limit in the target, if the desk takes more.",
             )
-    found = desk.sent(message.ticket, message.marker)
-    if found is not None:
-        return Sent(found, already=True)
+    reference = desk.sent(message.ticket, message.marker)
+    if reference is not None:
+        return Sent(reference, already=True)
     try:
         return Sent((desk.comment if internal else desk.reply)(message), already=False)
     except UnansweredError:
-        found = desk.sent(message.ticket, message.marker)
-        if found is None:
+        reference = desk.sent(message.ticket, message.marker)
+        if reference is None:
             raise
-        return Sent(found, already=False)
+        return Sent(reference, already=False)
 
 
 def mark(ticket: str, purpose: str, content: object) -> str:

@@ -61,8 +61,8 @@ class Outbox:
         """Return the folder of the message with this marker, or None."""
         with _writing(self.folder):
             for record in sorted(self.folder.glob(f"[0-9]*/{RECORD}")):
-                said = _read(record)
-                if said.get("ticket") == ticket and said.get("marker") == marker:
+                document = _read(record)
+                if document.get("ticket") == ticket and document.get("marker") == marker:
                     return str(record.parent)
         return None
 
@@ -128,16 +128,16 @@ def _sync(path: Path) -> None:
 
 def _read(record: Path) -> dict[str, Any]:
     try:
-        said = json.loads(record.read_bytes())
+        document = json.loads(record.read_bytes())
     except ValueError:
-        said = None
-    if not isinstance(said, dict):
+        document = None
+    if not isinstance(document, dict):
         raise InputError(
             "is no record of a message: it was changed by hand",
             where=str(record),
             remedy="Restore it, or see whether that message was sent and remove its folder.",
         )
-    return said
+    return document
 
 
 @contextmanager

@@ -87,12 +87,12 @@ class Roundup:
         """Post a message with its attachments into the ticket, or finish what was cut off."""
         with self._talking() as client:
             issue = self._issue(client, message.ticket)
-            found = self._message(client, message.ticket, message.marker)
-            if found is None:
+            number = self._message(client, message.ticket, message.marker)
+            if number is None:
                 files = [self._upload(client, one) for one in message.attachments]
-                found = self._post(client, message, files)
-            self._link(client, issue, found)
-            return self._address(issue, found)
+                number = self._post(client, message, files)
+            self._link(client, issue, number)
+            return self._address(issue, number)
 
     def comment(self, message: Message) -> str:
         """Refuse: there are no comments that the user doesn't see."""
@@ -193,8 +193,8 @@ class Roundup:
     ) -> dict[str, Any]:
         answer = client.get(f"{self.url}/rest/data/{quote(path)}", params=query)
         self._refuse(answer)
-        found: dict[str, Any] = _body(answer)
-        return found
+        document: dict[str, Any] = _body(answer)
+        return document
 
     def _made(self, answer: httpx.Response) -> str:
         self._refuse(answer)
@@ -204,10 +204,10 @@ class Roundup:
         return f"{self.url}/issue{issue}#msg{message}"
 
     def _parts(self, reference: str) -> tuple[str, str]:
-        found = _REFERENCE.fullmatch(reference)
-        if not found or not reference.startswith(self.url):
+        match = _REFERENCE.fullmatch(reference)
+        if not match or not reference.startswith(self.url):
             raise InputError("is no message of this help desk", where=reference)
-        return found[1], found[2]
+        return match[1], match[2]
 
     def _refuse(self, answer: httpx.Response) -> None:
         """Raise what an answer says that isn't a success."""

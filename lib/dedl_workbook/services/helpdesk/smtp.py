@@ -89,19 +89,19 @@ class Smtp:
         Raises:
             ServiceError: it may have taken it: a person has to look.
         """
-        found = self.outbox.sent(ticket, marker)
-        if found is None:
+        reference = self.outbox.sent(ticket, marker)
+        if reference is None:
             return None
-        if (Path(found) / SENDING).exists():
+        if (Path(reference) / SENDING).exists():
             raise ServiceError(
                 "a mail was cut off in a moment in which the server may have taken it, so it isn't "
                 "sent again",
-                where=found,
+                where=reference,
                 remedy=f"Look in the ticket {ticket}, or ask for the Message-ID "
                 f"{self._message_id(ticket, marker)}. If it arrived, rename {SENDING} to {SENT}; "
                 f"if not, remove {SENDING}. Then run again.",
             )
-        return found if (Path(found) / SENT).exists() else None
+        return reference if (Path(reference) / SENT).exists() else None
 
     def reply(self, message: Message) -> str:
         """Send a mail to the desk."""
@@ -163,8 +163,8 @@ class Smtp:
         return f"<dedl-{ticket}-{marker}@{self.settings.sender.rpartition('@')[2]}>"
 
     def _envelope(self, server: smtplib.SMTP, size: int) -> None:
-        told = [f"SIZE={size}"] if server.has_extn("size") else []
-        code, answer = server.mail(self.settings.sender, told)
+        options = [f"SIZE={size}"] if server.has_extn("size") else []
+        code, answer = server.mail(self.settings.sender, options)
         if code != 250:
             raise self._refused(f"the mail of {size} bytes, or its sender", code, answer)
         code, answer = server.rcpt(self.settings.recipient)
@@ -178,8 +178,8 @@ class Smtp:
                 "Nothing was sent. Set helpdesk.attachment_limit in the target to what the server "
                 "takes: larger files stay in the archive, named in the reply. Then run again."
             )
-        said = f"the mail server refuses {what} ({code} {_text(answer)})"
-        return ServiceError(said, where=self._server, remedy=remedy)
+        answered = f"the mail server refuses {what} ({code} {_text(answer)})"
+        return ServiceError(answered, where=self._server, remedy=remedy)
 
     @contextmanager
     def _talking(self) -> Iterator[smtplib.SMTP]:

@@ -104,14 +104,14 @@ def _code(client: httpx.Client, login: Login) -> SecretStr:
         )
     filled = {"username": login.user, "password": login.password.get_secret_value()}
     answer = client.post(action, data=filled)
-    found = parse_qs(urlsplit(answer.headers.get("location", "")).query)
-    if answer.status_code in (302, 303) and "code" in found:
-        return SecretStr(found["code"][0])
-    raise _not_logged_in(answer, found, login)
+    query = parse_qs(urlsplit(answer.headers.get("location", "")).query)
+    if answer.status_code in (302, 303) and "code" in query:
+        return SecretStr(query["code"][0])
+    raise _not_logged_in(answer, query, login)
 
 
 def _not_logged_in(
-    answer: httpx.Response, found: Mapping[str, list[str]], login: Login
+    answer: httpx.Response, query: Mapping[str, list[str]], login: Login
 ) -> WorkbookError:
     page = _Page.read(answer)
     if page.asks_for_code:
@@ -120,10 +120,10 @@ def _not_logged_in(
             where=login.issuer,
             remedy="Use an account without, or identity: service_account or environment.",
         )
-    said = page.error or "; ".join(found.get("error", []))
-    if said:
+    reason = page.error or "; ".join(query.get("error", []))
+    if reason:
         return InputError(
-            f"{login.user} can't log in: {_shown(said, login.password)}",
+            f"{login.user} can't log in: {_shown(reason, login.password)}",
             where=login.issuer,
             remedy="Check the user and the password of the target's iam.login.",
         )
@@ -149,13 +149,15 @@ def _refusal(answer: httpx.Response, issuer: str, form: Mapping[str, str]) -> Wo
         body = answer.json()
     except ValueError:
         body = None
-    told: dict[str, Any] = body if isinstance(body, dict) else {}
+    document: dict[str, Any] = body if isinstance(body, dict) else {}
     secrets = [SecretStr(form[k]) for k in ("client_secret", "subject_token", "code") if k in form]
-    said = ", ".join(str(told[key]) for key in ("error", "error_description") if told.get(key))
-    error = InputError if told.get("error") in _OURS else ServiceError
+    reason = ", ".join(
+        str(document[key]) for key in ("error", "error_description") if document.get(key)
+    )
+    error = InputError if document.get("error") in _OURS else ServiceError
     grant = form["grant_type"].rsplit(":", 1)[-1].replace("_", " ")
     return error(
-        f"the IAM service refuses the {grant}: {_shown(said or str(answer.status_code), *secrets)}",
+        f"the IAM service refuses the {grant}: {_shown(reason or str(answer.status_code), *secrets)}",
         where=issuer,
         remedy="Check the target's iam settings, and that the account is known there.",
     )

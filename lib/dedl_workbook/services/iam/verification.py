@@ -65,8 +65,8 @@ def verify(token: SecretStr, iam: Iam) -> dict[str, Any]:
 def roles(claims: Mapping[str, Any]) -> frozenset[str]:
     """Return the realm's roles that a token holds (Keycloak's `realm_access.roles`)."""
     access = claims.get("realm_access")
-    found = access.get("roles") if isinstance(access, Mapping) else None
-    return frozenset(one for one in found if isinstance(one, str)) if found else frozenset()
+    names = access.get("roles") if isinstance(access, Mapping) else None
+    return frozenset(one for one in names if isinstance(one, str)) if names else frozenset()
 
 
 def refused(reason: str, remedy: str) -> TokenError:
@@ -88,9 +88,9 @@ def _key(raw: str, iam: Iam) -> PyJWK:
             f"it is signed with {algorithm!r}; allowed: {allowed}", "Get a token from the realm."
         )
     for again in (False, True):
-        found = _keys(iam, again=again).get(str(id_))
-        if found is not None:
-            return found
+        key = _keys(iam, again=again).get(str(id_))
+        if key is not None:
+            return key
     raise refused(
         f"its signing key is none of {iam.issuer}",
         "Get a token from that realm, or mend iam.issuer in the target.",

@@ -100,11 +100,11 @@ def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
     pages = pool.client.get_paginator("list_objects_v2")
     with s3.calling(f"{pool.where()} can't be listed"):
         for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix):
-            for found in page.get("Contents", []):
-                path = found["Key"][len(pool.prefix) :]
+            for entry in page.get("Contents", []):
+                path = entry["Key"][len(pool.prefix) :]
                 if path.startswith(PROBE):
                     leftovers.probes.append(path)
                 elif path.startswith(MARK):
                     leftovers.users.append(path.removeprefix(MARK))
                 else:
-                    yield path, found["Size"], found["ETag"].strip('"')
+                    yield path, entry["Size"], entry["ETag"].strip('"')

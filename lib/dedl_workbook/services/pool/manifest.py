@@ -109,13 +109,13 @@ class Manifest:
 
     def states(self) -> dict[str, tuple[int, int]]:
         """Return count and bytes of the delivered files that are done, missing, unknown, ..."""
-        found = self._all("select state, count(*), sum(size) from seen group by state")
-        return {state: (count, size) for state, count, size in found}
+        rows = self._all("select state, count(*), sum(size) from seen group by state")
+        return {state: (count, size) for state, count, size in rows}
 
     def largest(self) -> int:
         """Return the bytes of the largest file that is missing."""
-        found = self._all("select coalesce(max(size), 0) from seen where state = 'missing'")
-        return int(found[0][0])
+        rows = self._all("select coalesce(max(size), 0) from seen where state = 'missing'")
+        return int(rows[0][0])
 
     def examples(self, state: str, limit: int = 3) -> list[str]:
         """Return some paths of delivered files in a state."""
@@ -136,13 +136,13 @@ class Manifest:
 
         The order makes SQLite sort them all before the first: `remember` can't disturb them.
         """
-        found = self.connection.execute(
+        rows = self.connection.execute(
             "select s.path, size, version, etag, type from seen s left join types using (path)"
             " where state in ('missing', 'unknown') and size between ? and ?"
             " order by size, s.path",
             (least, most),
         )
-        return map(Todo._make, found)
+        return map(Todo._make, rows)
 
     def remember(self, rows: Iterable[Row]) -> None:
         """Keep what was uploaded; once this returns, a killed process doesn't forget it."""
@@ -190,8 +190,8 @@ class Manifest:
 
     def begun(self, path: str) -> tuple[str, str] | None:
         """Return id and media type of a large file's multipart upload that is remembered."""
-        found = self._all("select upload, type from uploads where path = ?", (path,))
-        return (str(found[0][0]), str(found[0][1])) if found else None
+        rows = self._all("select upload, type from uploads where path = ?", (path,))
+        return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
     def resumable(self, path: str, upload: str) -> bool:
         """Tell whether a multipart upload is that of a file that is still missing."""
@@ -249,8 +249,8 @@ class Manifest:
             "select path, size, version, sha256, etag from reused where path = :path"
             " union all select * from files where path = :path"
         )
-        found = self._all(query, {"path": path})
-        return Row._make(found[0]) if found else None
+        rows = self._all(query, {"path": path})
+        return Row._make(rows[0]) if rows else None
 
     def count(self) -> int:
         """Return how many files were uploaded or are reused, by this manifest's memory."""
@@ -324,8 +324,8 @@ def _prepared(connection: sqlite3.Connection, place: str) -> sqlite3.Connection:
 
 
 def _place(connection: sqlite3.Connection) -> str | None:
-    found = connection.execute("select value from about where name = 'place'").fetchone()
-    return found[0] if found else None
+    row = connection.execute("select value from about where name = 'place'").fetchone()
+    return row[0] if row else None
 
 
 @contextmanager

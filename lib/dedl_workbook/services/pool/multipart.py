@@ -69,12 +69,12 @@ class Part:
 def begin(pool: Pool, todo: Todo) -> Multipart:
     """Begin the upload of a large file."""
     with s3.calling(f"{pool.where(todo.path)} can't be written"):
-        made = pool.client.create_multipart_upload(
+        answer = pool.client.create_multipart_upload(
             **pool.at(todo.path),
             ContentType=todo.media_type or PLAIN,
             Metadata={WRITTEN_FOR: pool.prefix},
         )
-    return Multipart(todo, made["UploadId"])
+    return Multipart(todo, answer["UploadId"])
 
 
 def resume(pool: Pool, todo: Todo, upload: str) -> Multipart:
@@ -102,29 +102,29 @@ def read_part(pool: Pool, multipart: Multipart, start: int) -> Part:
 
 def arrived(part: Part) -> bool:
     """Tell whether an earlier run sent this very part."""
-    found = part.of.known.get(part.number)
-    return found is not None and found == md5_of(part.data).hex()
+    etag = part.of.known.get(part.number)
+    return etag is not None and etag == md5_of(part.data).hex()
 
 
 def send(pool: Pool, part: Part) -> Row | None:
     """Send a part, unless it has arrived; with the last, complete the object and return its row."""
     multipart, path, md5 = part.of, part.of.todo.path, md5_of(part.data)
     # An earlier try may have failed after the part had arrived: at the completion.
-    found = multipart.etags.get(part.number) or multipart.known.get(part.number, "")
-    if part.number not in multipart.etags and found != md5.hex():
+    etag = multipart.etags.get(part.number) or multipart.known.get(part.number, "")
+    if part.number not in multipart.etags and etag != md5.hex():
         with s3.calling(f"{pool.where(path)}, part {part.number}, can't be written"):
             if pool.copies:
-                found = _copy(pool, part)
+                etag = _copy(pool, part)
             else:
-                found = upload_part(pool, path, multipart.upload, part.number, part.data, md5)
-    if found.strip('"') != md5.hex() and not pool.copies:
+                etag = upload_part(pool, path, multipart.upload, part.number, part.data, md5)
+    if etag.strip('"') != md5.hex() and not pool.copies:
         raise RefusedError(
             f"part {part.number}: the store holds other bytes than were sent",
             where=pool.where(path),
             remedy="Have the store's operators look at it, then run again.",
         )
     with multipart.lock:
-        multipart.md5s[part.number], multipart.etags[part.number] = md5, found
+        multipart.md5s[part.number], multipart.etags[part.number] = md5, etag
         last = len(multipart.md5s) == len(starts(multipart.todo.size))
     if not last:
         return None
@@ -137,7 +137,7 @@ def _copy(pool: Pool, part: Part) -> str:
     if not isinstance(pool.dataset, Bucket):
         raise TypeError("only a store can copy")
     todo = part.of.todo
-    made = pool.client.upload_part_copy(
+    answer = pool.client.upload_part_copy(
         **pool.at(todo.path),
         UploadId=part.of.upload,
         PartNumber=part.number,
@@ -145,7 +145,7 @@ def _copy(pool: Pool, part: Part) -> str:
         CopySourceIfMatch=f'"{todo.version}"',
         CopySourceRange=f"bytes={part.start}-{part.start + len(part.data) - 1}",
     )
-    return made["CopyPartResult"]["ETag"]
+    return answer["CopyPartResult"]["ETag"]
 
 
 def _complete(pool: Pool, multipart: Multipart) -> Row:
@@ -164,10 +164,10 @@ def _complete(pool: Pool, multipart: Multipart) -> Row:
         ):
             return accept(pool, row)
         raise
-    found = proven(pool, row, etag)
-    if found is None:
+    whole = proven(pool, row, etag)
+    if whole is None:
         require_etag(pool, todo.path, etag, row.etag)
-    return found or row
+    return whole or row
 
 
 def stale(pool: Pool) -> list[tuple[str, str]]:

@@ -124,10 +124,10 @@ def read(dataset: Dataset, file: File, start: int, length: int) -> bytes:
 
 def unchanged(dataset: Dataset, file: File) -> None:
     """Raise ChangedError if a file isn't any more as it was listed."""
-    found = dataset.stat(file.path)
-    if found is None:
+    now = dataset.stat(file.path)
+    if now is None:
         raise changed(file.path, "is gone")
-    if found != file:
+    if now != file:
         raise changed(file.path, "was changed")
 
 
@@ -138,8 +138,8 @@ def _read_object(dataset: Bucket, file: File, start: int, length: int) -> bytes:
     extra = {"Range": f"bytes={start}-{start + length - 1}"} if length else {}
     for attempt in range(READS):
         try:
-            found = dataset.client.get_object(**wanted, IfMatch=f'"{file.version}"', **extra)  # type: ignore[arg-type]
-            return found["Body"].read()
+            answer = dataset.client.get_object(**wanted, IfMatch=f'"{file.version}"', **extra)  # type: ignore[arg-type]
+            return answer["Body"].read()
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in {"PreconditionFailed", "412", "InvalidRange", *s3.NOT_FOUND}:
@@ -211,7 +211,7 @@ def write(pool: Pool, path: str, data: bytes, media_type: str, metadata: Mapping
             etag = writer.put(pool.store, pool.prefix + path, data, media_type, metadata)
             if etag is not None:
                 return etag
-        made = pool.client.put_object(
+        answer = pool.client.put_object(
             **pool.at(path),
             Body=data,
             ContentMD5=base64.b64encode(md5_of(data)).decode(),
@@ -219,32 +219,32 @@ def write(pool: Pool, path: str, data: bytes, media_type: str, metadata: Mapping
             Metadata=metadata,
             IfNoneMatch="*",
         )
-    return made["ETag"].strip('"')
+    return answer["ETag"].strip('"')
 
 
 def upload_part(pool: Pool, path: str, upload: str, number: int, data: bytes, md5: bytes) -> str:
     """Write a part of an object, and return its ETag as the store wants it back."""
-    made = pool.client.upload_part(
+    answer = pool.client.upload_part(
         **pool.at(path),
         UploadId=upload,
         PartNumber=number,
         Body=data,
         ContentMD5=base64.b64encode(md5).decode(),
     )
-    return made["ETag"]
+    return answer["ETag"]
 
 
 def complete(pool: Pool, path: str, upload: str, etags: Mapping[int, str]) -> str:
     """Make an object of its parts, given by their numbers, and return its ETag."""
     listed = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-    made = pool.client.complete_multipart_upload(
+    answer = pool.client.complete_multipart_upload(
         **pool.at(path),
         UploadId=upload,
         MultipartUpload={"Parts": listed},  # type: ignore[typeddict-item]
         IfNoneMatch="*",
     )
     # RGW 16 answers with an empty ETag.
-    return (made.get("ETag") or pool.client.head_object(**pool.at(path))["ETag"]).strip('"')
+    return (answer.get("ETag") or pool.client.head_object(**pool.at(path))["ETag"]).strip('"')
 
 
 def accept(pool: Pool, row: Row) -> Row:
@@ -257,12 +257,12 @@ def accept(pool: Pool, row: Row) -> Row:
     """
     with s3.calling(f"{pool.where(row.path)} can't be read"):
         head = pool.client.head_object(**pool.at(row.path))
-    found = (
+    state = (
         proven(pool, row, head["ETag"].strip('"')) if head["ContentLength"] == row.size else None
     )
-    if found is None:
+    if state is None:
         raise conflict(pool.where(row.path))
-    return found
+    return state
 
 
 def proven(pool: Pool, row: Row, etag: str) -> Row | None:
@@ -277,15 +277,15 @@ def proven(pool: Pool, row: Row, etag: str) -> Row | None:
     return row._replace(etag=etag) if read_back else None
 
 
-def require_etag(pool: Pool, path: str, found: str, expected: str) -> None:
+def require_etag(pool: Pool, path: str, etag: str, expected: str) -> None:
     """Remove an object of ours that has another ETag than its bytes, and raise RefusedError.
 
     The error says so where the object could not be removed: then bytes that nobody sent are still
     at that key.
     """
-    if found.strip('"') == expected:
+    if etag.strip('"') == expected:
         return
-    problem = f"the store holds other bytes than were sent (ETag {found}, sent {expected})"
+    problem = f"the store holds other bytes than were sent (ETag {etag}, sent {expected})"
     ask = "Have the store's operators look at it, then run again."
     try:
         with s3.calling(f"{pool.where(path)} can't be removed"):
@@ -320,13 +320,13 @@ def compare(pool: Pool, todo: Todo) -> Row:
     Raises:
         ConflictError: the object has other content. It isn't touched.
     """
-    found = proven(pool, hashed(pool, todo), todo.etag or "")
-    if found is None:
+    row = proven(pool, hashed(pool, todo), todo.etag or "")
+    if row is None:
         raise conflict(pool.where(todo.path))
-    if "-" in found.etag:
+    if "-" in row.etag:
         # Who put it there may have been killed before its tag was set.
-        tag(pool, found)
-    return found
+        tag(pool, row)
+    return row
 
 
 def tag(pool: Pool, row: Row) -> None:

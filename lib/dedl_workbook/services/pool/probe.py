@@ -53,11 +53,11 @@ def _try(pool: Pool, data: bytes, expected: str, put: Callable[[str], str]) -> N
     try:
         etag = put(name)
         with s3.calling(f"what was written to {pool.where(name)} can't be read back"):
-            found = pool.client.get_object(**pool.at(name))
-            body = found["Body"].read()
+            answer = pool.client.get_object(**pool.at(name))
+            body = answer["Body"].read()
     finally:
         patiently(pool, lambda: _delete(pool, name))
-    wrong = _wrong(dict(found), body, data)
+    wrong = _wrong(dict(answer), body, data)
     if etag != expected:
         wrong.append(f"its ETag is {etag}, not {expected}")
     if wrong:
@@ -82,18 +82,18 @@ def _write_part(pool: Pool, name: str, data: bytes, labels: dict[str, str]) -> s
         return complete(pool, name, upload, {1: etag})
 
 
-def _wrong(found: dict[str, Any], body: bytes, data: bytes) -> list[str]:
+def _wrong(answer: dict[str, Any], body: bytes, data: bytes) -> list[str]:
     wrong = []
     if body != data:
         wrong.append(
             f"{len(body)} bytes were read back, of {len(data)} written, with other content"
         )
-    if found.get("ContentLength") != len(data):
-        wrong.append(f"the length is given as {found.get('ContentLength')}")
-    if found.get("ContentType") != MEDIA_TYPE:
-        wrong.append(f"the media type became {found.get('ContentType')}")
-    if found.get("ContentEncoding"):
-        wrong.append(f"it got a Content-Encoding: {found['ContentEncoding']}")
-    if found.get("Metadata", {}).get("sha256") != hashlib.sha256(data).hexdigest():
+    if answer.get("ContentLength") != len(data):
+        wrong.append(f"the length is given as {answer.get('ContentLength')}")
+    if answer.get("ContentType") != MEDIA_TYPE:
+        wrong.append(f"the media type became {answer.get('ContentType')}")
+    if answer.get("ContentEncoding"):
+        wrong.append(f"it got a Content-Encoding: {answer['ContentEncoding']}")
+    if answer.get("Metadata", {}).get("sha256") != hashlib.sha256(data).hexdigest():
         wrong.append("its metadata were lost")
     return wrong

@@ -68,10 +68,10 @@ def _earlier(job: Job, pool: Pool, marked: set[str]) -> Iterator[tuple[str, str,
         pages = pool.client.get_paginator("list_objects_v2")
         with s3.calling(f"s3://{pool.bucket}/{prefix} can't be listed"):
             for page in pages.paginate(Bucket=pool.bucket, Prefix=prefix):
-                for found in page.get("Contents", []):
-                    path = found["Key"][len(prefix) :]
+                for entry in page.get("Contents", []):
+                    path = entry["Key"][len(prefix) :]
                     if path.startswith(DATA):
-                        yield path, found["Key"], found["Size"], found["ETag"].strip('"')
+                        yield path, entry["Key"], entry["Size"], entry["ETag"].strip('"')
                     elif path == MARK + job.ticket.ticket:
                         marked.add(prefix)
 
@@ -82,9 +82,9 @@ def prefixes(job: Job, pool: Pool) -> list[str]:
     pages = pool.client.get_paginator("list_objects_v2")
     with s3.calling(f"s3://{pool.bucket}/{start} can't be listed"):
         listed = [
-            found["Prefix"]
+            entry["Prefix"]
             for page in pages.paginate(Bucket=pool.bucket, Prefix=start, Delimiter="/")
-            for found in page.get("CommonPrefixes", [])
+            for entry in page.get("CommonPrefixes", [])
         ]
     return [prefix for prefix in listed if prefix != job.prefix]
 
@@ -99,10 +99,10 @@ def mark(job: Job, pool: Pool, wanted: set[str]) -> None:
 
 def marks(job: Job, pool: Pool) -> list[str]:
     """Return the keys of this ticket's marks."""
-    found = []
+    keys = []
     for prefix in prefixes(job, pool):
         key = f"{prefix}{MARK}{job.ticket.ticket}"
         with s3.calling(f"s3://{pool.bucket}/{key} can't be looked for"):
             listed = pool.client.list_objects_v2(Bucket=pool.bucket, Prefix=key)
-        found += [key for one in listed.get("Contents", []) if one["Key"] == key]
-    return found
+        keys += [key for one in listed.get("Contents", []) if one["Key"] == key]
+    return keys

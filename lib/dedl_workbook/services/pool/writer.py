@@ -66,8 +66,10 @@ def put(
 
     labels = {"Content-Type": media_type, **metadata}
     try:
-        made = obstore.put(store, key, data, attributes=labels, mode="create", use_multipart=False)
+        answer = obstore.put(
+            store, key, data, attributes=labels, mode="create", use_multipart=False
+        )
     except ValueError:
         # Empty parts, `..`, control characters: nothing was sent.
         return None
-    return (made["e_tag"] or "").strip('"')
+    return (answer["e_tag"] or "").strip('"')
