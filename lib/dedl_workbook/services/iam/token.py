@@ -157,7 +157,8 @@ def _refusal(answer: httpx.Response, issuer: str, form: Mapping[str, str]) -> Wo
     error = InputError if document.get("error") in _OURS else ServiceError
     grant = form["grant_type"].rsplit(":", 1)[-1].replace("_", " ")
     return error(
-        f"the IAM service refuses the {grant}: {_shown(reason or str(answer.status_code), *secrets)}",
+        f"the IAM service refuses the {grant}: "
+        f"{_shown(reason or str(answer.status_code), *secrets)}",
         where=issuer,
         remedy="Check the target's iam settings, and that the account is known there.",
     )
