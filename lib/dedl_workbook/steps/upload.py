@@ -51,7 +51,7 @@ def plan(job: Job) -> Plan:
         states = manifest.states()
         _refuse_conflicts(pool, manifest, states)
         strangers, foreign, examples = manifest.strangers()
-    found = {"foreign_objects": strangers, "foreign_listing": foreign}
+    before = {"foreign_objects": strangers, "foreign_listing": foreign}
     files, size = (sum(part) for part in zip(*states.values(), strict=True))
     goal = {
         "bucket": job.target.s3.bucket,
@@ -65,7 +65,7 @@ def plan(job: Job) -> Plan:
         step=STEP,
         job=job,
         goal=goal,
-        before=state_before(job.before.get(STEP), found, goal),
+        before=state_before(job.before.get(STEP), before, goal),
         actions=tuple(_actions(pool, states, leftovers, to_mark)),
         detail={"foreign": examples, "there": states.get("done", (0, 0))[0]},
     )
@@ -162,11 +162,11 @@ def _refuse_strangers(plan: Plan, pool: Pool, manifest: Manifest) -> None:
 
 def _reused(manifest: Manifest) -> str:
     """Return the digest of what is reused, by its keys; "" for nothing."""
-    total, found = hashlib.sha256(), False
+    total, any_row = hashlib.sha256(), False
     for row in manifest.reused():
         total.update(digest((row.path, row.key)).encode())
-        found = True
-    return total.hexdigest() if found else ""
+        any_row = True
+    return total.hexdigest() if any_row else ""
 
 
 def _refuse_other_reuse(plan: Plan, pool: Pool, manifest: Manifest) -> None:
@@ -241,12 +241,12 @@ def _check_objects(
     ):
         count = states.get(state, (0, 0))[0]
         named = ", ".join(plan.job.prefix + path for path in manifest.examples(state))
-        found = f"{count} objects {what}: {named}" if count else "none differs"
-        yield Check(name, not count, found)
+        summary = f"{count} objects {what}: {named}" if count else "none differs"
+        yield Check(name, not count, summary)
     done = _whole(states)
     whole = done == (plan.goal["files"], plan.goal["bytes"])
-    found = f"{done[0]} of {plan.goal['files']} files, {done[1]} of {plan.goal['bytes']} bytes"
-    yield Check("whole", whole, found)
+    summary = f"{done[0]} of {plan.goal['files']} files, {done[1]} of {plan.goal['bytes']} bytes"
+    yield Check("whole", whole, summary)
 
 
 def _whole(states: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
@@ -257,22 +257,22 @@ def _whole(states: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
 
 def _check_reuse(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Iterator[Check]:
     wanted = plan.goal.get("reused", "")
-    found, unmarked = _reused(manifest), manifest.reused_from() - leftovers.marked
-    if wanted or found:
-        said = "as planned" if found == wanted else "others than planned"
-        said += f"; not marked as used: {', '.join(sorted(unmarked))}" if unmarked else ""
-        yield Check("reused objects", found == wanted and not unmarked, said)
+    reused, unmarked = _reused(manifest), manifest.reused_from() - leftovers.marked
+    if wanted or reused:
+        summary = "as planned" if reused == wanted else "others than planned"
+        summary += f"; not marked as used: {', '.join(sorted(unmarked))}" if unmarked else ""
+        yield Check("reused objects", reused == wanted and not unmarked, summary)
 
 
 def _check_strangers(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Check:
     count, foreign, examples = manifest.strangers()
-    found = f"{count} objects that aren't of this dataset"
+    summary = f"{count} objects that aren't of this dataset"
     if foreign != plan.before["foreign_listing"]:
-        found += f", not those that the plan found: {', '.join(examples[:3])}"
+        summary += f", not those that the plan found: {', '.join(examples[:3])}"
     if leftovers:
-        found += f"; {len(leftovers)} left over from a cut-off upload"
+        summary += f"; {len(leftovers)} left over from a cut-off upload"
     passed = foreign == plan.before["foreign_listing"] and not leftovers
-    return Check("nothing else is there", passed, found)
+    return Check("nothing else is there", passed, summary)
 
 
 def _check_content(job: Job, pool: Pool, manifest: Manifest, files: int) -> Check:
@@ -284,10 +284,10 @@ def _check_content(job: Job, pool: Pool, manifest: Manifest, files: int) -> Chec
         read = partial(objects.digest_of, pool, row.path, key(row.path))
         if objects.patiently(pool, read) != row.sha256:
             wrong.append(row.path)
-    found = f"{len(rows)} files read back in full, {sum(row.size for row in rows)} bytes"
+    summary = f"{len(rows)} files read back in full, {sum(row.size for row in rows)} bytes"
     if wrong:
-        found += f"; another SHA-256: {', '.join(pool.prefix + path for path in wrong[:3])}"
-    return Check("content", bool(rows) and not wrong, found)
+        summary += f"; another SHA-256: {', '.join(pool.prefix + path for path in wrong[:3])}"
+    return Check("content", bool(rows) and not wrong, summary)
 
 
 def _write_sums(path: Path, rows: Iterable[Row]) -> None:
@@ -320,9 +320,9 @@ class Digests:
         return (row.size, row.sha256) if row else None
 
     def __getitem__(self, path: str) -> tuple[int, str]:
-        if (found := self.get(path)) is None:
+        if (digest := self.get(path)) is None:
             raise KeyError(path)
-        return found
+        return digest
 
     def __len__(self) -> int:
         return self.manifest.count()

@@ -36,16 +36,18 @@ def check(job: Job) -> Outcome:
     checks = _checks(report)
     changed = fingerprint(job.dataset) != begun
     if changed:
-        said = "it was changed while it was validated; validate it again when nobody writes to it"
-        checks.insert(0, Check("dataset", False, said))
+        problem = (
+            "it was changed while it was validated; validate it again when nobody writes to it"
+        )
+        checks.insert(0, Check("dataset", False, problem))
     return judged("validate", checks, _summary(report), report=written, changed=changed)
 
 
 def _checks(report: Report) -> list[Check]:
     errors = [g for g in grouped(report.findings) if _counts(g.finding)]
-    seen = f"{report.items} items, {report.files} files, {report.size} bytes of data"
+    looked_at = f"{report.items} items, {report.files} files, {report.size} bytes of data"
     if not errors:
-        return [Check("rulebook", True, f"{seen}; {_summary(report)}")]
+        return [Check("rulebook", True, f"{looked_at}; {_summary(report)}")]
     return [
         Check(
             f"{group.finding.rule} {RULES[group.finding.rule].name.replace('_', ' ')}",

@@ -72,15 +72,15 @@ def _lines(geometry: Any, level: int = 0) -> Iterator[list[Any]]:
 
 def _thinned(line: list[Any], around: bool) -> tuple[Position, ...]:
     every = -(-len(line) // _MOST_POSITIONS)
-    found: list[Position] = []
+    positions: list[Position] = []
     for position in [*line[::every], *line[-1:]] if every > 1 else line:
         if not _is_position(position):
             return ()
         lon, lat = float(position[0]), float(position[1])
-        if found and around:
-            lon -= 360 * round((lon - found[-1][0]) / 360)
-        found.append((lon, lat))
-    return tuple(found)
+        if positions and around:
+            lon -= 360 * round((lon - positions[-1][0]) / 360)
+        positions.append((lon, lat))
+    return tuple(positions)
 
 
 def _is_position(value: Any) -> bool:
@@ -127,10 +127,10 @@ def footprints(geometries: Iterable[Any], what: str = "items") -> Picture:
         what: what they are footprints of, in the plural, for the text.
     """
     counted: Counter[Shape | None] = Counter(
-        found if isinstance(found, Shape) else shape(found) for found in geometries
+        geometry if isinstance(geometry, Shape) else shape(geometry) for geometry in geometries
     )
     without = counted.pop(None, 0)
-    drawn = [found for found, _ in counted.most_common(_MOST_DRAWN) if found]
+    drawn = [geometry for geometry, _ in counted.most_common(_MOST_DRAWN) if geometry]
     text = f"{number(counted.total(), what)}, {_different(len(counted), len(drawn))}"
     text += f"; {without:,} more without a geometry that can be drawn" if without else ""
     if not drawn:
@@ -162,8 +162,8 @@ def bounds(shapes: Sequence[Shape]) -> tuple[float, float, float, float]:
     """
     spans = []
     lats = []
-    for found in shapes:
-        for line in found.lines:
+    for shape_ in shapes:
+        for line in shape_.lines:
             lons = [lon for lon, _ in line]
             west = (min(lons) + 180) % 360 - 180
             east = west + max(lons) - min(lons)
@@ -237,30 +237,31 @@ def _clipped(ring: list[Position], view: _View) -> list[Position]:
         (1, 1, view.south - 1),
         (1, -1, view.north + 1),
     ):
-        kept: list[Position] = []
+        positions: list[Position] = []
         for here, there in zip(ring, [*ring[1:], *ring[:1]], strict=True):
             inside, then = ((point[axis] - edge) * sign >= 0 for point in (here, there))
             if inside:
-                kept.append(here)
+                positions.append(here)
             if inside != then:
                 part = (edge - here[axis]) / (there[axis] - here[axis])
-                kept.append(
+                positions.append(
                     (here[0] + part * (there[0] - here[0]), here[1] + part * (there[1] - here[1]))
                 )
-        ring = kept
+        ring = positions
     return ring
 
 
 def _seen(ring: list[Position], view: _View) -> list[Position]:
     """Leave out positions that lie less than a pixel beside the one before."""
-    kept: list[Position] = []
+    positions: list[Position] = []
     for lon, lat in ring:
-        if not kept or (
-            abs(lon - kept[-1][0]) * view.scale * view.squeeze + abs(lat - kept[-1][1]) * view.scale
+        if not positions or (
+            abs(lon - positions[-1][0]) * view.scale * view.squeeze
+            + abs(lat - positions[-1][1]) * view.scale
             > 1
         ):
-            kept.append((lon, lat))
-    return kept if len(kept) > 2 else []
+            positions.append((lon, lat))
+    return positions if len(positions) > 2 else []
 
 
 def _drawn(shapes: Sequence[Shape], view: _View) -> Iterator[str]:
@@ -268,19 +269,21 @@ def _drawn(shapes: Sequence[Shape], view: _View) -> Iterator[str]:
     opacity = max(0.04, 0.4 / math.sqrt(len(shapes)))
     stroke = max(0.25, 1 / math.sqrt(len(shapes) / 20)) if len(shapes) > 20 else 1
     style = f'stroke="{BLUE}" stroke-opacity="{stroke:.2f}" stroke-width="1.6"'
-    for found in shapes:
+    for shape_ in shapes:
         shifts = [
             shift
             for shift in (-360, 0, 360)
-            if any(view.west <= lon + shift <= view.east for line in found.lines for lon, _ in line)
+            if any(
+                view.west <= lon + shift <= view.east for line in shape_.lines for lon, _ in line
+            )
         ]
         for shift in shifts or (0,):
-            dots = [line[0] for line in found.lines if len(line) == 1]
+            dots = [line[0] for line in shape_.lines if len(line) == 1]
             for lon, lat in dots:
                 x, y = view.at(lon + shift, lat).split()
                 yield f'<circle cx="{x}" cy="{y}" r="3.5" fill="{BLUE}" fill-opacity=".7"/>'
-            end, fill = ("Z", BLUE) if found.closed else ("", "none")
-            paths = [view.path(line, shift) + end for line in found.lines if len(line) > 1]
+            end, fill = ("Z", BLUE) if shape_.closed else ("", "none")
+            paths = [view.path(line, shift) + end for line in shape_.lines if len(line) > 1]
             if paths:
                 area = f'fill="{fill}" fill-opacity="{opacity:.2f}" fill-rule="evenodd"'
                 yield f'<path d="{"".join(paths)}" {area} {style}/>'

@@ -37,15 +37,15 @@ class Picture:
 
 def framed(text: str, body: str, width: float, height: float) -> Picture:
     """Return SVG elements as a picture with its text; without any, the text alone."""
-    said = html.escape(text)
+    label = html.escape(text)
     if not body:
-        return Picture(f"<p>{said}</p>", text)
+        return Picture(f"<p>{label}</p>", text)
     svg = (
-        f'<svg role="img" aria-label="{said}" viewBox="-16 -8 {width + 16:.0f} {height + 8:.0f}" '
+        f'<svg role="img" aria-label="{label}" viewBox="-16 -8 {width + 16:.0f} {height + 8:.0f}" '
         f'style="max-width:{width:.0f}px;width:100%;height:auto;font-family:sans-serif" '
-        f'xmlns="http://www.w3.org/2000/svg"><title>{said}</title>{body}</svg>'
+        f'xmlns="http://www.w3.org/2000/svg"><title>{label}</title>{body}</svg>'
     )
-    return Picture(f'<figure style="margin:0">{svg}<figcaption>{said}</figcaption></figure>', text)
+    return Picture(f'<figure style="margin:0">{svg}<figcaption>{label}</figcaption></figure>', text)
 
 
 def label(x: float, y: float, text: str, anchor: str = "start") -> str:
@@ -75,8 +75,8 @@ def bars(text: str, heights: Sequence[int], labels: Sequence[str]) -> Picture:
         high = max(2.0, _HEIGHT * count / highest) if count else 0.0
         place = f'x="{_LEFT + n * wide:.1f}" y="{_HEIGHT + 10 - high:.1f}"'
         size = f'width="{max(1.0, wide * 0.86):.1f}" height="{high:.1f}"'
-        said = f"<title>{html.escape(labels[n])}: {count:,}</title>"
-        parts.append(f'<rect {place} {size} fill="{BLUE}">{said}</rect>')
+        title = f"<title>{html.escape(labels[n])}: {count:,}</title>"
+        parts.append(f'<rect {place} {size} fill="{BLUE}">{title}</rect>')
     every = math.ceil((max(map(len, labels)) * 7 + 12) / wide)
     for n in range(0, len(labels), every):
         # The last one ends where the picture does.
@@ -121,19 +121,21 @@ def timeline(instants: Iterable[dt.datetime], what: str = "items") -> Picture:
         instants: when each begins, in UTC.
         what: what they are, in the plural, for the text.
     """
-    found = sorted(instants)
-    if not found:
+    ordered = sorted(instants)
+    if not ordered:
         return framed(f"No timeline: no {what} with a time that can be read.", "", 0, 0)
     name, place, words = next(
-        (unit for unit in _BINS if unit[1](found[-1]) - unit[1](found[0]) < _MOST_BARS), _BINS[-1]
+        (unit for unit in _BINS if unit[1](ordered[-1]) - unit[1](ordered[0]) < _MOST_BARS),
+        _BINS[-1],
     )
-    first, last = place(found[0]), place(found[-1])
-    counts = Counter(map(place, found))
+    first, last = place(ordered[0]), place(ordered[-1])
+    counts = Counter(map(place, ordered))
     heights = [counts[n] for n in range(first, last + 1)]
     empty = heights.count(0)
     text = (
-        f"Timeline: {number(len(found), what)} from {found[0].isoformat(' ', 'minutes')[:16]} to "
-        f"{found[-1].isoformat(' ', 'minutes')[:16]} UTC, by {name}; "
+        f"Timeline: {number(len(ordered), what)} from "
+        f"{ordered[0].isoformat(' ', 'minutes')[:16]} to "
+        f"{ordered[-1].isoformat(' ', 'minutes')[:16]} UTC, by {name}; "
         + (f"{empty:,} of {len(heights):,} {name} have none." if empty else "no gap.")
     )
     return bars(text, heights, [words(n) for n in range(first, last + 1)])

@@ -291,8 +291,8 @@ def report_head(report: Report) -> str:
     """Return what was looked at and how many findings there are, as one line."""
     names = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "notes"}
     counts = ", ".join(number(report.count(s), name) for s, name in names.items())
-    seen = f"{number(report.items, 'items')}, {number(report.files, 'files')}"
-    return f"{seen}, {amount(report.size)}: {counts}"
+    looked_at = f"{number(report.items, 'items')}, {number(report.files, 'files')}"
+    return f"{looked_at}, {amount(report.size)}: {counts}"
 
 
 def report_rows(report: Report) -> list[tuple[str, ...]]:
@@ -358,5 +358,5 @@ _LONG = re.compile(r"[^\s<>]{40,}")
 """A path or an address that would push the other columns out of the page."""
 
 
-def _breakable(found: re.Match[str]) -> str:
-    return re.sub("([/_])", r"\1<wbr>", found[0])
+def _breakable(match: re.Match[str]) -> str:
+    return re.sub("([/_])", r"\1<wbr>", match[0])

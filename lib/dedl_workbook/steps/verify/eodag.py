@@ -62,35 +62,35 @@ def _try(
     delivered: Delivered,
     total: int,
 ) -> tuple[list[Check], dict[str, Any]]:
-    told: dict[str, Any] = {"url": url, "collection": collection}
-    told |= {"token": token, "items": list(delivered), "folder": folder}
-    found, said = answer(told)
-    if found is None:
-        said = said.replace(token, "***") if token else said
-        return [Check("eodag: search", False, said)], {"tried": said}
-    return list(_judged(found, delivered, total)), found
+    question: dict[str, Any] = {"url": url, "collection": collection}
+    question |= {"token": token, "items": list(delivered), "folder": folder}
+    result, log = answer(question)
+    if result is None:
+        log = log.replace(token, "***") if token else log
+        return [Check("eodag: search", False, log)], {"tried": log}
+    return list(_judged(result, delivered, total)), result
 
 
-def _judged(found: Mapping[str, Any], delivered: Delivered, total: int) -> list[Check]:
-    first = min(total, found["page"])
-    matched = found["matched"]
-    same = found["first"] == first and matched in (None, total)
-    said = f"eodag {found['version']} finds {found['first']} on its first page"
-    said += "" if matched is None else f", {matched} in all"
-    if found["paged"] < total:
-        said += f"; known fault, not counted: its paging ends after {found['paged']} of {total}"
-    missed = [item["id"] for item in found["items"] if item["found"] != 1]
-    hit = ", ".join(missed) or f"{len(found['items'])} tried"
+def _judged(result: Mapping[str, Any], delivered: Delivered, total: int) -> list[Check]:
+    first = min(total, result["page"])
+    matched = result["matched"]
+    same = result["first"] == first and matched in (None, total)
+    summary = f"eodag {result['version']} finds {result['first']} on its first page"
+    summary += "" if matched is None else f", {matched} in all"
+    if result["paged"] < total:
+        summary += f"; known fault, not counted: its paging ends after {result['paged']} of {total}"
+    missed = [item["id"] for item in result["items"] if item["found"] != 1]
+    hit = ", ".join(missed) or f"{len(result['items'])} tried"
     return [
-        Check("eodag: search", same, said),
+        Check("eodag: search", same, summary),
         Check("eodag: search by id", not missed, hit),
-        _downloads(found, delivered),
+        _downloads(result, delivered),
     ]
 
 
-def _downloads(found: Mapping[str, Any], delivered: Delivered) -> Check:
+def _downloads(result: Mapping[str, Any], delivered: Delivered) -> Check:
     wrong, files = [], 0
-    for item in found["items"]:
+    for item in result["items"]:
         if item["fault"]:
             wrong.append(f"{item['id']}: {item['fault']}")
             continue

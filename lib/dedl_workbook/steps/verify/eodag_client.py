@@ -32,18 +32,18 @@ def main() -> int:
     except ModuleNotFoundError:
         return 3
     dag = eodag.EODataAccessGateway()
-    told = json.load(sys.stdin)
-    _sign(told)
-    dag.update_providers_config(dict_conf={PROVIDER: _provider(told)})
-    asked = {"collection": told["collection"], "provider": PROVIDER, "raise_errors": True}
+    question = json.load(sys.stdin)
+    _sign(question)
+    dag.update_providers_config(dict_conf={PROVIDER: _provider(question)})
+    asked = {"collection": question["collection"], "provider": PROVIDER, "raise_errors": True}
     first = dag.search(**asked, limit=PAGE, count=True)
     # What one page holds isn't paged through.
     paged = first
     if len(first) == PAGE:
-        paged = dag.search_all(collection=told["collection"], provider=PROVIDER, limit=PAGE)
+        paged = dag.search_all(collection=question["collection"], provider=PROVIDER, limit=PAGE)
     with ThreadPoolExecutor(THREADS) as executor:
-        items = list(executor.map(partial(_item, dag, asked, told), told["items"]))
-    found = {
+        items = list(executor.map(partial(_item, dag, asked, question), question["items"]))
+    result = {
         "version": eodag.__version__,
         "matched": first.number_matched,
         "page": PAGE,
@@ -51,42 +51,42 @@ def main() -> int:
         "paged": len(paged),
         "items": items,
     }
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(result))
     return 0
 
 
-def _provider(told: dict[str, Any]) -> dict[str, Any]:
+def _provider(question: dict[str, Any]) -> dict[str, Any]:
     """Let the bundled provider ask the target's HDA."""
     search = {
-        "api_endpoint": f"{told['url']}/search",
+        "api_endpoint": f"{question['url']}/search",
         "need_auth": False,
-        "discover_collections": {"fetch_url": f"{told['url']}/collections"},
+        "discover_collections": {"fetch_url": f"{question['url']}/collections"},
     }
-    return {"url": told["url"], "search": search}
+    return {"url": question["url"], "search": search}
 
 
-def _sign(told: dict[str, Any]) -> None:
+def _sign(question: dict[str, Any]) -> None:
     """Send the token that was got already, to HDA alone: logging in isn't what is tried here."""
     sessions = importlib.import_module("requests.sessions")
     prepare = sessions.Session.prepare_request
 
     def signed(session: Any, request: Any) -> Any:
         prepared = prepare(session, request)
-        if told["token"] and prepared.url.startswith(f"{told['url']}/"):
-            prepared.headers["Authorization"] = f"Bearer {told['token']}"
+        if question["token"] and prepared.url.startswith(f"{question['url']}/"):
+            prepared.headers["Authorization"] = f"Bearer {question['token']}"
         return prepared
 
     sessions.Session.prepare_request = signed
 
 
-def _item(dag: Any, asked: dict[str, Any], told: dict[str, Any], id_: str) -> dict[str, Any]:
+def _item(dag: Any, asked: dict[str, Any], question: dict[str, Any], id_: str) -> dict[str, Any]:
     """Find one item by its id, and download it as a whole."""
-    place = Path(told["folder"]) / hashlib.sha256(id_.encode()).hexdigest()[:16]
+    place = Path(question["folder"]) / hashlib.sha256(id_.encode()).hexdigest()[:16]
     try:
-        found = dag.search(**asked, id=id_)
-        if [one.properties["id"] for one in found] != [id_]:
-            return {"id": id_, "found": len(found), "fault": "", "files": []}
-        path = Path(dag.download(found[0], output_dir=str(place), extract=True))
+        results = dag.search(**asked, id=id_)
+        if [one.properties["id"] for one in results] != [id_]:
+            return {"id": id_, "found": len(results), "fault": "", "files": []}
+        path = Path(dag.download(results[0], output_dir=str(place), extract=True))
     except Exception as error:  # noqa: BLE001 (whatever eodag raises is what users see)
         line = (str(error) or type(error).__name__).splitlines()[0]
         return {

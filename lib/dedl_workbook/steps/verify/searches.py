@@ -50,8 +50,8 @@ def _search(
     else:
         alone = ids == [wanted] or by != "id"
         passed = alone and (wanted in ids or len(ids) == LIMIT)
-    said = {key: str(value) for key, value in query.items()}
-    return {"by": by, "query": said, "wanted": wanted, "found": len(ids), "passed": passed}
+    shown = {key: str(value) for key, value in query.items()}
+    return {"by": by, "query": shown, "wanted": wanted, "found": len(ids), "passed": passed}
 
 
 def search_checks(rows: list[dict[str, Any]]) -> list[Check]:
@@ -63,14 +63,16 @@ def search_checks(rows: list[dict[str, Any]]) -> list[Check]:
             bad = [row for row in some if not row["passed"]]
             if bad:
                 row = bad[0]
-                found = f"{row['found']} found for {row['query']}, wanted {row['wanted'] or 'none'}"
+                summary = (
+                    f"{row['found']} found for {row['query']}, wanted {row['wanted'] or 'none'}"
+                )
             else:
-                found = f"{len(some)} tried" if some else "not possible: items are everywhere"
+                summary = f"{len(some)} tried" if some else "not possible: items are everywhere"
             checks.append(
                 Check(
                     f"search by {by} that must {name}",
                     not bad and (bool(some) or (by == "bbox" and not hits and bool(rows))),
-                    found,
+                    summary,
                 )
             )
     return checks  # fmt: skip

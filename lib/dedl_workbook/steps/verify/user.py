@@ -55,13 +55,13 @@ class Asker:
         """Return the JSON object that HDA must answer with."""
         answer = self.post(path, body) if method == "POST" else self.get(path, **query)
         try:
-            told = answer.json() if answer.status_code == 200 else None
+            document = answer.json() if answer.status_code == 200 else None
         except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            said = f"HDA answers {answer.status_code} to {method} {path.split('?')[0]}"
-            raise ServiceError(said, where=self.url, remedy=_REMEDY)
-        return told
+            document = None
+        if not isinstance(document, dict):
+            problem = f"HDA answers {answer.status_code} to {method} {path.split('?')[0]}"
+            raise ServiceError(problem, where=self.url, remedy=_REMEDY)
+        return document
 
     def search(self, *, collections: list[str], limit: int, **query: Any) -> Search:
         """Search as pystac-client does."""

@@ -42,13 +42,13 @@ class _Standing:
 
     def states(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what is found, and what is to be: both flat, part by part."""
-        found: dict[str, Any] = {"pool.objects": self.pool.found}
+        state: dict[str, Any] = {"pool.objects": self.pool.found}
         goal: dict[str, Any] = {"pool.objects": None}
         for name, side in (("hda", self.hda), ("catalog", self.catalog)):
             if side.goal is not None:
                 goal |= {f"{name}.{key}": value for key, value in side.goal.items()}
-                found |= {f"{name}.{key}": side.found[key] for key in side.goal}
-        return found, goal
+                state |= {f"{name}.{key}": side.found[key] for key in side.goal}
+        return state, goal
 
 
 def plan(job: Job) -> Plan:
@@ -64,7 +64,7 @@ def plan(job: Job) -> Plan:
     if standing is None:
         note = "Nothing of this ticket stands any more."
         return Plan(STEP, job, {}, {}, (), {"note": note})
-    found, goal = standing.states()
+    state, goal = standing.states()
     pool = withdraw_pool.pool_of(job)
     actions = (
         *standing.hda.actions,
@@ -75,7 +75,7 @@ def plan(job: Job) -> Plan:
         step=STEP,
         job=job,
         goal=goal,
-        before=state_before(job.before.get(STEP), found, goal),
+        before=state_before(job.before.get(STEP), state, goal),
         actions=actions,
         detail=_detail(job, standing, actions),
     )
@@ -84,16 +84,16 @@ def plan(job: Job) -> Plan:
 def _look(job: Job) -> _Standing | None:
     """Return how everything stands, or None where another ticket followed and nothing is left."""
     catalog, pool = withdraw_catalog.look(job), withdraw_pool.look(job)
-    kept = catalog.before
-    if catalog.above and (kept is not None or catalog.ours):
+    before = catalog.before
+    if catalog.above and (before is not None or catalog.ours):
         if pool.found is None and not catalog.ours:
             return None
         raise _on_top(job, catalog.above)
     if pool.leftovers.users:
         raise withdraw_pool.in_use(job, pool.leftovers.users)
-    if kept is not None and catalog.actions:
-        _demand_objects(job, kept)
-    written = kept.written if kept is not None else set()
+    if before is not None and catalog.actions:
+        _demand_objects(job, before)
+    written = before.written if before is not None else set()
     hda = withdraw_hda.look(job, ours=catalog.ours, written=written)
     return _Standing(hda, catalog, pool)
 
@@ -115,9 +115,9 @@ def _on_top(job: Job, above: tuple[str, ...]) -> ConflictError:
     )
 
 
-def _demand_objects(job: Job, kept: withdraw_catalog.Before) -> None:
+def _demand_objects(job: Job, before: withdraw_catalog.Before) -> None:
     """Put nothing back whose files are gone."""
-    count, some = withdraw_pool.absent(job, kept.keys(job.target.s3.bucket))
+    count, some = withdraw_pool.absent(job, before.keys(job.target.s3.bucket))
     if count:
         raise EvidenceError(
             f"{count} objects of the publication before are no longer in the pool: "
@@ -181,11 +181,11 @@ def apply(plan: Plan) -> Receipt:
 
 def _demand_planned(plan: Plan, standing: _Standing) -> None:
     """Let every part be as the plan's state before has it, or as it is to be."""
-    found, goal = standing.states()
+    state, goal = standing.states()
     wrong = [
         key
-        for key in found.keys() | plan.before.keys()
-        if found.get(key) not in (plan.before.get(key), plan.goal.get(key))
+        for key in state.keys() | plan.before.keys()
+        if state.get(key) not in (plan.before.get(key), plan.goal.get(key))
     ]
     if wrong or goal != dict(plan.goal):
         raise ConflictError(
@@ -219,8 +219,8 @@ def check(plan: Plan) -> Outcome:
         checks += withdraw_catalog.checks(job, goal["catalog"])
         checks.append(_objects_from_before(job))
     refers = withdraw_catalog.refers_to(job)
-    found = "refers to none" if not refers else "still refers to some"
-    checks += [Check("catalogue: objects of this ticket", not refers, found)]
+    summary = "refers to none" if not refers else "still refers to some"
+    checks += [Check("catalogue: objects of this ticket", not refers, summary)]
     checks += withdraw_pool.checks(job)
     return judged(STEP, checks, _summary(job, goal), goal=dict(plan.goal), **_roles(job))
 
@@ -234,11 +234,11 @@ def _by_part(goal: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _objects_from_before(job: Job) -> Check:
-    kept = withdraw_catalog.before(job)
-    keys = kept.keys(job.target.s3.bucket) if kept is not None else ()
+    before = withdraw_catalog.before(job)
+    keys = before.keys(job.target.s3.bucket) if before is not None else ()
     count, some = withdraw_pool.absent(job, keys)
-    found = f"{count} are missing: {', '.join(some[:3])}" if count else "all are there"
-    return Check("pool: objects of the publication before", not count, found)
+    summary = f"{count} are missing: {', '.join(some[:3])}" if count else "all are there"
+    return Check("pool: objects of the publication before", not count, summary)
 
 
 def _waiting(job: Job, checks: list[Check]) -> Outcome:

@@ -102,11 +102,11 @@ def before(job: Job) -> Before | None:
         EvidenceError: what was kept is damaged.
     """
     folder = catalog.before_folder(job)
-    marker, made = folder / "catalog.json", catalog.made_file(job)
+    marker, record = folder / "catalog.json", catalog.made_file(job)
     try:
         if not marker.exists():
             return None
-        goals = parse(made.read_bytes()) if made.exists() else []
+        goals = parse(record.read_bytes()) if record.exists() else []
         return Before(parse(marker.read_bytes()), tuple(goals), folder)
     except (OSError, ValueError) as error:
         raise lost(marker, str(error)) from error
@@ -129,39 +129,39 @@ def look(job: Job) -> Standing:
         EvidenceError: this ticket's publication stands there, and the state before is lost.
         ServiceError: the database refuses or fails.
     """
-    kept = before(job)
+    saved = before(job)
     with comparison.comparing(job.folder) as sides:
-        if kept is not None:
-            _demand_whole(job, kept, sides)
+        if saved is not None:
+            _demand_whole(job, saved, sides)
         with pgstac.connected(job) as connection:
             pgstac.guard(connection)
-            _, found = catalog.found_in(job, connection, sides)
+            _, state = catalog.found_in(job, connection, sides)
             tickets = _tickets(job, connection)
             hidden = partitions.hidden(connection, job.ticket.collection)
-        ours, above = _whose(job, found, kept, tickets)
-        if ours and not above and kept is None:
+        ours, above = _whose(job, state, saved, tickets)
+        if ours and not above and saved is None:
             raise lost(catalog.before_folder(job), "it was not kept, or is lost")
         actions: tuple[Action, ...] = ()
         # What somebody deleted by hand since is put back as well.
-        if kept is not None and not above:
-            actions = _actions(job, found, kept, sides.counts()) if found != kept.state else ()
+        if saved is not None and not above:
+            actions = _actions(job, state, saved, sides.counts()) if state != saved.state else ()
             actions += (_LEFT,) if hidden else ()
-    return Standing(found, kept, ours, above, actions)
+    return Standing(state, saved, ours, above, actions)
 
 
 def _whose(
-    job: Job, found: State, kept: Before | None, tickets: set[str]
+    job: Job, now: State, saved: Before | None, tickets: set[str]
 ) -> tuple[bool, tuple[str, ...]]:
     """Tell whether what stands there is this ticket's, and which other tickets' it is."""
     own = job.ticket.ticket in tickets
     # Its items may lead to objects of earlier tickets, which it uses where they lie.
     others = tuple(sorted(tickets - {job.ticket.ticket} - (keys.tickets(job) if own else set())))
-    if found["collection"] is None or (kept is not None and found == kept.state):
+    if now["collection"] is None or (saved is not None and now == saved.state):
         return False, ()
-    if kept is not None and found in kept.made:
+    if saved is not None and now in saved.made:
         return True, ()
-    made = {state["collection"] for state in kept.made} if kept is not None else set()
-    begun = found["collection"] in made and not found["items"]
+    ours = {state["collection"] for state in saved.made} if saved is not None else set()
+    begun = now["collection"] in ours and not now["items"]
     if begun or (own and not others):
         return True, ()
     return own, others or (UNKNOWN,)
@@ -186,19 +186,19 @@ def refers_to(job: Job) -> bool:
         return job.ticket.ticket in _tickets(job, connection)
 
 
-def _demand_whole(job: Job, kept: Before, sides: comparison.Comparison, **how: bool) -> None:
+def _demand_whole(job: Job, saved: Before, sides: comparison.Comparison, **how: bool) -> None:
     """Take in the items from before; they and the collection must be what was kept."""
-    if kept.state["collection"] is None:
+    if saved.state["collection"] is None:
         return
     try:
-        for done in sides.publish(kept.items(), **how):
+        for done in sides.publish(saved.items(), **how):
             job.tell("reading what was before", done, 0, "items")
-        same = comparison.digest(kept.document) == kept.state["collection"]
+        same = comparison.digest(saved.document) == saved.state["collection"]
         count, items = sides.side("published")
     except (OSError, ValueError) as error:
-        raise lost(kept.folder, str(error)) from error
-    if not same or (count, items) != (kept.state["items"], kept.state["items_digest"]):
-        raise lost(kept.folder, "what was kept isn't whole any more")
+        raise lost(saved.folder, str(error)) from error
+    if not same or (count, items) != (saved.state["items"], saved.state["items_digest"]):
+        raise lost(saved.folder, "what was kept isn't whole any more")
 
 
 _VERBS = {
@@ -212,22 +212,22 @@ _VERBS = {
 _LEFT = Action("delete", "empty partitions of a load that was cut off")
 
 
-def _actions(job: Job, found: State, kept: Before, counts: dict[str, int]) -> tuple[Action, ...]:
+def _actions(job: Job, state: State, saved: Before, counts: dict[str, int]) -> tuple[Action, ...]:
     named = f"collection {job.ticket.collection}"
-    if kept.state["collection"] is None:
-        if found["collection"] is None:
+    if saved.state["collection"] is None:
+        if state["collection"] is None:
             return ()
-        items = (Action("delete", "items", found["items"]),) if found["items"] else ()
+        items = (Action("delete", "items", state["items"]),) if state["items"] else ()
         return (*items, Action("delete", named))
-    made = [
+    actions = [
         Action(verb, subject, counts[kind])
         for kind, (verb, subject) in _VERBS.items()
         if counts[kind]
     ]
-    if found["collection"] != kept.state["collection"]:
-        verb = "put back" if found["collection"] is None else "change back"
-        made.insert(0, Action(verb, named))
-    return tuple(made)
+    if state["collection"] != saved.state["collection"]:
+        verb = "put back" if state["collection"] is None else "change back"
+        actions.insert(0, Action(verb, named))
+    return tuple(actions)
 
 
 def undo(job: Job, standing: Standing) -> dict[str, Any]:
@@ -238,30 +238,30 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
         EvidenceError: the state before is lost.
         ServiceError: the database refuses or fails. After any of these nothing is half-done.
     """
-    kept, id_ = standing.before, job.ticket.collection
-    if kept is None or not standing.actions:
+    saved, id_ = standing.before, job.ticket.collection
+    if saved is None or not standing.actions:
         return {}
     start = time.monotonic()
     with comparison.comparing(job.folder) as sides, pgstac.connected(job) as connection:
         pgstac.guard(connection)
-        _demand_whole(job, kept, sides, content=True)
+        _demand_whole(job, saved, sides, content=True)
         pgstac.lock(connection, id_)
-        held, found = catalog.found_in(job, connection, sides)
-        if found != standing.found:
+        held, state = catalog.found_in(job, connection, sides)
+        if state != standing.found:
             raise ConflictError(
                 f"{id_} was changed in the catalogue since the withdrawal was planned",
                 remedy="Nothing was changed there. Plan again, and read what it finds.",
             )
         partitions.drop_hidden(connection, id_)
         done: dict[str, Any] = {}
-        if kept.state["collection"] is None:
+        if saved.state["collection"] is None:
             if held is not None:
                 pgstac_load.delete_collection(connection, id_)
-                done = {"items_deleted": found["items"], "collection": "deleted"}
-        elif found != kept.state:
-            catalog.load(job, connection, sides, kept.document, new=held is None)
+                done = {"items_deleted": state["items"], "collection": "deleted"}
+        elif state != saved.state:
+            catalog.load(job, connection, sides, saved.document, new=held is None)
             left = pgstac_load.finish(connection, id_)
-            done = {"items_put_back": kept.state["items"], "collection": "put back"}
+            done = {"items_put_back": saved.state["items"], "collection": "put back"}
             done |= {"left": left} if left else {}
     return done | {"seconds": round(time.monotonic() - start, 3)}
 
@@ -270,18 +270,18 @@ def checks(job: Job, goal: State) -> list[Check]:
     """Read the database, over a connection of its own, and the STAC API; compare with `goal`."""
     if goal["collection"] is None:
         return [*_gone_from_database(job), *_gone_from_api(job)]
-    kept = before(job)
-    if kept is None or kept.state != goal:
+    saved = before(job)
+    if saved is None or saved.state != goal:
         raise lost(catalog.before_folder(job), "it isn't what the plan was made for")
     with comparison.comparing(job.folder) as sides:
-        _demand_whole(job, kept, sides)
+        _demand_whole(job, saved, sides)
         with pgstac.connected(job) as connection:
-            held, found = catalog.found_in(job, connection, sides)
-        same = found["collection"] == goal["collection"]
-        made = [catalog.collection_check("database", held is not None, same)]
-        made += catalog.item_checks("database", sides)
-    made += catalog.served_checks(job, kept.document, kept.items())
-    return [Check(f"as before, {check.name}", check.passed, check.found) for check in made]
+            held, state = catalog.found_in(job, connection, sides)
+        same = state["collection"] == goal["collection"]
+        results = [catalog.collection_check("database", held is not None, same)]
+        results += catalog.item_checks("database", sides)
+    results += catalog.served_checks(job, saved.document, saved.items())
+    return [Check(f"as before, {check.name}", check.passed, check.found) for check in results]
 
 
 def _gone_from_database(job: Job) -> Iterator[Check]:
@@ -304,7 +304,7 @@ def _gone_from_api(job: Job) -> Iterator[Check]:
         shown = stac_api.collection(client, root, id_)
         answer = client.get(f"{root.rstrip('/')}/search", params={"collections": id_, "limit": "1"})
         answer.raise_for_status()
-        found = len(answer.json().get("features") or [])
-    said = "answers 404" if shown is None else "still served"
-    yield Check("gone, STAC API: collection", shown is None, said)
-    yield Check("gone, STAC API: search", not found, f"{found} items found")
+        count = len(answer.json().get("features") or [])
+    answered = "answers 404" if shown is None else "still served"
+    yield Check("gone, STAC API: collection", shown is None, answered)
+    yield Check("gone, STAC API: search", not count, f"{count} items found")

@@ -75,19 +75,19 @@ def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
         return Standing({}, None)
     id_ = job.ticket.collection
     files = hda_store.read(job, part)
-    found, saved = hda.found_in(part, id_, files), _saved(job)
+    state, saved = hda.found_in(part, id_, files), _saved(job)
     if saved is None:
         _demand_not_ours(job, files, written)
-        return Standing(found, None)
-    altered = _altered(job, part, found, saved, ours)
+        return Standing(state, None)
+    altered = _altered(job, part, state, saved, ours)
     difference = tuple(hda.differences(files, _as_before(part, id_, files, saved)))
-    return Standing(found, saved, _actions(job, part, files, saved), difference, altered)
+    return Standing(state, saved, _actions(job, part, files, saved), difference, altered)
 
 
-def _altered(job: Job, part: Hda, found: State, saved: Mapping[str, Any], ours: bool) -> bool:
+def _altered(job: Job, part: Hda, now: State, saved: Mapping[str, Any], ours: bool) -> bool:
     """Tell whether somebody changed what this ticket wrote; refuse what can't be its own."""
     known = [saved["state"], *saved["made"]]
-    altered = not all(found[key] in [state[key] for state in known] for key in found)
+    altered = not all(now[key] in [state[key] for state in known] for key in now)
     if altered and not ours:
         raise ConflictError(
             f"{job.ticket.collection} stands there otherwise than this ticket wrote it, and than "
@@ -131,13 +131,13 @@ def _demand_not_ours(job: Job, files: Files, written: Collection[str]) -> None:
 def _as_before(part: Hda, id_: str, files: Files, saved: Mapping[str, Any]) -> Files:
     """Return the files with this collection as it was; all else in them stays as it is now."""
     collections, provider = files.collections, files.provider
-    state, found = saved["state"], hda.found_in(part, id_, files)
-    if found["entry"] != state["entry"]:
+    state, now = saved["state"], hda.found_in(part, id_, files)
+    if now["entry"] != state["entry"]:
         collections = _with_entry(collections, id_, saved["entry"])
-    if found["product"] != state["product"]:
+    if now["product"] != state["product"]:
         provider = _with_product(provider, part.provider, id_, saved["product"])
     document = files.document
-    if found["document"] != state["document"]:
+    if now["document"] != state["document"]:
         document = None if saved["document"] is None else saved["document"].encode()
     return hda_files.held(part, id_, collections, provider, lambda _: document)
 
@@ -156,8 +156,8 @@ def _with_product(config: Config, provider: str, id_: str, product: Any) -> Conf
 
 def _actions(job: Job, part: Hda, files: Files, saved: Mapping[str, Any]) -> tuple[Action, ...]:
     id_ = job.ticket.collection
-    found = hda.found_in(part, id_, files)
-    actions = hda.changing(part, id_, found, saved["state"], "put back")
+    state = hda.found_in(part, id_, files)
+    actions = hda.changing(part, id_, state, saved["state"], "put back")
     if part.reload and (actions or not served_as_before(job, saved)):
         actions.append(hda.RELOAD)
     return (*actions, *hda.removing(part, hda_store.superseded(job, part, files)))
@@ -224,14 +224,14 @@ def configured(job: Job, goal: State) -> list[Check]:
     part = job.target.hda
     if part is None:
         return []
-    found = hda.found_in(part, job.ticket.collection, hda_store.read(job, part))
+    state = hda.found_in(part, job.ticket.collection, hda_store.read(job, part))
     checks = []
     for key, meant in goal.items():
         name = f"gone, HDA's configuration: {key}" if meant is None else f"as before, HDA: {key}"
-        same = found[key] == meant
-        said = ("none" if meant is None else "as before") if same else "another is there"
-        said = "missing" if found[key] is None and not same else said
-        checks.append(Check(name, same, said))
+        same = state[key] == meant
+        summary = ("none" if meant is None else "as before") if same else "another is there"
+        summary = "missing" if state[key] is None and not same else summary
+        checks.append(Check(name, same, summary))
     return checks
 
 
@@ -292,5 +292,5 @@ def _gone(client: httpx.Client, root: str, id_: str, statuses: tuple[int, ...]) 
         status, shown = hda_served.get(client, address)
         features = shown.get("features") if isinstance(shown, dict) else None
         passed = 400 <= status < 500 or (status == 200 and features == [])
-        said = f"answers {status}, with {len(features or [])} items"
-        yield Check(f"gone, HDA: {what} at {root}", passed, said)
+        summary = f"answers {status}, with {len(features or [])} items"
+        yield Check(f"gone, HDA: {what} at {root}", passed, summary)

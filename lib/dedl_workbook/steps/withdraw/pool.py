@@ -102,13 +102,13 @@ def _marked(
 
 
 def _marks(pool: Pool, written: list[tuple[str, int]]) -> list[tuple[str, int, bool]]:
-    found = []
+    marks = []
     for path, size in written:
         with s3.calling(f"{pool.where(path)} can't be read"):
             head = pool.client.head_object(**pool.at(path))
         marked = head["Metadata"].get(objects.WRITTEN_FOR) == pool.prefix
-        found.append((path, size, marked))
-    return found
+        marks.append((path, size, marked))
+    return marks
 
 
 def in_use(job: Job, users: list[str]) -> ConflictError:
@@ -124,16 +124,16 @@ def in_use(job: Job, users: list[str]) -> ConflictError:
 
 def actions(standing: Standing, pool: Pool) -> tuple[Action, ...]:
     """Return what deletes what the ticket wrote."""
-    made = []
+    actions = []
     if standing.count:
         where = f"objects of this ticket under {pool.where()}"
-        made.append(Action("delete", where, standing.count, standing.size))
+        actions.append(Action("delete", where, standing.count, standing.size))
     if standing.leftovers:
         left = len(standing.leftovers)
-        made.append(Action("delete", f"what a cut-off upload left under {pool.where()}", left))
+        actions.append(Action("delete", f"what a cut-off upload left under {pool.where()}", left))
     if standing.marks:
-        made.append(Action("delete", "marks at earlier tickets' objects", len(standing.marks)))
-    return tuple(made)
+        actions.append(Action("delete", "marks at earlier tickets' objects", len(standing.marks)))
+    return tuple(actions)
 
 
 def undo(job: Job, *, referred: Callable[[], bool]) -> dict[str, float]:
@@ -190,13 +190,13 @@ def _delete(pool: Pool, paths: list[str]) -> int:
 def checks(job: Job) -> list[Check]:
     """List the bucket anew: nothing that this ticket wrote is there, not even half of it."""
     standing = look(job)
-    left, found = standing.count, f"{standing.count} objects"
+    left, summary = standing.count, f"{standing.count} objects"
     if standing.foreign:
         some = ", ".join(standing.foreign[:3])
-        found += f"; {len(standing.foreign)} that it didn't write stay: {some}"
+        summary += f"; {len(standing.foreign)} that it didn't write stay: {some}"
     cut = len(standing.leftovers)
     return [
-        Check("gone, pool: objects of this ticket", not left, found),
+        Check("gone, pool: objects of this ticket", not left, summary),
         Check("gone, pool: cut-off uploads", not cut, f"{cut} left"),
         Check("gone, pool: marks", not standing.marks, f"{len(standing.marks)} left"),
     ]
@@ -217,8 +217,8 @@ def absent(job: Job, keys: Iterable[str]) -> tuple[int, list[str]]:
             return 0, []
         with s3.calling(f"s3://{pool.bucket}/{start} can't be listed"):
             for page in pages.paginate(Bucket=pool.bucket, Prefix=start):
-                found = [(one["Key"],) for one in page.get("Contents", [])]
-                database.executemany("insert or ignore into there values (?)", found)
+                rows = [(one["Key"],) for one in page.get("Contents", [])]
+                database.executemany("insert or ignore into there values (?)", rows)
         query = "from wanted where key not in (select key from there)"
         count = int(database.execute(f"select count(*) {query}").fetchone()[0])
         some = database.execute(f"select key {query} order by key limit {EXAMPLES}")
