@@ -37,6 +37,7 @@ def verdicts(root: Path, ticket: str) -> dict[str, str]:
     return {line["step"]: line["verdict"] for line in found}
 
 
+@pytest.mark.timeout(900)
 def test_publishes_a_public_and_a_restricted_dataset_and_takes_one_back(clone: Path) -> None:
     first = run(clone, "demo")
     assert first.returncode == 0, first.stdout + first.stderr

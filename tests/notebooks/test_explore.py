@@ -9,7 +9,7 @@ import pytest
 from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import Bucket, open_dataset
 from dedl_workbook.notebooks import explore
-from dedl_workbook.notebooks.explore import data_file
+from dedl_workbook.notebooks.explore import preview
 
 from tests.conftest import COLLECTION, PROJECT, Lake
 
@@ -104,7 +104,7 @@ def test_a_geotiff_in_a_bucket_is_read_by_ranges(
         return data
 
     monkeypatch.setattr(Bucket, "read", counting)
-    _, (part,) = data_file.read(dataset, "data/large.tif")
+    _, (part,) = preview.read(dataset, "data/large.tif")
 
     assert part.raster is not None
     assert part.raster.values.shape == (512, 512)

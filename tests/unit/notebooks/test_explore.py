@@ -226,7 +226,7 @@ def test_of_a_huge_raster_without_overviews_the_middle_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The package has a function of the module's name.
-    module = import_module("dedl_workbook.notebooks.explore.data_file")
+    module = import_module("dedl_workbook.notebooks.explore.preview")
     monkeypatch.setattr(module, "_MOST_PIXELS", 100)
     monkeypatch.setattr(module, "_MIDDLE", 8)
     item = any_item(assets={"map": any_asset(href="data/2024/a.tif", type="image/tiff")})

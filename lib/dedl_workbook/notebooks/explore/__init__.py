@@ -17,8 +17,7 @@ from dedl_workbook.base.progress import for_notebook
 from dedl_workbook.base.text import amount, number, printable
 from dedl_workbook.dataset.dataset import Dataset, File, bounded, open_dataset
 from dedl_workbook.notebooks.attempt import show_errors_plainly
-from dedl_workbook.notebooks.explore import data_file as opened
-from dedl_workbook.notebooks.explore import images, live_map, tables
+from dedl_workbook.notebooks.explore import images, live_map, preview, tables
 from dedl_workbook.notebooks.explore.sample import Glance, Seen, ending, item_files, see
 from dedl_workbook.notebooks.explore.tables import INSTALL
 from dedl_workbook.parameters.target import Target
@@ -266,7 +265,7 @@ def data_file(seen: Seen, path: str = "") -> View:
     if not chosen:
         return _line("No data file of a kind that is opened here: GeoTIFF, NetCDF, HDF5, GRIB.")
     try:
-        facts, parts = opened.read(seen.dataset, chosen)
+        facts, parts = preview.read(seen.dataset, chosen)
     except ImportError as error:
         return _absent("A data file", error)
     except InputError as error:
@@ -294,7 +293,7 @@ def _openable(seen: Seen) -> Iterator[str]:
         (asset.path, "data" in _roles(asset))
         for glance in seen.sample
         for asset in glance.assets
-        if asset.path and ending(asset.path) in opened.OPENED
+        if asset.path and ending(asset.path) in preview.OPENED
     ]
     yield from (path for path, _ in sorted(found, key=lambda pair: not pair[1]))
 
