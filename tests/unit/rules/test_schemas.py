@@ -702,3 +702,35 @@ def test_importing_the_module_loads_no_validator() -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@needs_extensions
+def test_every_locked_schema_compiles_with_all_that_it_refers_to(tmp_path: Path) -> None:
+    schemas.sync(tmp_path, source=SHARED / "stac-schemas")
+
+    compiled = {url: schemas.validator(url, tmp_path) for url in schemas.lock()}
+
+    in_reach = [url for url in compiled if (tmp_path / schemas.path_of(url)).exists()]
+    assert len(in_reach) > 150
+    assert [url for url in in_reach if compiled[url] is None] == []
+
+
+@pytest.mark.parametrize("form", ["{}#", "http://{}", "http://{}#"])
+def test_a_schema_is_the_same_with_a_hash_at_its_end_or_without_tls(core: Path, form: str) -> None:
+    url = form.format(CORE.removeprefix("https://") if "http:" in form else CORE)
+
+    assert schemas.validator(url, core) is schemas.validator(CORE, core)
+
+
+def test_a_schema_that_cannot_be_compiled_is_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, data = "https://example.com/v1.0.0/schema.json", b'{"properties": {"a": "text"}}'
+    file = tmp_path / schemas.path_of(url)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(data)
+    locked = {url: hashlib.sha256(data).hexdigest()}
+    monkeypatch.setattr(schemas, "lock", lambda: locked)
+    schemas.forget()
+
+    assert schemas.validator(url, tmp_path) is None

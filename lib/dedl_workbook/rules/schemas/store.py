@@ -121,12 +121,20 @@ def validator(url: str, store: Path | None = None) -> Validator | None:
         store: The store's folder; `default_store()` if None.
 
     Returns:
-        The validator, or None: the schema, or one that it refers to, isn't locked or in the store.
+        The validator, or None: the schema, or one that it refers to, isn't locked or in the store,
+        or it can't be compiled.
 
     Raises:
         InputError: The store holds other bytes than the lock names.
     """
-    return _compiled(url, store or default_store())
+    return _compiled(_locked(url), store or default_store())
+
+
+def _locked(url: str) -> str:
+    """Return the form in which the lock names a schema: `#` at its end, or http, is the same."""
+    plain = url.removesuffix("#")
+    secure = f"https://{plain.removeprefix('http://')}"
+    return secure if plain.startswith("http://") and secure in lock() else plain
 
 
 @lru_cache(maxsize=512)
@@ -134,7 +142,6 @@ def _compiled(url: str, store: Path) -> Validator | None:
     import jsonschema_rs
 
     schema = _read(url, store)
-    absent: list[str] = []
     broken: list[InputError] = []
 
     def retrieve(uri: str) -> Any:
@@ -144,7 +151,6 @@ def _compiled(url: str, store: Path) -> Validator | None:
             broken.append(error)
             raise
         if found is None:
-            absent.append(uri)
             raise LookupError(uri)
         return found
 
@@ -157,9 +163,8 @@ def _compiled(url: str, store: Path) -> Validator | None:
     except jsonschema_rs.ValidationError:
         if broken:
             raise broken[0] from None
-        if absent:
-            return None
-        raise
+        # Whoever wrote the schema has to fix it; what can't be compiled is not checked.
+        return None
 
 
 def _read(url: str, store: Path) -> Any:
