@@ -10,7 +10,7 @@ from dedl_workbook.base.times import instant, oddity
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.extent import part
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.geometry import EDGE, box_of
+from dedl_workbook.rules.geometry import box_of, out_of_range
 from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
@@ -33,10 +33,12 @@ def extent_is_well_formed(collection: Document, given: Given) -> Iterator[Proble
         if box is None:
             continue
         west, south, east, north = box
-        wide, high = max(abs(west), abs(east)), max(abs(south), abs(north))
-        if south > north or wide > 180 + EDGE or high > 90 + EDGE:
+        text = out_of_range(min(west, east), min(south, north), max(west, east), max(south, north))
+        if not text and south > north:
+            text = f"has its south {south:.15g} above its north {north:.15g}"
+        if text:
             where = pointer("extent", "spatial", "bbox", n)
-            yield Problem("the bbox leaves the range", "Write [west, south, east, north].", where)
+            yield Problem(f"the bbox {text}", "Write [west, south, east, north].", where)
 
 
 _WRITE = "Write it in UTC, as 2024-11-16T12:00:00Z."

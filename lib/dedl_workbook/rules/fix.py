@@ -24,11 +24,18 @@ from dedl_workbook.base.text import printable
 from dedl_workbook.base.times import FIRST, LAST, instant, oddity, span
 from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, Dataset, File, Folder, Names
 from dedl_workbook.publication.metadata import HOST, KEYWORD, has_keyword, is_item, slug
-from dedl_workbook.rules import content, keywords
+from dedl_workbook.rules import content, keywords, longitudes
 from dedl_workbook.rules.delivered import Unreadable, assets_of, read_document
-from dedl_workbook.rules.extent import Extent, extent_of
+from dedl_workbook.rules.extent import Extent, extent_of, part
 from dedl_workbook.rules.findings import Report
-from dedl_workbook.rules.geometry import Box, bounds_of, box_of, problems_of
+from dedl_workbook.rules.geometry import (
+    WRITE_BOX,
+    Box,
+    bounds_of,
+    box_of,
+    positions_of,
+    problems_of,
+)
 from dedl_workbook.rules.items import TIMES
 from dedl_workbook.rules.validation import SecondOpinion, validate
 
@@ -218,6 +225,9 @@ def mended_collection(document: dict[str, Any], covered: Covered) -> dict[str, A
     )
     if plain and not any("host" in (p.get("roles") or ()) for p in result["providers"]):
         result["providers"].append(copy.deepcopy(HOST))
+    boxes = part(part(result, "extent"), "spatial").get("bbox")
+    if isinstance(boxes, list):
+        boxes[:] = [longitudes.turned_box(bbox) or bbox for bbox in boxes]
     _widen(result, extent_of(result), covered)
     return result
 
@@ -285,12 +295,28 @@ def _mend_time(properties: dict[str, Any], name: str) -> None:
 
 def _mend_bbox(item: dict[str, Any]) -> None:
     geometry, bbox = item.get("geometry"), item.get("bbox")
+    if (outline := longitudes.turned(geometry)) is not None:
+        ends = longitudes.turned_ends(_box_around(geometry))
+        item["geometry"] = geometry = outline
+        bounds = bounds_of(outline)
+        if bounds is not None:
+            item["bbox"] = bbox = [ends[0], bounds[1], ends[1], bounds[3]]
     bounds = bounds_of(geometry)
     if bounds is None or bounds[2] - bounds[0] > 180:
         # None, broken, or perhaps over the antimeridian, where two boxes are possible.
         return
-    if bbox is None or any(found.pointer == "/bbox" for found in problems_of(geometry, bbox)):
+    if bbox is None or any(
+        # One that is larger than the geometry may be meant.
+        problem.fix == WRITE_BOX
+        for problem in problems_of(geometry, bbox)
+    ):
         item["bbox"] = list(bounds)
+
+
+def _box_around(geometry: Any) -> Box:
+    positions = positions_of(geometry) or [[0.0, 0.0]]
+    lons, lats = [p[0] for p in positions], [p[1] for p in positions]
+    return min(lons), min(lats), max(lons), max(lats)
 
 
 def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:

@@ -47,23 +47,30 @@ def problems_of(geometry: Any, bbox: Any) -> Iterator[Problem]:
     lons = [position[0] for position in positions]
     lats = [position[1] for position in positions]
     west, east, south, north = min(lons), max(lons), min(lats), max(lats)
-    if west < -180 - EDGE or east > 180 + EDGE or south < -90 - EDGE or north > 90 + EDGE:
-        yield Problem("leaves the range of longitude and latitude", _MEND, "/geometry")
+    if text := out_of_range(west, south, east, north):
+        yield Problem(text, _MEND, "/geometry")
         return
     left = MOST_COMPARED
     for where, line, is_ring in lines:
         if is_ring:
-            left -= yield from _judge_ring(where, line, left)
+            left -= yield from _problems_of_ring(where, line, left)
     if bbox is not None:
-        yield from _judge_bbox(bbox, [line for _, line, _ in lines], (west, south, east, north))
+        yield from _problems_of_bbox(
+            bbox, [line for _, line, _ in lines], (west, south, east, north)
+        )
+
+
+def positions_of(geometry: Any) -> Positions | None:
+    """Return all positions of a geometry, or None if it is broken."""
+    problems: list[Problem] = []
+    lines = list(_lines(geometry, "", problems))
+    return None if problems else [position for _, line, _ in lines for position in line]
 
 
 def bounds_of(geometry: Any) -> Box | None:
     """Return west, south, east, north of a geometry in range, or None if it is broken or empty."""
-    problems: list[Problem] = []
-    lines = list(_lines(geometry, "", problems))
-    positions = [position for _, line, _ in lines for position in line]
-    if problems or not positions:
+    positions = positions_of(geometry)
+    if not positions:
         return None
     lons = [position[0] for position in positions]
     lats = [position[1] for position in positions]
@@ -130,8 +137,8 @@ def _is_position(value: Any) -> bool:
     return type(lon) in kinds and type(lat) in kinds
 
 
-def _judge_ring(where: str, ring: Positions, most: int) -> Generator[Problem, None, int]:
-    """Judge a ring; return how many comparisons of `most` it took."""
+def _problems_of_ring(where: str, ring: Positions, most: int) -> Generator[Problem, None, int]:
+    """Yield what is wrong with a ring; return how many comparisons of `most` it took."""
     compared = 0
     if not ring or ring[0] != ring[-1]:
         yield Problem("the ring is not closed", "Repeat the first position at the end.", where)
@@ -221,47 +228,118 @@ def box_of(bbox: Any) -> Box | None:
     return (bbox[0], bbox[1], bbox[3], bbox[4]) if len(bbox) == 6 else None
 
 
-def _judge_bbox(bbox: Any, lines: list[Positions], bounds: Box) -> Iterator[Problem]:
+def out_of_range(west: float, south: float, east: float, north: float) -> str:
+    """Return which value leaves the range of longitude and latitude, and what it probably is.
+
+    Returns:
+        A sentence without subject, or '' if all are in range.
+    """
+    lon = west if west < -180 - EDGE else east if east > 180 + EDGE else None
+    lat = south if south < -90 - EDGE else north if north > 90 + EDGE else None
+    if lon is None and lat is None:
+        return ""
+    name, value = ("latitude", lat) if lon is None else ("longitude", lon)
+    largest = max(map(abs, (west, south, east, north)))
+    probably = ""
+    if largest > 1000:
+        probably = ": probably metres of a projection"
+    elif lat is None and west >= -EDGE and east <= 360 + HALF_CELL:
+        probably = ": probably 0 to 360 in the place of -180 to 180"
+    elif lon is None and max(abs(west), abs(east)) <= 90 and largest <= 180:
+        probably = ": probably latitude stands before longitude"
+    elif abs(west) <= 180 + HALF_CELL and abs(east) <= 180 + HALF_CELL and largest <= 181:
+        probably = ": probably the edge of a cell whose centre lies within"
+    return f"leaves the range, with the {name} {value:.15g}{probably}"
+
+
+HALF_CELL = 1.0
+"""Degrees by which a grid's outermost cells reach over the edge, at most."""
+LARGER = 5.0
+"""Degrees by which a bbox may be larger than the geometry: those of rotated scenes are."""
+
+
+def _problems_of_bbox(bbox: Any, lines: list[Positions], bounds: Box) -> Iterator[Problem]:
     box = box_of(bbox)
     if box is None:
-        yield Problem("the bbox is no list of four or six numbers", _BOX, "/bbox")
+        yield Problem("the bbox is no list of four or six numbers", WRITE_BOX, "/bbox")
         return
     west, south, east, north = box
-    if not (-180 - EDGE <= west <= 180 + EDGE and -180 - EDGE <= east <= 180 + EDGE):
-        yield Problem("the bbox leaves the range of longitude", _BOX, "/bbox")
-    elif south > north or south < -90 - EDGE or north > 90 + EDGE:
-        yield Problem("the bbox has a wrong south or north", _BOX, "/bbox")
-    elif not (_near(south, bounds[1]) and _near(north, bounds[3]) and _agrees(box, lines, bounds)):
-        yield Problem("the bbox does not agree with the geometry", _BOX, "/bbox")
-    elif west > east and any(abs(a[0] - b[0]) > 180 for line in lines for a, b in pairwise(line)):
-        text = "the geometry crosses the antimeridian in one piece: most programs take it for the "
-        text += "other way round the globe"
-        yield Problem(text, _CUT, "/geometry", severity=Severity.WARNING)
+    if text := out_of_range(min(west, east), min(south, north), max(west, east), max(south, north)):
+        yield Problem(f"the bbox {text}", WRITE_BOX, "/bbox")
+    elif south > north:
+        text = f"the bbox has its south {south:.15g} above its north {north:.15g}"
+        yield Problem(text, WRITE_BOX, "/bbox")
+    else:
+        yield from _disagreements(box, lines, bounds)
+        sides = (pair for line in lines for pair in pairwise(line))
+        if west > east and any(abs(a[0] - b[0]) > 180 for a, b in sides):
+            text = "the geometry crosses the antimeridian in one piece: most programs take it for "
+            text += "the other way round the globe"
+            yield Problem(text, _CUT, "/geometry", severity=Severity.WARNING)
 
 
 _CUT = "Cut it in two at 180 degrees, as RFC 7946 (3.1.9) has it."
-_BOX = "Write [west, south, east, north] of the geometry; west > east over the antimeridian."
+WRITE_BOX = "Write [west, south, east, north] of the geometry; west > east over the antimeridian."
 
 
-def _near(one: float, other: float) -> bool:
-    return abs(one - other) <= TOLERANCE
-
-
-def _agrees(box: Box, lines: list[Positions], bounds: Box) -> bool:
-    """Tell whether west and east of a bbox are those of a geometry."""
-    west, _, east, _ = box
-    if west <= east:
-        return _near(west, bounds[0]) and _near(east, bounds[2])
-    sides = [(a[0], b[0]) for line in lines for a, b in pairwise(line)]
-    if any(180 >= abs(a - b) > 0 and min(a, b) <= east and max(a, b) >= west for a, b in sides):
-        # It goes the other way round, through what the box leaves out.
-        return False
-    lons = [position[0] for line in lines for position in line]
-    eastern = [lon for lon in lons if lon >= west - TOLERANCE]
-    western = [lon for lon in lons if lon <= east + TOLERANCE]
-    whole = len(eastern) + len(western) >= len(lons)
-    return (
-        whole
-        and (_near(west, 180) or (bool(eastern) and _near(west, min(eastern))))
-        and (_near(east, -180) or (bool(western) and _near(east, max(western))))
+def _disagreements(box: Box, lines: list[Positions], bounds: Box) -> Iterator[Problem]:
+    """Yield how a bbox and a geometry, both in range, disagree."""
+    west, south, east, north = box
+    inner = bounds
+    if west > east:
+        # Seen from the west end of the box, with what lies behind the antimeridian after it.
+        inner, east = _unrolled(west, east, lines, bounds), east + 360
+    out = (west - inner[0], south - inner[1], inner[2] - east, inner[3] - north)
+    wide, high = east - west, north - south
+    if inner[0] > east or inner[2] < west or inner[1] > north or inner[3] < south:
+        yield Problem(f"the bbox {list(box)} does not meet the geometry", WRITE_BOX, "/bbox")
+        return
+    names = ("west", "south", "east", "north")
+    side, most = max(zip(names, out, strict=True), key=lambda entry: entry[1])
+    slack = max(ROUGH, ROUGH_SHARE * (wide if side in ("west", "east") else high))
+    if most > TOLERANCE:
+        yield Problem(
+            f"the geometry leaves the bbox in the {side} by {most:.3g} degrees",
+            WRITE_BOX,
+            "/bbox",
+            severity=Severity.WARNING if most <= slack else None,
+        )
+        return
+    ends = (
+        west <= -180 + HALF_CELL,
+        south <= -90 + HALF_CELL,
+        east >= 180 - HALF_CELL,
+        north >= 90 - HALF_CELL,
     )
+    larger = [-by for by, at_the_edge in zip(out, ends, strict=True) if not at_the_edge]
+    if larger and max(larger) > LARGER:
+        yield Problem(
+            f"the bbox is larger than the geometry by {max(larger):.3g} degrees",
+            "Nothing to do, if it is meant; else write that of the geometry.",
+            "/bbox",
+            severity=Severity.WARNING,
+        )
+
+
+ROUGH, ROUGH_SHARE = 0.1, 0.01
+"""Degrees, and the share of the bbox's side, by which a geometry may leave its bbox: the larger of
+them is a warning, more is an error."""
+
+
+def _unrolled(west: float, east: float, lines: list[Positions], bounds: Box) -> Box:
+    """Return the bounds of a geometry, with 360 added to what lies west of a box's west.
+
+    The box is one over the antimeridian (west > east). A side that is no longer than half the
+    globe, but reaches through what the box leaves out, counts as outside of it.
+    """
+    middle = (west + east) / 2
+    least, most = math.inf, -math.inf
+    for line in lines:
+        for a, b in pairwise(line):
+            low, high = sorted((a[0], b[0]))
+            if 180 >= high - low > 0 and low <= east and high >= west:
+                return (-math.inf, bounds[1], math.inf, bounds[3])
+        for position in line:
+            lon = position[0] if position[0] > middle else position[0] + 360
+            least, most = min(least, lon), max(most, lon)
+    return least, bounds[1], most, bounds[3]

@@ -88,9 +88,11 @@ def item_ids_are_unique(part: Part, given: Given) -> Iterator[Problem]:
 
 @rule("I04", "item")
 def geometry_is_usable(item: Item, given: Given) -> Iterator[Problem]:
-    """There is a geometry: closed rings, longitude and latitude in range, the bbox agrees.
+    """There is a geometry: closed rings, longitude and latitude in range, inside its bbox.
 
-    Boxes that cross the antimeridian (west > east) are fine. PgSTAC refuses an item without
+    A bbox may be larger than its geometry (over 5 degrees: warning). A geometry that leaves it by
+    at most 0.1 degrees or 1 % of its side is a warning, more is an error. Boxes that cross the
+    antimeridian (west > east), and those of polar caps, are fine. PgSTAC refuses an item without
     geometry, though STAC allows it. An outline that crosses itself is a warning. Sources: GeoJSON
     (RFC 7946), sections 3.1 and 5.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dedl_workbook.cli.commands import COULD_NOT_RUN
 from dedl_workbook.cli.main import main
 from dedl_workbook.dataset.dataset import Folder, open_dataset
 from dedl_workbook.rules.fix import Fixed, fix
+from dedl_workbook.rules.geometry import positions_of, problems_of
 
 from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
 from tests.unit.publication.inverse import patched
@@ -77,6 +79,74 @@ def test_a_wrong_bbox_is_made_from_the_geometry(tmp_path: Path, bbox: object) ->
 )
 def test_a_bbox_that_may_be_meant_is_left_alone(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert mended(tmp_path, **changes)["bbox"] == changes["bbox"]
+
+
+RING_360 = [[170, 0], [190, 0], [190, 10], [170, 10], [170, 0]]
+L_360 = [[170, 0], [200, 0], [200, 9], [190, 9], [190, 3], [170, 3], [170, 0]]
+HOLE_360 = [[175, 1], [185, 1], [185, 2], [175, 2], [175, 1]]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "bbox", "area"),
+    [
+        ({"type": "Polygon", "coordinates": [RING_360]}, [170, 0, -170, 10], 200),
+        ({"type": "Polygon", "coordinates": [RING_360, HOLE_360[::-1]]}, [170, 0, -170, 10], 190),
+        ({"type": "Polygon", "coordinates": [L_360]}, [170, 0, -160, 9], 150),
+        (
+            {"type": "MultiPolygon", "coordinates": [[RING_360], [HOLE_360]]},
+            [170, 0, -170, 10],
+            210,
+        ),
+        (box(0, -90, 360, 90), [-180, -90, 180, 90], 64800),
+        (box(200, 0, 210, 10), [-160, 0, -150, 10], 100),
+        (box(170, 0, 180.5, 10), [170, 0, -179.5, 10], 105),
+        ({"type": "Point", "coordinates": [359, 5]}, [-1, 5, -1, 5], 0),
+        ({"type": "LineString", "coordinates": [[190, 5], [200, 6]]}, [-170, 5, -160, 6], 0),
+    ],
+)
+def test_longitudes_to_360_are_turned_and_cut_at_the_antimeridian(
+    tmp_path: Path, geometry: dict[str, Any], bbox: list[float], area: float
+) -> None:
+    positions = positions_of(geometry) or []
+    lons, lats = [p[0] for p in positions], [p[1] for p in positions]
+    around = [min(lons), min(lats), max(lons), max(lats)]
+
+    item = mended(tmp_path, geometry=geometry, bbox=around)
+
+    assert item["bbox"] == bbox
+    assert list(problems_of(item["geometry"], item["bbox"])) == []
+    shapes = item["geometry"]["coordinates"]
+    if item["geometry"]["type"] == "Polygon":
+        shapes = [shapes]
+    rings = [ring for shape in shapes for ring in shape] if area else []
+    assert abs(sum(map(signed_area, rings))) == pytest.approx(area)
+
+
+def signed_area(ring: list[list[float]]) -> float:
+    """Positive against the clock, as holes are not."""
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring)) / 2
+
+
+def test_a_line_over_the_antimeridian_is_left_to_a_person(tmp_path: Path) -> None:
+    line = {"type": "LineString", "coordinates": [[170, 5], [200, 6]]}
+
+    assert mended(tmp_path, geometry=line, bbox=[170, 5, 200, 6])["geometry"] == line
+
+
+def test_an_extent_to_360_is_turned(tmp_path: Path) -> None:
+    extent = {
+        "spatial": {"bbox": [[0, -90, 360, 90], [170, 0, 0, 190, 10, 5]]},
+        "temporal": {"interval": [["2024-11-01T00:00:00Z", None]]},
+    }
+    root = any_dataset(tmp_path, collection=any_collection(extent=extent))
+
+    fix(open_dataset(str(root)), tmp_path / "fixed", second_opinion="none")
+
+    document = json.loads((tmp_path / "fixed/metadata/collection.json").read_text())
+    assert document["extent"]["spatial"]["bbox"] == [
+        [-180.0, -90, 180.0, 90],
+        [170, 0, 0, -170, 10, 5],
+    ]
 
 
 @pytest.mark.parametrize(

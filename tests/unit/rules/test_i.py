@@ -253,11 +253,12 @@ def polygon(*positions: list[float]) -> dict[str, Any]:
         {"geometry": {"type": "Polygon"}},
         {"geometry": {"type": "GeometryCollection", "geometries": []}},
         {"geometry": 7},
-        {"bbox": [2.5, 49.5, 6.5, 51.6]},
+        {"bbox": [2.5, 49.5, 6.5, 51.3]},
+        {"bbox": [7.5, 49.5, 8.5, 51.5]},
         {"bbox": [2.5, 51.5, 6.5, 49.5]},
         {"bbox": [49.5, 2.5, 51.5, 6.5]},
         {"bbox": [6.5, 49.5, 2.5, 51.5]},
-        {"bbox": [170, 49.5, 6.5, 51.5]},
+        {"bbox": [170, 49.5, 4.5, 51.5]},
         {"bbox": [2.5, 49.5, 366.5, 51.5]},
         {"bbox": [2.5, 49.5, 6.5]},
     ],
@@ -270,6 +271,81 @@ def test_a_geometry_or_bbox_that_can_not_be_used_is_an_error(
 
     assert result
     assert all(place.startswith("error") for place in result)
+
+
+WIDE = polygon([-170, 60], [-60, 60], [60, 60], [170, 60], [60, 80], [-60, 80], [-170, 60])
+CENTRES = [-179.75, -89.75, 179.75, 89.75]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bbox": [2.5, 49.5, 6.5, 51.6]},
+        {"bbox": [0.5, 47.5, 8.5, 54.5]},
+        {"bbox": [2.5, 49.5, -100, 6.5, 51.5, 9000]},
+        {"geometry": WIDE, "bbox": [-180, 60, 180, 90]},
+        {"geometry": box(*CENTRES), "bbox": CENTRES},
+        {"geometry": box(*CENTRES), "bbox": [-180, -90, 180, 90]},
+        {"geometry": box(-5, -5, 5, 5), "bbox": [-180, -90, 180, 90]},
+        {"geometry": box(175, -5, 180, 5), "bbox": [174, -5, -178, 5]},
+        {"geometry": {"type": "Point", "coordinates": [180, 0]}, "bbox": [-180, 0, 180, 0]},
+    ],
+)
+@good("I04")
+def test_a_bbox_that_encloses_its_geometry_is_fine(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert places(anywhere(tmp_path, **changes), "I04") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"bbox": [2.5, 49.5, 6.5, 51.45]}, "leaves the bbox in the north by 0.05 degrees"),
+        ({"bbox": [2.55, 49.5, 6.5, 51.5]}, "leaves the bbox in the west by 0.05 degrees"),
+        ({"geometry": box(-180, -90, 180, 90), "bbox": CENTRES}, "by 0.25 degrees"),
+        ({"bbox": [2.5, 20, 6.5, 51.5]}, "larger than the geometry by 29.5 degrees"),
+        ({"bbox": [170, 49.5, 6.5, 51.5]}, "larger than the geometry by 192 degrees"),
+    ],
+)
+@bad("I04")
+def test_a_bbox_that_is_a_little_off_is_a_warning(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    (finding,) = found(anywhere(tmp_path, **changes), "I04")
+
+    assert (finding.severity, finding.pointer) == ("warning", "/bbox")
+    assert says in finding.message
+
+
+@pytest.mark.parametrize(
+    ("around", "says"),
+    [
+        ([200, 40, 210, 50], "the longitude 210: probably 0 to 360 in the place of -180 to 180"),
+        ([0, -90, 360, 90], "the longitude 360: probably 0 to 360"),
+        ([49.5, 100, 51.5, 101], "the latitude 101: probably latitude stands before longitude"),
+        ([500000, 5400000, 509760, 5409760], "the longitude 509760: probably metres"),
+        ([-180, -90.125, 180, 90.125], "the latitude -90.125: probably the edge of a cell"),
+        ([-180.5, 0, 0, 5], "the longitude -180.5: probably the edge of a cell"),
+        ([-200, 0, 0, 5], "the longitude -200"),
+    ],
+)
+@bad("I04", "C12")
+def test_what_leaves_the_range_is_told_with_what_it_probably_is(
+    tmp_path: Path, around: list[float], says: str
+) -> None:
+    extent = {
+        "spatial": {"bbox": [around]},
+        "temporal": {"interval": [["2024-11-01T00:00:00Z", None]]},
+    }
+    root = any_dataset(
+        tmp_path,
+        any_item(geometry=box(*around), bbox=around),  # type: ignore[arg-type]
+        collection=any_collection(extent=extent),
+    )
+
+    (finding,) = found(root, "I04")
+    assert (finding.severity, finding.pointer) == ("error", "/geometry")
+    assert says in finding.message
+    assert says in next(f.message for f in found(root, "C12") if "/spatial/" in f.pointer)
 
 
 @bad("I04")
