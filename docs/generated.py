@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import inspect
 import tomllib
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import click
 from dedl_workbook.cli import main
 from dedl_workbook.parameters import sections, target, ticket
 from dedl_workbook.rules.rulebook import RULES
@@ -103,23 +103,19 @@ def _rulebook() -> str:
 
 def _command_line() -> str:
     lines = ["# The command line", ""]
-    for prog, parser in _parsers(main._parser()):
-        lines += [f"## {prog}", "", "```text", _help(parser), "```", ""]
+    for context in _contexts(click.Context(main.cli, info_name=main.PROGRAM)):
+        text = context.get_help().rstrip()
+        lines += [f"## {context.command_path}", "", "```text", text, "```", ""]
     return "\n".join(lines)
 
 
-def _help(parser: argparse.ArgumentParser) -> str:
-    formatter = parser.formatter_class
-    parser.formatter_class = lambda prog: formatter(prog, width=96)  # type: ignore[assignment]
-    return parser.format_help().rstrip()
-
-
-def _parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    yield parser.prog, parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                yield from _parsers(below)
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """Return a command and all below it, each in its context."""
+    context.terminal_width = 96
+    yield context
+    if isinstance(context.command, click.Group):
+        for name, command in context.command.commands.items():
+            yield from _contexts(click.Context(command, parent=context, info_name=name))
 
 
 def _target_keys() -> str:

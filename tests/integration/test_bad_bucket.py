@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from dedl_sandbox import Sandbox
-from dedl_workbook.cli.commands import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.cli.main import main
 
 from tests.integration.faulty import Fate, Faulty, faulty

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dedl_workbook.cli.batch import DONE, FAILED
+from dedl_workbook.cli.codes import DONE, FAILED
 from dedl_workbook.cli.main import main
 
 from tests.conftest import PROJECT, Lake

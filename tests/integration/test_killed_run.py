@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from dedl_workbook.case import ledger
-from dedl_workbook.cli.batch import DONE
+from dedl_workbook.cli.codes import DONE
 from dedl_workbook.cli.main import main
 from dedl_workbook.evidence import sealing
 

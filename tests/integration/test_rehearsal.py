@@ -12,7 +12,7 @@ import yaml
 from dedl_sandbox import hda as sandbox_hda
 from dedl_workbook import evidence
 from dedl_workbook.case.case import Case
-from dedl_workbook.cli import batch
+from dedl_workbook.cli import sandbox as commands
 from dedl_workbook.cli.main import main
 from dedl_workbook.dataset import s3
 from dedl_workbook.publication.job import Verdict
@@ -77,7 +77,7 @@ def real(lake: Lake, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch) -> Pat
     secrets = ("S3__ACCESS_KEY", "S3__SECRET_KEY", "CATALOG__PASSWORD", "HELPDESK__PASSWORD")
     for name in secrets:
         monkeypatch.setenv(f"DEDL_REAL__{name}", "canary-of-the-real-target")
-    monkeypatch.setattr(batch, "sandbox_folder", lambda: lake.sandbox.folder)
+    monkeypatch.setattr(commands, "sandbox_folder", lambda: lake.sandbox.folder)
     return folder
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from dedl_workbook.cli.batch import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED
 from dedl_workbook.cli.main import main
 from dedl_workbook.dataset import s3
 from dedl_workbook.steps.order import STEPS

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from dedl_workbook.cli.batch import DONE, NOT_APPROVED
+from dedl_workbook.cli.codes import DONE, NOT_APPROVED
 from dedl_workbook.cli.main import main
 
 from tests.conftest import Lake

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dedl_workbook.cli.batch import DONE
+from dedl_workbook.cli.codes import DONE
 from dedl_workbook.cli.main import main
 from dedl_workbook.steps.order import STEPS
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from dedl_workbook.base.errors import ConflictError
 from dedl_workbook.case import lock
-from dedl_workbook.cli.batch import DONE
+from dedl_workbook.cli.codes import DONE
 from dedl_workbook.cli.main import main
 from dedl_workbook.publication.job import Outcome, Verdict
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dedl_workbook.cli.commands import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.cli.main import main
 from dedl_workbook.dataset.dataset import File, Folder
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item

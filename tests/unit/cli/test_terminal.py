@@ -1,20 +1,20 @@
 """The terminal: JSON for programs, help with examples, names that were mistyped, refusals."""
 
-import argparse
 import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from dedl_workbook.base.errors import ConflictError
-from dedl_workbook.cli import main as cli
-from dedl_workbook.cli.batch import COULD_NOT_RUN, DONE, FAILED
-from dedl_workbook.cli.main import main
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.cli.main import cli, main
 from dedl_workbook.publication.job import Action, Plan
 from dedl_workbook.views import terminal
 from rich.console import Console
@@ -23,18 +23,21 @@ from tests.unit.builders import any_dataset
 from tests.unit.conftest import make_case
 
 
-def commands(parser: argparse.ArgumentParser, path: str = "") -> dict[str, argparse.ArgumentParser]:
+def commands(command: click.Command, path: str = "") -> dict[str, click.Command]:
     """Return every command by its words."""
-    below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    if not below:
-        return {path.strip(): parser}
-    found: dict[str, argparse.ArgumentParser] = {}
-    for name, one in below[0].choices.items():
-        found |= commands(one, f"{path} {name}")
-    return found
+    if not isinstance(command, click.Group):
+        return {path.strip(): command}
+    by_words: dict[str, click.Command] = {}
+    for name, below in command.commands.items():
+        by_words |= commands(below, f"{path} {name}")
+    return by_words
 
 
-COMMANDS = commands(cli._parser())
+def help_of(name: str) -> str:
+    return COMMANDS[name].get_help(click.Context(COMMANDS[name]))
+
+
+COMMANDS = commands(cli)
 REPORT = {"plan", "run", "approve", "refuse", "status", "withdraw", "rules", "schemas sync"}
 REPORT |= {"evidence pack", "evidence verify", "target check", "sandbox up", "sandbox status"}
 REPORT |= {"validate"}
@@ -42,14 +45,12 @@ REPORT |= {"validate"}
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_has_an_example_of_it(name: str) -> None:
-    text = COMMANDS[name].format_help()
-
-    assert re.search(rf"^examples?:\n  dedl-workbook {name}\b", text, flags=re.M)
+    assert re.search(rf"^examples?:\n  .*dedl-workbook {name}\b", help_of(name), flags=re.M)
 
 
 @pytest.mark.parametrize("name", sorted(REPORT))
 def test_every_command_that_reports_can_do_so_in_json(name: str) -> None:
-    assert "--json" in COMMANDS[name].format_help()
+    assert "--json" in help_of(name)
 
 
 @pytest.fixture
@@ -96,8 +97,17 @@ def test_a_folder_is_no_file_to_write_to_and_is_refused_first(
     assert "validate:" not in said.err
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the command runs."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
 def test_a_table_for_programs_is_printed_instead_of_the_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = any_dataset(tmp_path)
 
@@ -108,6 +118,79 @@ def test_a_table_for_programs_is_printed_instead_of_the_report(
     assert printed.startswith("severity,rule,")
     assert "0 errors" not in printed
     assert both == COULD_NOT_RUN
+    assert list(here.iterdir()) == []
+
+
+def test_what_is_printed_leaves_no_file_of_that_name_beside_what_is_written(
+    tmp_path: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = any_dataset(tmp_path)
+
+    for printed, written in (("--csv", "--json"), ("--json", "--csv")):
+        assert main(["validate", str(root), printed, "-", written, "r", "--fix", "f"]) == DONE
+        assert {path.name for path in here.iterdir()} == {"r", "f"}
+        shutil.rmtree(here / "f")
+
+
+@pytest.mark.parametrize("command", [["validate", "DATASET", "--fix", "-"], ["sample", "-"]])
+def test_a_folder_can_not_be_printed(
+    tmp_path: Path, here: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = any_dataset(tmp_path)
+
+    code = main([str(root) if word == "DATASET" else word for word in command])
+
+    assert code == COULD_NOT_RUN
+    assert "a folder can't be printed" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
+
+
+def completions(words: str, shell: str = "bash") -> list[str]:
+    """Return what the shell offers for the last word, by the program as it is installed."""
+    environment = {
+        "_DEDL_WORKBOOK_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "dedl_workbook.cli"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("dedl-workbook app", ["approve"]),
+        ("dedl-workbook run --reh", ["--rehearse"]),
+        ("dedl-workbook run DE", ["DEDL-1"]),
+        ("dedl-workbook evidence pack D", ["DEDL-1"]),
+        ("dedl-workbook target check s", ["site"]),
+        ("dedl-workbook rules C0", [f"C0{number}" for number in range(1, 10)]),
+        ("dedl-workbook run DEDL-1 --step up", ["upload"]),
+    ],
+)
+def test_a_shell_completes_names(ticket: Path, words: str, offered: list[str]) -> None:
+    assert completions(words) == offered
+
+
+def test_without_a_workbook_nothing_is_completed_and_no_error_shown(here: Path) -> None:
+    assert completions("dedl-workbook run DE") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_what_makes_it_complete(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == DONE
+
+    script = capsys.readouterr().out
+    assert f"_DEDL_WORKBOOK_COMPLETE={shell}_complete" in script
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=script, text=True, check=True)
 
 
 def test_json_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,10 +221,9 @@ def test_places_of_findings_are_folded_and_never_cut(monkeypatch: pytest.MonkeyP
 def test_options_that_contradict_each_other_are_refused(
     second: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):
-        main(["run", "DEDL-1", "--step", "upload", *second])
+    assert main(["run", "DEDL-1", "--step", "upload", *second]) == COULD_NOT_RUN
 
-    assert "not allowed with argument --step" in capsys.readouterr().err
+    assert f"{second[0]} is not allowed with --step" in capsys.readouterr().err
 
 
 def test_a_plan_of_a_dataset_that_is_not_there_starts_no_sandbox(
@@ -230,14 +312,11 @@ def test_a_refusal_needs_a_reason(
 def test_offers_the_nearest_name(
     ticket: Path, arguments: list[str], near: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        code = main(arguments)
-    except SystemExit as ended:
-        code = int(str(ended.code))
+    code = main(arguments)
 
     said = capfd.readouterr()
     assert code == COULD_NOT_RUN
-    assert f"Did you mean '{near}'?" in said.err + said.out
+    assert re.search(f"Did you mean .*'{near}'", said.err + said.out)
 
 
 def test_a_service_that_does_not_answer_is_named_with_its_remedy(

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 from dedl_workbook.case.case import Case
-from dedl_workbook.cli.batch import COULD_NOT_RUN, FAILED
+from dedl_workbook.cli.codes import COULD_NOT_RUN, FAILED
 from dedl_workbook.cli.main import main
 from dedl_workbook.notebooks import runner
 from dedl_workbook.publication.job import Outcome, Verdict

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from dedl_workbook.base.errors import InputError
-from dedl_workbook.cli.commands import COULD_NOT_RUN
+from dedl_workbook.cli.codes import COULD_NOT_RUN
 from dedl_workbook.cli.main import main
 from dedl_workbook.dataset.dataset import Folder, open_dataset
 from dedl_workbook.rules.fix import Fixed, fix

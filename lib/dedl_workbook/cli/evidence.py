@@ -1,0 +1,120 @@
+"""Commands on what was published: pack, verify and compare evidence, audit a collection.
+
+Imports stand in the functions: a command loads what it needs, and no more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED
+from dedl_workbook.cli.parser import EXISTING, TARGET, TICKET, command, group, takes_json
+
+if TYPE_CHECKING:
+    from dedl_workbook.evidence import Bag
+
+
+@command(example="dedl-workbook audit EO.DEDL.DAT.DEMO_HEAT")
+@click.argument("collection", help="Its id, also if it was published by hand.")
+@click.option("--target", default="", type=TARGET, metavar="T", help="Where; default: as archived.")
+@click.option("--every-byte", is_flag=True, help="Read all objects, not a sample.")
+@takes_json
+def audit(collection: str, target: str, every_byte: bool, as_json: bool) -> int:
+    """Compare a published collection with what is known of it; nothing is changed."""
+    from dedl_workbook.base.progress import sparse
+    from dedl_workbook.case import audit
+    from dedl_workbook.parameters.yaml_files import workbook_root
+    from dedl_workbook.views import terminal
+
+    with terminal.Progress() as progress:
+        report = audit.audit(
+            collection,
+            workbook_root(),
+            target=target,
+            every_byte=every_byte,
+            tell=sparse(progress),
+        )
+    if as_json:
+        terminal.show_json(report.as_json())
+    else:
+        rows = [(row.part, row.what, row.state, row.found) for row in report.rows]
+        of = f"as {report.ticket} published it" if report.ticket else "published by hand"
+        terminal.show_table(audit.COLUMNS, rows, f"{report.collection} on {report.target}, {of}")
+    return {audit.SAME: DONE, audit.DRIFTED: FAILED}.get(report.state, COULD_NOT_RUN)
+
+
+@group(example="dedl-workbook evidence pack DEDL-1")
+def evidence() -> None:
+    """Pack a ticket's evidence; verify and compare packs."""
+
+
+@evidence.command(example="dedl-workbook evidence pack DEDL-1")
+@click.argument("ticket", type=TICKET)
+@takes_json
+def pack(ticket: str, as_json: bool) -> int:
+    """Pack a ticket's evidence."""
+    from dedl_workbook import evidence
+    from dedl_workbook.case import lock
+    from dedl_workbook.case.case import Case
+    from dedl_workbook.parameters.ticket import Ticket
+
+    case = Case.of(Ticket.load(ticket))
+    with lock.hold(case.folder):
+        bag = evidence.pack(case)
+    _show_bag("packed", bag, as_json)
+    return DONE
+
+
+@evidence.command(example="dedl-workbook evidence verify archive/sandbox/DEMO-1/bag")
+@click.argument("path", type=EXISTING, help="The bag's folder, or its zip.")
+@click.option(
+    "--signers",
+    type=EXISTING,
+    metavar="FILE",
+    help="Require a signature by one of these (lines NAME KEY-TYPE KEY, see man ssh-keygen).",
+)
+@click.option("--digest", default="", help="What the pack's digest should be.")
+@takes_json
+def verify(path: Path, signers: Path | None, digest: str, as_json: bool) -> int:
+    """Check a pack of evidence: every file, every byte."""
+    from dedl_workbook import evidence
+
+    bag = evidence.verify(path, digest=digest, signers=signers)
+    _show_bag(bag.state, bag, as_json)
+    return DONE
+
+
+@evidence.command(
+    example="dedl-workbook evidence diff archive/sandbox/DEDL-1/bag archive/sandbox/DEDL-9/bag"
+)
+@click.argument("first", type=EXISTING, metavar="A", help="A bag's folder, or its zip.")
+@click.argument("second", type=EXISTING, metavar="B", help="Another of the same collection.")
+@takes_json
+def diff(first: Path, second: Path, as_json: bool) -> int:
+    """Show what differs between two packs of one collection."""
+    from dedl_workbook.evidence.diff import as_json as rows_as_json
+    from dedl_workbook.evidence.diff import diff
+    from dedl_workbook.views import terminal
+
+    rows = diff(first, second)
+    if as_json:
+        terminal.show_json(rows_as_json(rows))
+    elif rows:
+        names = ("in", "what", str(first), str(second))
+        terminal.show_table(names, [(r.area, r.what, r.first, r.second) for r in rows])
+    else:
+        terminal.out.print("nothing differs")
+    return DONE
+
+
+def _show_bag(state: str, bag: Bag, as_json: bool) -> None:
+    from dedl_workbook.views import terminal
+
+    if as_json:
+        summary = {"state": state, "path": str(bag.path), "files": bag.files, "bytes": bag.size}
+        terminal.show_json(summary | {"digest": bag.digest})
+    else:
+        terminal.show_bag(state, bag.path, bag.files, bag.size, bag.digest)
