@@ -357,7 +357,7 @@ def test_json_for_programs_is_all_that_is_printed_also_when_mending(
 
     said = capsys.readouterr()
     assert json.loads(said.out)["findings"]
-    assert "1 of 2 documents are mended" in said.err
+    assert "1 of 2 documents are fixed" in said.err
 
 
 def test_a_folder_that_holds_something_or_lies_in_the_dataset_is_refused(tmp_path: Path) -> None:
