@@ -1,6 +1,7 @@
 """The documentation: it builds without a warning, and what it shows is what the code does."""
 
 import ast
+import contextlib
 import json
 import re
 import shlex
@@ -71,10 +72,9 @@ def parse(command: click.Command, words: list[str]) -> None:
     """Parse the words of a command line, and run nothing."""
     while isinstance(command, click.Group) and not words[0].startswith("-"):
         command, words = command.commands[words[0]], words[1:]
-    try:
+    # `--help` ends with an exit of its own.
+    with contextlib.suppress(click.exceptions.Exit):
         command.make_context(command.name, words)
-    except click.exceptions.Exit as end:
-        assert end.exit_code == 0
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
