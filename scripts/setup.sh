@@ -208,6 +208,7 @@ python_environment
 quietly "making the environments of the sandbox's servers" \
     .venv/bin/python -c 'from dedl_sandbox.environments import ensure_environments
 ensure_environments()'
+mkdir -p .venv/share/dedl-workbook/schemas
 quietly 'filling the schema store' .venv/bin/dedl-workbook schemas sync --from-packages
 fingerprint >.venv/.ready.new
 mv .venv/.ready.new .venv/.ready

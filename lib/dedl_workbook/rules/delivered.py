@@ -61,6 +61,8 @@ class Item:
     """The first and the last instant, if they can be read."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of the data files that rules read, by path, or `across.GONE`."""
+    unchecked: list[str] = field(default_factory=list)
+    """Schemas that it names, but could not be held against."""
 
     @classmethod
     def of(cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset) -> Item:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from dedl_workbook.base.text import printable
+from dedl_workbook.base.text import number, printable
 
 
 class Severity(StrEnum):
@@ -53,6 +53,10 @@ class Report:
     """Bytes of data files."""
     notes: tuple[str, ...] = ()
     """Rules that were off, waived or not applicable, and why."""
+    unchecked: tuple[str, ...] = ()
+    """Schemas of extensions that documents name, but could not be held against."""
+    unchecked_documents: int = 0
+    """The collection and the items that name one."""
 
     def count(self, severity: Severity) -> int:
         """Return how many findings have that severity, waived ones left out."""
@@ -62,6 +66,17 @@ class Report:
     def passed(self) -> bool:
         """Whether there is no error."""
         return self.count(Severity.ERROR) == 0
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words; what could not be checked is never a plain pass."""
+        word = "passed" if self.passed else "failed"
+        if not self.unchecked:
+            return word
+        documents = number(self.unchecked_documents, "documents")
+        names = "name" if self.unchecked_documents != 1 else "names"
+        extensions = number(len(self.unchecked), "extensions")
+        return f"{word}; {documents} {names} {extensions} that could not be checked"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in its JSON form."""
@@ -73,6 +88,10 @@ class Report:
                 "items": self.items,
                 "files": self.files,
                 "bytes": self.size,
+            },
+            "not_checked": {
+                "extensions": list(self.unchecked),
+                "documents": self.unchecked_documents,
             },
             "notes": list(self.notes),
             "findings": [asdict(finding) for finding in self.findings],
@@ -103,6 +122,8 @@ class Report:
             files=counts["files"],
             size=counts["bytes"],
             notes=tuple(value["notes"]),
+            unchecked=tuple(value.get("not_checked", {}).get("extensions", ())),
+            unchecked_documents=value.get("not_checked", {}).get("documents", 0),
         )
 
 

@@ -94,6 +94,7 @@ def fix(
     executor: str = "one",
     tell: Tell = silent,
     second_opinion: SecondOpinion = "sample",
+    fetch: bool = False,
 ) -> Fixed:
     """Write a mended copy of a dataset's metadata, and the patches that made it.
 
@@ -142,7 +143,9 @@ def fix(
         _write(folder, COLLECTION, None, None, _bytes(dataset, COLLECTION))
         count += 1
     mended = Mended(dataset, Folder(folder.resolve()))
-    remaining = validate(mended, executor=executor, tell=tell, second_opinion=second_opinion)
+    remaining = validate(
+        mended, executor=executor, tell=tell, second_opinion=second_opinion, fetch=fetch
+    )
     return Fixed(folder, count, changed, replace(remaining, notes=(*remaining.notes, *notes)))
 
 

@@ -105,6 +105,8 @@ class Given:
     """The store of JSON schemas; None: the default one."""
     remote_assets: str = "refuse"
     """What the target does with items whose data lies on other servers: refuse, or list."""
+    fetch: bool = False
+    """Whether schemas of extensions are fetched when they are first named."""
     off: frozenset[str] = frozenset()
     """Rules that are switched off."""
 

@@ -77,6 +77,10 @@ def not_judged(rule: str, file: str, error: Exception) -> Finding:
     )
 
 
+MOST_UNCHECKED = 1000
+"""Schemas that are told apart in the count of those that items could not be held against."""
+
+
 @dataclass
 class ShardResult:
     """What the rules found in a shard of items: small, whatever the shard's size."""
@@ -85,6 +89,10 @@ class ShardResult:
     items: int
     findings: list[Finding]
     rows: Rows
+    unchecked: frozenset[str] = frozenset()
+    """Schemas that items name, but could not be held against."""
+    unchecked_items: int = 0
+    """The items that name one."""
 
 
 def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
@@ -101,7 +109,8 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
         if "item" in rule.parts and rule.id not in given.off
     ]
     gathered, rows = Gatherer(), Packer()
-    unreadable = 0
+    unreadable = unchecked_items = 0
+    unchecked: set[str] = set()
     for file in shard:
         try:
             item = read_item(given.dataset, file)
@@ -124,13 +133,23 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
                 raise
             except Exception as error:  # noqa: BLE001 - as above
                 gathered.add(not_judged(rule, file.path, error))
+        if item.unchecked:
+            unchecked_items += 1
+            unchecked.update(item.unchecked if len(unchecked) < MOST_UNCHECKED else ())
         if ask and (opinion := second_opinion("I01", file.path, item.document)):
             gathered.add(opinion)
         try:
             _note(item, rows)
         except Exception as error:  # noqa: BLE001 - as above
             gathered.add(not_judged("A01", file.path, error))
-    return ShardResult(len(shard), len(shard) - unreadable, gathered.findings(), rows.packed())
+    return ShardResult(
+        len(shard),
+        len(shard) - unreadable,
+        gathered.findings(),
+        rows.packed(),
+        frozenset(unchecked),
+        unchecked_items,
+    )
 
 
 def hindrance(given: Given, collection: File | None, version: str) -> str:

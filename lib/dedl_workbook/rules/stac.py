@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dedl_workbook.dataset.dataset import COLLECTION
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.findings import Severity
 from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, rule
 from dedl_workbook.rules.schemas import store as schemas
 
-if TYPE_CHECKING:
-    from jsonschema_rs import Validator
-
-_SYNC = "Run `dedl-workbook schemas sync`, once."
+_SYNC = "Run `dedl-workbook schemas sync`, or `validate` with network: both fetch it."
 _UNKNOWN = "See that the URL is right. If it is, stac-validator can judge it, with network."
 _NAME = (
     "Write such as https://stac-extensions.github.io/eo/v1.1.0/schema.json, or take it out if the "
@@ -49,7 +45,8 @@ def collection_is_valid(collection: Document, given: Given) -> Iterator[Problem]
     besides; where it disagrees, that is a finding of this rule too.
     """
     if not _is_valid(collection, "Collection", given.schemas):
-        yield from _judge(collection, "Collection", given)
+        own = given.own or Item.of(COLLECTION, dict(collection), b"", given.dataset)
+        yield from _problems_of(own, "Collection", given)
 
 
 @rule("I01", "item")
@@ -61,7 +58,7 @@ def item_is_valid(item: Item, given: Given) -> Iterator[Problem]:
     for a sample besides; where it disagrees, that is a finding of this rule too.
     """
     if not _is_valid(item.document, "Feature", given.schemas):
-        yield from _judge(item.document, "Feature", given)
+        yield from _problems_of(item, "Feature", given)
 
 
 def _is_valid(document: Document, kind: str, store: Path | None) -> bool:
@@ -71,7 +68,9 @@ def _is_valid(document: Document, kind: str, store: Path | None) -> bool:
     named = document.get("stac_extensions") or ()
     try:
         # As text: a path is slow to compare.
-        for validator in _compiled(kind, document["stac_version"], (*named,), str(store or "")):
+        for validator in schemas.validators(
+            kind, document["stac_version"], (*named,), str(store or "")
+        ):
             if not validator.is_valid(document):
                 return False
     except (LookupError, TypeError, ValueError):
@@ -80,31 +79,23 @@ def _is_valid(document: Document, kind: str, store: Path | None) -> bool:
     return True
 
 
-@lru_cache(maxsize=256)
-def _compiled(
-    kind: str, version: str, extensions: tuple[str, ...], store: str
-) -> tuple[Validator, ...]:
-    """Return the validators of what a document says it is."""
-    core = schemas.core_url({"type": kind, "stac_version": version})
-    if not isinstance(core, str):
-        raise LookupError(kind)  # noqa: TRY004
-    folder = Path(store) if store else None
-    found = [schemas.validator(url, folder) for url in (core, *extensions)]
-    known = tuple(validator for validator in found if validator is not None)
-    if len(known) < len(found):
-        raise LookupError(extensions)
-    return known
-
-
-def _judge(document: Document, kind: str, given: Given) -> Iterator[Problem]:
-    found = document.get("type")
-    if found != kind and isinstance(found, str):
-        yield Problem(f"is a {found!r}, not a {kind!r}", f'Write "type": "{kind}".', "/type")
+def _problems_of(item: Item, kind: str, given: Given) -> Iterator[Problem]:
+    document = item.document
+    written = document.get("type")
+    if written != kind and isinstance(written, str):
+        yield Problem(f"is a {written!r}, not a {kind!r}", f'Write "type": "{kind}".', "/type")
         return
     validity = schemas.check(document, given.schemas)
+    if given.fetch:
+        fetched = [url for url in validity.not_checked if schemas.fetch(url, given.schemas)]
+        validity = schemas.check(document, given.schemas) if fetched else validity
     for violation in validity.violations:
         of_core = not violation.schema or "/schemas.stacspec.org/" in violation.schema
         where = "" if of_core else f" ({violation.schema})"
+        if blame := schemas.unusable().get(violation.schema):
+            text = f"the schema {violation.schema} itself is at fault: it {blame}"
+            yield Problem(text, _other_version(blame), _EXTENSIONS)
+            continue
         yield Problem(f"{violation.message}{where}", _fix(violation, kind), violation.pointer)
     named = frozenset(schemas.extensions_of(document))
     known = schemas.lock()
@@ -112,12 +103,23 @@ def _judge(document: Document, kind: str, given: Given) -> Iterator[Problem]:
         if not url.lower().startswith(("http://", "https://")):
             yield Problem(f"{url[:200]!r} is no URL of an extension's schema", _NAME, _EXTENSIONS)
             continue
+        item.unchecked.append(url)
         yield Problem(
-            f"not checked against {url}: the schema isn't in the store",
+            f"not checked against {url}: {schemas.absence(url, given.schemas)}",
             _SYNC if url in known else _UNKNOWN,
             _EXTENSIONS if url in named else "",
             severity=Severity.WARNING,
         )
+
+
+_ANOTHER = re.compile(r"https://\S+/schema\.json")
+
+
+def _other_version(blame: str) -> str:
+    """Return what to do where a schema itself is at fault."""
+    if other := _ANOTHER.search(blame):
+        return f"Name {other[0]} in its place."
+    return "Name another version of the extension, or take out what it refuses."
 
 
 def _fix(violation: schemas.Violation, kind: str) -> str:

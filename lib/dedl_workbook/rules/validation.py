@@ -16,7 +16,7 @@ from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.json import canonical
 from dedl_workbook.base.parallel import map_shards, open_executor, shards
 from dedl_workbook.base.progress import Tell, silent
-from dedl_workbook.base.text import nearest
+from dedl_workbook.base.text import nearest, number
 from dedl_workbook.dataset.dataset import (
     COLLECTION,
     DATA,
@@ -41,6 +41,8 @@ SecondOpinion = Literal["sample", "all", "none"]
 """Of which items stac-validator is asked besides."""
 SAMPLE = 10
 """Items of a sample."""
+Unchecked = tuple[set[str], int]
+"""Schemas that items could not be held against, and how many items name one."""
 LARGEST_ASKED = 100_000
 """Bytes of a document of which stac-validator is asked by itself: it takes 6 ms for each asset, so
 seconds for such a document and hours for the largest. `all` asks it about every item."""
@@ -60,6 +62,7 @@ def validate(
     executor: Executor | str = "one",
     tell: Tell = silent,
     second_opinion: SecondOpinion = "sample",
+    fetch: bool = False,
 ) -> Report:
     """Hold a dataset against every rule and report all that was found.
 
@@ -74,14 +77,20 @@ def validate(
             of a Dask scheduler, or `auto`. With processes, scripts need their `__main__` guard.
         tell: is told of progress, in items.
         second_opinion: the items that stac-validator is asked about besides the collection.
+        fetch: whether a schema of an extension that isn't here is fetched when a document first
+            names it: only one that the lock names, from its own address, with its digest.
 
     Raises:
-        InputError: a waiver of no rule, a damaged schema store, an unreadable keywords' file, no
-            such executor, or a worker that isn't fit.
+        InputError: STAC's own schemas aren't here, a waiver of no rule, a damaged schema store, an
+            unreadable keywords' file, no such executor, or a worker that isn't fit.
         ServiceError: the bucket, or the Dask scheduler, refuses or doesn't answer.
     """
     _refuse_unknown_waivers(ticket)
     given, gathered = _given(dataset, ticket, target), Gatherer()
+    given = replace(given, fetch=fetch)
+    if not {"C01", "I01"} <= given.off:
+        store.require_core(given.served, given.schemas)
+    held = store.held(given.schemas)
     given, notes = _with_vocabulary(given, target)
     with (
         tempfile.TemporaryDirectory(prefix="dedl-validate-") as folder,
@@ -90,7 +99,9 @@ def validate(
         listing = _list(given, comparison, gathered, tell)
         _gather(gathered, _before_items(given, listing, comparison))
         look = partial(run.check_shard, given.for_shards(), second_opinion == "all")
-        count, sample = _items(look, given, comparison, listing, executor, gathered, tell)
+        count, sample, unchecked = _items(
+            look, given, comparison, listing, executor, gathered, tell
+        )
         size = comparison.settle()
         for part in comparison.parts():
             size += part.measure(dataset)
@@ -100,7 +111,23 @@ def validate(
         chosen = sample if second_opinion == "sample" else []
         notes += _ask_sample(given, chosen, gathered)
     findings = ordered(_settled(gathered.findings(), ticket, target))
-    return Report(dataset.location, findings, count, listing.files, size, tuple(notes))
+    if fetched := len(store.held(given.schemas) - held):
+        notes.append(
+            f"{number(fetched, 'schemas')} of extensions were fetched from their addresses"
+        )
+    extensions, documents = unchecked
+    if given.own is not None and given.own.unchecked:
+        extensions, documents = extensions | set(given.own.unchecked), documents + 1
+    return Report(
+        dataset.location,
+        findings,
+        count,
+        listing.files,
+        size,
+        tuple(notes),
+        tuple(sorted(extensions)),
+        documents,
+    )
 
 
 def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Given:
@@ -202,10 +229,15 @@ def _items(
     executor: Executor | str,
     gathered: Gatherer,
     tell: Tell,
-) -> tuple[int, list[File]]:
-    """Look at every item; return how many could be read, and a sample of their files."""
+) -> tuple[int, list[File], Unchecked]:
+    """Check every item.
+
+    Returns:
+        How many could be read, a sample of their files, and what they could not be held against.
+    """
     size = max(1, min(SHARD, listing.items // 32))
-    done = items = 0
+    done = items = documents = 0
+    extensions: set[str] = set()
     sample: list[File] = []
     files = _sampling(comparison.todo.files(), listing.items, sample)
     with _opened(executor, given, listing.items) as opened:
@@ -214,8 +246,10 @@ def _items(
             items += result.items
             comparison.add(result.rows)
             _gather(gathered, result.findings)
+            extensions |= result.unchecked
+            documents += result.unchecked_items
             tell("validate", done, listing.items, "items")
-    return items, sample
+    return items, sample, (extensions, documents)
 
 
 def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:

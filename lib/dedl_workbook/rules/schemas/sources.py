@@ -37,8 +37,33 @@ class SyncReport:
     problems: tuple[str, ...] = ()
 
 
-class _UnreadableError(Exception):
+class UnavailableError(Exception):
     """A source can't give a schema; the message says why."""
+
+
+_network: list[Read] = []
+"""The reader of this process, which remembers hosts that don't answer."""
+
+
+def fetch(store: Path, url: str, expected: str) -> bytes:
+    """Fetch one locked schema from its own address into a store, and return its bytes.
+
+    Args:
+        store: the store's folder.
+        url: the schema's URL, as the lock names it.
+        expected: the SHA-256 that the lock names.
+
+    Raises:
+        UnavailableError: it can't be fetched, or its bytes are others; the message says why.
+        InputError: the store can't be written.
+    """
+    if not _network:
+        _network.append(_from_network())
+    data = _network[0](url)
+    if data is None:
+        raise UnavailableError(f"{url.split('/')[2]} can't be reached")
+    _put(store, url, data, expected)
+    return data
 
 
 def fill(
@@ -59,7 +84,7 @@ def fill(
                 if data is not None:
                     _put(store, url, data, lock[url])
                     written.append(url)
-            except _UnreadableError as error:
+            except UnavailableError as error:
                 problems.append(str(error))
             if progress:
                 progress(number, len(lock))
@@ -81,7 +106,9 @@ def _digest(path: Path) -> str | None:
 def _put(store: Path, url: str, data: bytes, expected: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
-        raise _UnreadableError(f"{url}: refused, its SHA-256 is {found}, but {expected} is locked")
+        raise UnavailableError(
+            f"{url} has changed since it was locked: its SHA-256 is {found}, not {expected}"
+        )
     path = store / _below(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +151,7 @@ def _file(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _UnreadableError(f"{path}: can't be read: {error.strerror}") from error
+        raise UnavailableError(f"{path}: can't be read: {error.strerror}") from error
 
 
 def _not_locked(folder: Path, lock: Mapping[str, str]) -> list[str]:
@@ -150,13 +177,13 @@ def _from_network() -> Read:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
                 data: bytes = answer.read(LARGEST + 1)
         except urllib.error.HTTPError as error:
-            raise _UnreadableError(f"{url}: can't be fetched: {error}") from error
+            raise UnavailableError(f"{url}: can't be fetched: {error}") from error
         except OSError as error:
             silent.add(host)
             reason = getattr(error, "reason", None) or error
-            raise _UnreadableError(f"{host}: can't be reached: {reason}") from error
+            raise UnavailableError(f"{host}: can't be reached: {reason}") from error
         if len(data) > LARGEST:
-            raise _UnreadableError(f"{url}: refused, it is larger than {LARGEST} bytes")
+            raise UnavailableError(f"{url}: refused, it is larger than {LARGEST} bytes")
         return data
 
     return fetch
@@ -195,7 +222,7 @@ def _package_roots(wanted: list[str], scratch: Path) -> tuple[dict[str, Path], l
         try:
             _unpack_wheel(scratch)
             roots["wheel"] = scratch
-        except _UnreadableError as error:
+        except UnavailableError as error:
             trouble.append(str(error))
     return roots, trouble
 
@@ -228,7 +255,7 @@ def _unpack_wheel(target: Path) -> None:
         if done.returncode == 0:
             return
         said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    raise _UnreadableError(f"{pinned.split()[0]}: can't be fetched: {said}")
+    raise UnavailableError(f"{pinned.split()[0]}: can't be fetched: {said}")
 
 
 def _installers() -> Iterator[list[str]]:

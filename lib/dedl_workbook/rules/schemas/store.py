@@ -1,7 +1,7 @@
 """The official JSON schemas: a local store, compiled validators, and stac-validator's opinion.
 
-No function but `sync` opens a socket. Which schemas there are, and what bytes each has, is locked
-in `schemas.lock.json`; a schema that isn't in the store leaves a document "not checked".
+No function but `sync` and `fetch` opens a socket. Which schemas there are, and what bytes each has,
+is locked in `schemas.lock.json`; a schema that isn't in the store leaves a document "not checked".
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -57,21 +58,42 @@ class Validity:
 
 
 def default_store() -> Path:
-    """Give the store's folder: `$DEDL_WORKBOOK_SCHEMAS`, else one beside the environment."""
-    named = os.environ.get("DEDL_WORKBOOK_SCHEMAS")
-    return Path(named) if named else Path(sys.prefix) / "share" / "dedl-workbook" / "schemas"
+    """Return the store's folder.
+
+    That is `$DEDL_WORKBOOK_SCHEMAS`, else the one that set-up filled beside the environment, else
+    one in the user's cache.
+    """
+    if named := os.environ.get("DEDL_WORKBOOK_SCHEMAS"):
+        return Path(named)
+    beside = Path(sys.prefix) / "share" / "dedl-workbook" / "schemas"
+    if beside.is_dir():
+        return beside
+    import platformdirs
+
+    return platformdirs.user_cache_path("dedl-workbook", appauthor=False) / "schemas"
+
+
+BUNDLED = Path(__file__).with_name("bundled")
+"""The core schemas of the wheel, which the build takes from locked packages; none in a checkout."""
 
 
 @lru_cache(maxsize=1)
 def lock() -> Mapping[str, str]:
     """Give the SHA-256 of each schema that the project knows, by URL."""
-    text = (
-        files("dedl_workbook.rules.schemas")
-        .joinpath("schemas.lock.json")
-        .read_text(encoding="utf-8")
-    )
-    schemas: dict[str, str] = json.loads(text)["schemas"]
+    schemas: dict[str, str] = json.loads(_lock_text())["schemas"]
     return schemas
+
+
+def _lock_text() -> str:
+    lock_file = files("dedl_workbook.rules.schemas").joinpath("schemas.lock.json")
+    return lock_file.read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def unusable() -> Mapping[str, str]:
+    """Return what is wrong with locked schemas that refuse what they were made for, by URL."""
+    blamed: dict[str, str] = json.loads(_lock_text())["unusable"]
+    return blamed
 
 
 def path_of(url: str) -> Path:
@@ -110,6 +132,7 @@ def sync(
 def forget() -> None:
     """Forget all that was read from stores: they have changed."""
     _compiled.cache_clear()
+    validators.cache_clear()
     _schema_map.cache_clear()
 
 
@@ -171,14 +194,11 @@ def _read(url: str, store: Path) -> Any:
     expected = lock().get(url)
     if expected is None:
         return None
-    try:
-        data = (store / path_of(url)).read_bytes()
-    except FileNotFoundError:
+    data = _bytes(url, store)
+    if data is None:
+        data = _bytes(url, BUNDLED)
+    if data is None:
         return None
-    except OSError as error:
-        raise InputError(
-            f"the schema {url} can't be read: {error.strerror}", where=str(store), remedy=_REMEDY
-        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
         raise InputError(
@@ -187,6 +207,133 @@ def _read(url: str, store: Path) -> Any:
             remedy=_REMEDY,
         )
     return json.loads(data)
+
+
+def _bytes(url: str, folder: Path) -> bytes | None:
+    try:
+        return (folder / path_of(url)).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(
+            f"the schema {url} can't be read: {error.strerror}", where=str(folder), remedy=_REMEDY
+        ) from error
+
+
+def require_core(versions: Iterable[str], store: Path | None = None) -> None:
+    """Require the core schemas of Items and Collections, without which nothing can be validated.
+
+    Args:
+        versions: of STAC.
+        store: The store's folder; `default_store()` if None.
+
+    Raises:
+        InputError: One isn't there.
+    """
+    for version in versions:
+        for kind in ("Feature", "Collection"):
+            url = _CORE.format(version=version, kind=_KINDS[kind])
+            if validator(url, store) is None:
+                raise InputError(
+                    f"STAC's own schema {url} isn't here",
+                    where=str(store or default_store()),
+                    remedy="Run `dedl-workbook schemas sync --from-packages`.",
+                )
+
+
+def held(store: Path | None = None) -> frozenset[str]:
+    """Return the URLs of the locked schemas that the store has."""
+    folder = store or default_store()
+    return frozenset(url for url in lock() if (folder / path_of(url)).is_file())
+
+
+_absences: dict[tuple[str, Path], str] = {}
+"""Why schemas could not be fetched: each is asked for once a process."""
+_fetching = threading.Lock()
+
+
+def fetch(url: str, store: Path | None = None) -> bool:
+    """Fetch a locked schema, and those that it refers to, from the addresses that the lock names.
+
+    What was asked for once isn't asked for again in this process.
+
+    Args:
+        url: The schema's URL as in `stac_extensions`.
+        store: The store's folder; `default_store()` if None.
+
+    Returns:
+        Whether it can be used now; if not, `absence` says why.
+    """
+    from dedl_workbook.rules.schemas import sources
+
+    folder, todo, done = store or default_store(), [_locked(url)], False
+    with _fetching:
+        while todo:
+            one = todo.pop()
+            if one not in lock() or (one, folder) in _absences:
+                continue
+            data = _bytes(one, folder) or _bytes(one, BUNDLED)
+            if data is None:
+                try:
+                    data = sources.fetch(folder, one, lock()[one])
+                except (sources.UnavailableError, InputError) as error:
+                    _absences[one, folder] = str(error)
+                    continue
+                done = True
+            todo += [ref for ref in _references(data) if _bytes(ref, folder) is None]
+        if done:
+            forget()
+    return validator(url, folder) is not None
+
+
+def absence(url: str, store: Path | None = None) -> str:
+    """Return why a document was not checked against a schema."""
+    folder, plain = store or default_store(), _locked(url)
+    if plain not in lock():
+        return "no published schema of that address is known here"
+    if reason := _absences.get((plain, folder)):
+        return reason
+    if _bytes(plain, folder) is None and _bytes(plain, BUNDLED) is None:
+        return "the schema isn't here"
+    refs = [ref for ref in _references(_bytes(plain, folder) or b"{}") if ref not in held(folder)]
+    reasons = [
+        _absences.get((ref, folder), f"{ref}, which it refers to, isn't here") for ref in refs
+    ]
+    return reasons[0] if reasons else "the schema can't be compiled"
+
+
+_REFERENCE = re.compile(rb'"\$ref"\s*:\s*"(https://[^"#]+)')
+
+
+def _references(data: bytes) -> list[str]:
+    """Return the other schemas that a schema's text refers to."""
+    return [found.decode("utf-8", "replace") for found in dict.fromkeys(_REFERENCE.findall(data))]
+
+
+@lru_cache(maxsize=256)
+def validators(
+    kind: str, version: str, extensions: tuple[str, ...], store: str
+) -> tuple[Validator, ...]:
+    """Return the validators of what a document says it is.
+
+    Args:
+        kind: `Feature` or `Collection`.
+        version: of STAC.
+        extensions: URLs of the extensions' schemas.
+        store: the store's folder as text, since a path is slow to compare; '' for the default one.
+
+    Raises:
+        LookupError: one of them can't be had.
+    """
+    core = core_url({"type": kind, "stac_version": version})
+    if not isinstance(core, str):
+        raise LookupError(kind)  # noqa: TRY004
+    folder = Path(store) if store else None
+    compiled = [validator(url, folder) for url in (core, *extensions)]
+    known = tuple(one for one in compiled if one is not None)
+    if len(known) < len(compiled):
+        raise LookupError(extensions)
+    return known
 
 
 def core_url(document: Mapping[str, Any]) -> str | Violation:
@@ -344,8 +491,12 @@ def schema_map(store: Path | None = None) -> dict[str, str]:
 
 @lru_cache(maxsize=8)
 def _schema_map(store: Path) -> Mapping[str, str]:
-    found = (url for url in lock() if _read(url, store) is not None)
-    return {url: str((store / path_of(url)).absolute()) for url in found}
+    paths = {}
+    for url in lock():
+        if _read(url, store) is not None:
+            path = store / path_of(url)
+            paths[url] = str((path if path.is_file() else BUNDLED / path_of(url)).absolute())
+    return paths
 
 
 def second_opinion(document: dict[str, Any], store: Path | None = None) -> tuple[bool, str]:
