@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from dedl_workbook.rules.schemas import store
 
 from tests.conftest import PROJECT
-from tests.unit.builders import any_collection, any_dataset
+from tests.unit.builders import any_collection, any_dataset, any_item
 
 pytestmark = pytest.mark.slow
 
@@ -43,8 +42,10 @@ def constraints(folder: Path) -> Path:
 
 def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    kept["DEDL_WORKBOOK_SCHEMAS"] = str(store.default_store())
-    command = [str(installed / "dedl-workbook"), *arguments]
+    kept.pop("DEDL_WORKBOOK_SCHEMAS", None)
+    # A cache of its own, which is empty, and no network.
+    kept["XDG_CACHE_HOME"] = str(folder / "cache")
+    command = ["unshare", "-n", "-r", str(installed / "dedl-workbook"), *arguments]
     return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)
 
 
@@ -58,6 +59,28 @@ def test_a_submitter_validates_with_nothing_but_the_wheel(installed: Path, tmp_p
     assert {f["rule"] for f in written["findings"]} == {"C04", "C05"}
     assert any("snapshot of 2026-" in note for note in written["notes"])
     assert "stac-validator was asked about 2 documents besides" in written["notes"]
+
+
+def test_a_submitters_first_run_refuses_what_stac_refuses(installed: Path, tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(properties={"gsd": "ten"}))
+
+    done = run(installed, tmp_path, "validate", str(root))
+
+    assert done.returncode == 1, done.stderr
+    assert "I01" in done.stdout
+    assert "gsd" in done.stdout
+
+
+def test_without_network_an_extension_is_said_not_to_be_checked(
+    installed: Path, tmp_path: Path
+) -> None:
+    url = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
+    root = any_dataset(tmp_path, any_item(stac_extensions=[url]))
+
+    done = run(installed, tmp_path, "validate", str(root))
+
+    assert done.returncode == 0, done.stderr
+    assert "1 document names 1 extension that could not be checked" in done.stdout
 
 
 def test_a_submitter_has_a_dataset_mended(installed: Path, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The items that stac-validator is asked about.",
 )
+@click.option("--offline", is_flag=True, help="Fetch no schema of an extension.")
 def validate(
     dataset: str,
     json_to: Output | None,
@@ -62,6 +63,7 @@ def validate(
     fix_to: Path | None,
     executor: str,
     second_opinion: SecondOpinion,
+    offline: bool,
 ) -> int:
     """Check a delivered dataset; no ticket needed."""
     from dedl_workbook.base.errors import InputError
@@ -87,10 +89,12 @@ def validate(
             executor=executor,
             tell=sparse(progress),
             second_opinion=second_opinion,
+            fetch=not offline,
         )
     for_people = all(output.path for output in outputs)
     if for_people:
-        terminal.show_report(tables.report_rows(report), tables.report_head(report), report.notes)
+        head = f"{'passed' if report.passed else 'failed'}: {tables.report_head(report)}"
+        terminal.show_report(tables.report_rows(report), head, report.notes)
     if json_to:
         text = pretty(report.as_json())
         _write(json_to, text, harmless(text))
@@ -105,6 +109,7 @@ def validate(
                 executor=executor,
                 tell=sparse(progress),
                 second_opinion=second_opinion,
+                fetch=not offline,
             )
         left = fixed.remaining
         (terminal.out if for_people else terminal.err).print(

@@ -71,12 +71,15 @@ class Report:
     def verdict(self) -> str:
         """The verdict in words; what could not be checked is never a plain pass."""
         word = "passed" if self.passed else "failed"
-        if not self.unchecked:
-            return word
+        return f"{word}; {self.not_checked}" if self.unchecked else word
+
+    @property
+    def not_checked(self) -> str:
+        """How much could not be held against a schema, in words."""
         documents = number(self.unchecked_documents, "documents")
         names = "name" if self.unchecked_documents != 1 else "names"
         extensions = number(len(self.unchecked), "extensions")
-        return f"{word}; {documents} {names} {extensions} that could not be checked"
+        return f"{documents} {names} {extensions} that could not be checked"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in its JSON form."""

@@ -64,4 +64,6 @@ def _counts(finding: Finding) -> bool:
 
 def _summary(report: Report) -> str:
     counts = ", ".join(f"{report.count(severity)} {severity}s" for severity in Severity)
-    return f"{len(RULES)} rules over {report.items} items: {counts}".replace("infos", "notes")
+    unchecked = f"; {report.not_checked}" if report.unchecked else ""
+    text = f"{len(RULES)} rules over {report.items} items: {counts}".replace("infos", "notes")
+    return text + unchecked

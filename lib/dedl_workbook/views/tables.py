@@ -288,11 +288,12 @@ REPORT_COLUMNS = ("severity", "rule", "times", "where", "what is wrong", "remedy
 
 
 def report_head(report: Report) -> str:
-    """Return what was looked at and how many findings there are, as one line."""
+    """Return what was looked at and what was not, and how many findings there are, as one line."""
     names = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "notes"}
     counts = ", ".join(number(report.count(s), name) for s, name in names.items())
     looked_at = f"{number(report.items, 'items')}, {number(report.files, 'files')}"
-    return f"{looked_at}, {amount(report.size)}: {counts}"
+    unchecked = f"; {report.not_checked}" if report.unchecked else ""
+    return f"{looked_at}, {amount(report.size)}: {counts}{unchecked}"
 
 
 def report_rows(report: Report) -> list[tuple[str, ...]]:
