@@ -17,9 +17,6 @@ _READY = """async () => {
 }"""
 """Ends when the kernel of the notebook in front is ready."""
 _ELSEWHERE = """([here, there]) => {
-    // Where a long path may break, its text is in pieces.
-    document.querySelectorAll("wbr").forEach(one => one.remove());
-    document.body.normalize();
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
         const text = texts.currentNode;

@@ -99,6 +99,23 @@ def test_the_evidence_of_a_run_can_be_checked_by_itself(lake: Lake, tmp_path: Pa
     assert main(["evidence", "verify", str(tmp_path / "bag")]) == FAILED
 
 
+def test_the_evidence_that_stays_tells_that_the_user_was_told(lake: Lake) -> None:
+    name = lake.write_ticket(approve="any")
+
+    assert main(["run", name]) == DONE
+
+    bag = lake.archive / "DEDL-1" / "bag"
+    assert main(["evidence", "verify", str(bag)]) == DONE
+    assert list(bag.glob("data/attempts/*-notify/notebook.html"))
+    page = (bag / "data" / "index.html").read_text()
+    assert "Published, verified from outside, and the user was told." in page
+    assert main(["run", name, "--step", "verify"]) == DONE
+    assert main(["evidence", "pack", name]) == DONE
+    again = (bag / "data" / "index.html").read_text().partition("<td>verify</td>")[2]
+    first, second = sorted(f.name for f in bag.glob("data/attempts/*-verify"))
+    assert again.index(first) < again.index(second) < again.index("</tr>")
+
+
 def test_nothing_is_changed_when_validation_fails(lake: Lake) -> None:
     name = lake.write_ticket()
     edit(lake.dataset / "metadata/collection.json", lambda c: c.pop("license"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -201,9 +200,7 @@ def _lasting(text: str, worked: Path, root: Path) -> str:
         (f"{root}/", ""),
         (str(root), "the rehearsal's workbook"),
     ):
-        # Tables let long paths break after these letters.
-        pattern = re.sub("([/_])", r"\1(?:<wbr>)?", re.escape(path))
-        text = re.sub(pattern, words, text)
+        text = text.replace(path, words)
     return text
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from dedl_workbook import __version__
 from dedl_workbook.base import times
 from dedl_workbook.base.errors import EvidenceError, NotApprovedError
-from dedl_workbook.base.text import amount, number
+from dedl_workbook.base.text import amount
 from dedl_workbook.publication.job import Action, StepName, Verdict
 from dedl_workbook.publication.standing import Standing, State, standing
 from dedl_workbook.rules.findings import Report
@@ -37,33 +35,34 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
     """
     records = _Records(case.folder)
     ticket, now = case.ticket, standing(lines)
-    title = f"{ticket.ticket}: {ticket.collection}"
-    parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        f'<p class="lead">{tables.badge(now.words)} {html.escape(sentence(now))}</p>',
-        '<nav><a href="#published">Published</a><a href="#plan">Plan and approval</a>'
-        '<a href="#validation">Validation</a><a href="#timeline">Timeline</a>'
-        '<a href="#attempts">Attempts</a><a href="#check">How to check this</a></nav>',
-        _steps(now),
-        '<h2 id="published">What was asked for, and what was published where</h2>',
-        _published(case, now, records, files),
-        '<h2 id="plan">Plan and approval</h2>',
-        _approvals(lines),
-        _plan(case, lines),
-        '<h2 id="validation">Validation</h2>',
-        _validation(now, records),
-        '<h2 id="timeline">Timeline</h2>',
-        tables.table(_TIMELINE, [_timeline_row(x) for x in lines], most=_ALL),
-        '<h2 id="attempts">Attempts</h2>',
-        "".join(_attempts(lines, records, files)),
-        '<h2 id="check">How to check this</h2>',
-        _check(case),
-        f"<footer>Packed {times.now()} by dedl-workbook {__version__}.</footer>",
-    ]
+    report = _report(now, records)
+    return pages.render(
+        Path(__file__).with_name("index.html"),
+        title=f"{ticket.ticket}: {ticket.collection}",
+        state=now.words,
+        sentence=sentence(now),
+        summary=_summary(case, lines, now, records),
+        steps=_steps(lines, now),
+        lists=[(name, words) for name, words in _LISTS.items() if name in files],
+        map=_markup(_map(case)),
+        ticket=[(key, _text(value)) for key, value in ticket.parameters().items()],
+        approvals=_approvals(lines),
+        plans=_plans(case, lines),
+        report=_markup(tables.report(report).markup) if report else "",
+        timeline=[_timeline_row(line) for line in lines],
+        attempts=_attempts(lines, records, files),
+        signed=bool(case.target.evidence.signing_key),
+        packed=times.now(),
+        version=__version__,
+        all=_ALL,
+    )
+
+
+def _markup(safe: str) -> str:
+    """Return markup of our own as what a template doesn't escape."""
     from markupsafe import Markup
 
-    template = Path(__file__).with_name("index.html")
-    return pages.render(template, title=title, body=Markup("".join(parts)))  # noqa: S704
+    return Markup(safe)  # noqa: S704
 
 
 class _Records:
@@ -75,10 +74,10 @@ class _Records:
     def of(self, attempt: object, name: str) -> dict[str, Any]:
         """Return a JSON file of an attempt; empty if it has none, or not such a one."""
         try:
-            found = json.loads((self._attempts / str(attempt) / f"{name}.json").read_bytes())
+            document = json.loads((self._attempts / str(attempt) / f"{name}.json").read_bytes())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return document if isinstance(document, dict) else {}
 
 
 def sentence(now: Standing) -> str:
@@ -107,31 +106,93 @@ _SENTENCES = {
 }
 
 
-def _steps(now: Standing) -> str:
-    rows = []
-    for name in [*STEPS, *(name for name in now.outcomes if name not in STEPS)]:
-        line = now.outcomes.get(name, {"verdict": "not done", "at": "", "summary": ""})
-        rows.append((name, line["verdict"], line["at"], line["summary"]))
-    columns = ("step", "verdict", "when (UTC)", "what")
-    return tables.table(columns, rows, "Where the steps stand", most=_ALL)
-
-
-def _published(case: Case, now: Standing, records: _Records, files: set[str]) -> str:
+def _summary(case: Case, lines: Lines, now: Standing, records: _Records) -> list[tuple[str, str]]:
+    """Return what a reader asks first, and the answers."""
+    ticket, target = case.ticket, case.target
     upload = now.passed.get(StepName.UPLOAD, {})
     uploaded = records.of(upload.get("attempt", ""), "outcome").get("detail", {})
-    target = case.target
-    rows: dict[str, Any] = {
-        "collection": case.ticket.collection,
+    roles = f": {', '.join(ticket.roles)}" if ticket.roles else ""
+    rows = {
+        "what": f"{ticket.collection}, {_MODES.get(ticket.mode, ticket.mode)}",
+        "files": f"{int(uploaded.get('files', 0)):,}, {amount(int(uploaded.get('bytes', 0)))}"
+        if uploaded
+        else "",
+        "for whom": f"{ticket.access}{roles}",
+        "asked for in": f"the ticket {ticket.ticket}",
+        "delivered as": ticket.dataset,
+        "the board's decision": f"{ticket.board_reference or 'no reference'}, "
+        f"{ticket.board_date or 'no date'}",
+        **_people(lines),
+        "verdict": f"{now.words}: {sentence(now)}",
         "objects": f"s3://{target.s3.bucket}/{case.job.prefix} at {target.s3.endpoint}",
         "catalogue": f"{target.identity()['catalog']}, served by {target.stac_api.url}",
         "HDA": target.hda.url if target.hda else "not of this target",
     }
-    if uploaded:
-        size = amount(int(uploaded.get("bytes", 0)))
-        rows["files"] = f"{int(uploaded.get('files', 0)):,}, {size}"
-    links = " · ".join(_link(name, words) for name, words in _LISTS.items() if name in files)
-    asked = tables.table((), [(k, _text(v)) for k, v in case.ticket.parameters().items()])
-    return f"{tables.pairs(rows)}<p>{links}</p>{_map(case)}{tables.details('The ticket', asked)}"
+    return [(name, value) for name, value in rows.items() if value]
+
+
+_MODES = {"new": "a new collection", "replace": "in place of what was published before"}
+_DONE = {"planned": "planned by", "approved": "approved by", "started": "run by"}
+"""Events of a publication, and what a person did by them."""
+
+
+def _people(lines: Lines) -> dict[str, str]:
+    """Return who planned, approved and ran it, and when last; and whether that is one person."""
+    people: dict[str, dict[str, str]] = {}
+    for line in lines:
+        if line["event"] in _DONE and line.get("step") != "plan":
+            people.setdefault(_DONE[line["event"]], {})[line["operator"]] = line["at"]
+    rows = {
+        words: "\n".join(f"{name}, {_minute(at)}" for name, at in people[words].items())
+        for words in _DONE.values()
+        if words in people
+    }
+    everybody = {name for names in people.values() for name in names}
+    if len(people) == len(_DONE) and len(everybody) == 1:
+        rows["by one person"] = "Planned, approved and run by the same person."
+    return rows
+
+
+def _minute(at: str) -> str:
+    return f"{at[:10]} {at[11:16]} UTC"
+
+
+def _steps(lines: Lines, now: Standing) -> list[dict[str, Any]]:
+    """Return each step with the attempt that did it, and when that was seen again."""
+    steps = []
+    for name in [*STEPS, *(name for name in now.outcomes if name not in STEPS)]:
+        same = _same(lines, now.outcomes.get(name))
+        first: Mapping[str, Any] = same[0] if same else {}
+        steps.append(
+            {
+                "name": name,
+                "verdict": first.get("verdict", "not done"),
+                "at": first.get("at", ""),
+                "attempt": first.get("attempt", ""),
+                "summary": first.get("summary", ""),
+                "again": [(line["at"], line["attempt"]) for line in same[1:]],
+            }
+        )
+    return steps
+
+
+def _same(lines: Lines, counts: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Return the outcomes of a step that say what the one that counts says, in their order.
+
+    Another verdict, another dataset or a withdrawal between them begins anew.
+    """
+    same: list[Mapping[str, Any]] = []
+    if counts is None:
+        return same
+    for line in (line for line in lines if line["event"] == "outcome"):
+        if line["step"] == counts["step"]:
+            if all(line.get(key) == counts.get(key) for key in ("verdict", "dataset", "terms")):
+                same.append(line)
+            elif line["seq"] <= counts["seq"]:
+                same.clear()
+        elif line["step"] == StepName.WITHDRAW and line["verdict"] == Verdict.PASSED:
+            same = [] if line["seq"] < counts["seq"] else same
+    return same
 
 
 _LISTS = {
@@ -158,8 +219,8 @@ def _outline(box: list[float]) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": [ring]}
 
 
-def _approvals(lines: Lines) -> str:
-    rows = [
+def _approvals(lines: Lines) -> list[tuple[str, ...]]:
+    return [
         (
             x["at"],
             x["operator"],
@@ -171,58 +232,51 @@ def _approvals(lines: Lines) -> str:
         for x in lines
         if x["event"] in ("planned", "approved", "refused")
     ]
-    columns = ("when (UTC)", "who", "event", "digest of the plan", "of", "attempt or reason")
-    return tables.table(columns, rows, most=_ALL)
 
 
-def _plan(case: Case, lines: Sequence[dict[str, Any]]) -> str:
-    """Return what the approved plan lists, and to fold out, what those before it did."""
+def _plans(case: Case, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the approved plan, or why there is none, and those that were approved before it."""
     try:
         approved = case.approved_plan()
     except NotApprovedError as error:
-        return f"<p>{html.escape(error.what)}.</p>"
+        return {"problem": f"{error.what}.", "approved": None, "before": []}
     last = approved["digest"] if approved else ""
     planned = {line["digest"]: line for line in lines if line["event"] == "planned"}
     before = dict.fromkeys(line["digest"] for line in lines if line["event"] == "approved")
-    folded = [
-        tables.details(f"Plan {digest[:12]}, approved before", _earlier(case, planned[digest]))
-        for digest in before
-        if digest != last and digest in planned
+    earlier = [
+        _earlier(case, planned[digest]) for digest in before if digest != last and digest in planned
     ]
-    shown = _listed(approved) if approved else "<p>No plan is approved.</p>"
-    return shown + "".join(folded)
+    problem = "" if approved else "No plan is approved."
+    return {
+        "problem": problem,
+        "approved": _listed(approved) if approved else None,
+        "before": earlier,
+    }
 
 
-def _earlier(case: Case, line: dict[str, Any]) -> str:
+def _earlier(case: Case, line: dict[str, Any]) -> dict[str, Any]:
     try:
         return _listed(case.read_plan(line))
     except EvidenceError as error:
-        return f"<p>{html.escape(str(error))}</p>"
+        return {"digest": line["digest"], "rows": [], "problem": str(error)}
 
 
-def _listed(plan: Mapping[str, Any]) -> str:
+def _listed(plan: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         (step, *tables.action_row(Action(**action)))
         for step, planned in plan["steps"].items()
         for action in planned["actions"]
     ]
-    if not rows:
-        return "<p>The plan lists no change: all was there already.</p>"
-    caption = f"What was approved: {plan['digest']}"
-    return tables.table(("step", "does", "what", "how many", "size"), rows, caption, most=_ALL)
+    return {"digest": plan["digest"], "rows": rows, "problem": ""}
 
 
-def _validation(now: Standing, records: _Records) -> str:
+def _report(now: Standing, records: _Records) -> Report | None:
     line = now.outcomes.get(StepName.VALIDATE)
     report = records.of(line["attempt"], "outcome").get("detail", {}).get("report") if line else {}
     try:
-        return tables.report(Report.from_json(report)).markup if report else _NO_REPORT
+        return Report.from_json(report) if report else None
     except (KeyError, TypeError, ValueError):
-        return _NO_REPORT
-
-
-_NO_REPORT = "<p>There is no report of a validation.</p>"
-_TIMELINE = ("", "when (UTC)", "who", "where", "event", "what")
+        return None
 
 
 def _timeline_row(line: Mapping[str, Any]) -> tuple[str, ...]:
@@ -243,77 +297,44 @@ def _of_notebook(line: Mapping[str, Any], ended: bool, cells: str, files: set[st
     """Return what is known of an attempt's notebook: by whom it was run, and which cells of it."""
     by_hand = "Run by hand: " if line.get("by") == "hand" else ""
     if cells:
-        note = by_hand + cells
-    elif ended and f"attempts/{line['attempt']}/notebook.ipynb" not in files:
-        note = "Run by hand: its notebook is not kept here."
-    elif ended and by_hand:
-        note = "Run by hand: its notebook was not saved after its verdict."
-    elif ended:
-        note = "Its notebook is damaged: it lies here as it was found, and was never sealed."
-    else:
-        note = ""
-    return f"<p><i>{html.escape(note)}</i></p>" if note else ""
+        return by_hand + cells
+    if ended and f"attempts/{line['attempt']}/notebook.ipynb" not in files:
+        return "Run by hand: its notebook is not kept here."
+    if ended and by_hand:
+        return "Run by hand: its notebook was not saved after its verdict."
+    if ended:
+        return "Its notebook is damaged: it lies here as it was, and was never sealed."
+    return ""
 
 
-def _attempts(lines: Lines, records: _Records, files: set[str]) -> Iterator[str]:
+def _attempts(lines: Lines, records: _Records, files: set[str]) -> Iterator[dict[str, Any]]:
     outcomes = {x["attempt"]: x for x in lines if x["event"] == "outcome"}
     planned = {x["attempt"]: x for x in lines if x["event"] == "planned"}
     sealed = {x["attempt"]: str(x["cells"]) for x in lines if x["event"] == "sealed"}
     for line in (x for x in lines if x["event"] == "started"):
         name = str(line["attempt"])
         end = outcomes.get(name) or planned.get(name)
-        found = str(outcomes.get(name, {}).get("verdict", "planned" if end else "under way"))
-        said = str(end.get("summary") or f"Planned {end.get('digest')}") if end else ""
-        own = sorted(f for f in files if f.startswith(f"attempts/{name}/"))
-        links = " · ".join(_link(f, f.removeprefix(f"attempts/{name}/")) for f in own)
-        note = _of_notebook(line, name in outcomes, sealed.get(name, ""), files)
-        used = line.get("software", {})
-        when = f"{line['at']} to {end['at']}" if end else f"since {line['at']}"
-        checks = records.of(name, "outcome").get("checks", [])
-        yield (
-            f'<div class="attempt {html.escape(found)}" id="{html.escape(name)}">'
-            f"<b>{html.escape(name)}</b> {tables.badge(found)} {html.escape(said)}"
-            f"<br><small>{html.escape(line['operator'])} on {html.escape(line['host'])}, "
-            f"{html.escape(when)}</small>"
-            f"{note}<div>{links}</div>{_checks(checks)}"
-            f"{tables.details('Software', tables.pairs(used)) if used else ''}</div>"
-        )
+        above = f"attempts/{name}/"
+        yield {
+            "name": name,
+            "verdict": str(
+                outcomes.get(name, {}).get("verdict", "planned" if end else "under way")
+            ),
+            "summary": str(end.get("summary") or f"Planned {end.get('digest')}") if end else "",
+            "by": f"{line['operator']} on {line['host']}",
+            "when": f"{line['at']} to {end['at']}" if end else f"since {line['at']}",
+            "note": _of_notebook(line, name in outcomes, sealed.get(name, ""), files),
+            "files": [(f, f.removeprefix(above)) for f in sorted(files) if f.startswith(above)],
+            "checks": _checks(records.of(name, "outcome").get("checks", [])),
+            "software": line.get("software", {}),
+        }
 
 
-def _checks(checks: Any) -> str:
+def _checks(checks: Any) -> list[tuple[str, str, str]]:
     try:
-        rows = [("✔" if c["passed"] else "✘", c["name"], c["found"]) for c in checks]
+        return [("✔" if c["passed"] else "✘", c["name"], c["found"]) for c in checks]
     except (KeyError, TypeError):
-        return ""
-    table = tables.table(("", "checked", "found"), rows, most=_ALL)
-    return tables.details(number(len(rows), "checks"), table) if rows else ""
-
-
-def _check(case: Case) -> str:
-    """Return what to type to be sure that nothing was changed."""
-    key = case.target.evidence.signing_key
-    signed = (
-        "<p>This pack is signed with the key that <code>bag-info.txt</code> names. A file of "
-        "signers is needed, as <code>man ssh-keygen</code> has it under ALLOWED SIGNERS:</p>"
-        "<pre>dedl-workbook evidence verify . --signers FILE\n\n"
-        "ssh-keygen -Y verify -n dedl-evidence -f FILE -I NAME -s tagmanifest-sha256.txt.sig "
-        "&lt; tagmanifest-sha256.txt</pre>"
-        if key
-        else "<p>This pack is not signed. Its digest, as the help desk or the archive has it, "
-        "tells whether it is the one that was packed.</p>"
-    )
-    return (
-        "<p>In the folder that holds <code>bagit.txt</code>; the first command needs nothing but "
-        "the workbook, the second nothing but a shell:</p>"
-        "<pre>dedl-workbook evidence verify . --digest DIGEST\n\n"
-        "sha256sum --quiet --check tagmanifest-sha256.txt manifest-sha256.txt</pre>"
-        f"{signed}<p>{_link('ledger.jsonl', 'The ledger')} · "
-        f"{_link('ro-crate-metadata.json', 'what the files are to each other (RO-Crate)')}</p>"
-    )
-
-
-def _link(name: str, text: str) -> str:
-    return f'<a href="{quote(name)}">{html.escape(text)}</a>'
+        return []
 
 
 def _text(value: Any) -> str:

@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook.base.errors import EvidenceError, InputError, NotApprovedError
+from dedl_workbook.base.errors import (
+    EvidenceError,
+    InputError,
+    NotApprovedError,
+    WorkbookError,
+)
 from dedl_workbook.base.text import nearest
 from dedl_workbook.case import lock
 from dedl_workbook.case.case import Case
-from dedl_workbook.evidence import cells, sealing
+from dedl_workbook.evidence import cells, packing, sealing
 from dedl_workbook.notebooks import attempt as attempts
 from dedl_workbook.notebooks.kernel import Interrupts, Say, execute, notebook_file
 from dedl_workbook.parameters.ticket import Ticket
@@ -161,9 +166,20 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
         error = execute(case, step, source, folder, say, interrupts)
         outcome = _outcome(case, step, folder, error)
         sealing.seal_what_is_left(case)
+        if step.tells and outcome.verdict is Verdict.PASSED:
+            _pack_again(case, say)
     if interrupts.came:
         raise KeyboardInterrupt
     return outcome
+
+
+def _pack_again(case: Case, say: Say) -> None:
+    """Pack the evidence with the attempt that told the user: the pack that it sent is older."""
+    try:
+        packing.pack(case)
+    except WorkbookError as error:
+        # The user was told all the same, and that is what the step is about.
+        say(f"the evidence was not packed again: {error}")
 
 
 def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) -> Outcome:

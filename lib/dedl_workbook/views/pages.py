@@ -70,7 +70,7 @@ _PROPERTIES = {
         "gap",
     ),
     *("font-family", "font-size", "font-style", "font-weight", "height", "image-rendering"),
-    *("line-height", "margin"),
+    *("line-height", "margin", "overflow-wrap"),
     *("margin-left", "margin-right", "max-height", "max-width", "min-width", "overflow-x"),
     *("padding", "padding-left", "padding-right", "text-align", "text-decoration"),
     *("vertical-align", "white-space", "width"),
@@ -137,7 +137,7 @@ def _environment(folder: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (tables.badge, tables.diff, tables.pairs, tables.table):
+    for function in (tables.badge, tables.cell, tables.diff, tables.pairs, tables.table):
         environment.globals[function.__name__] = as_markup(function)
     environment.globals["details"] = as_markup(lambda t, body: tables.details(t, escape(body)))
     return environment
