@@ -244,9 +244,12 @@ class _History:
         digest = event.get("digest", "")
         any_plan = self.plan.line if self.plan else None
         line = any_plan if digest == "any" else self.plans.get(digest)
-        again = digest in self.approved and self.plan and self.plan.status == "approved"
         self.approved.add(digest)
-        if line is None or (again and self.plan and self.plan.line.get("digest") == digest):
+        plan = self.plan
+        if line is None:
+            return
+        if plan and plan.status == "approved" and plan.line.get("digest") == line.get("digest"):
+            # What was done of it since then stays done.
             return
         self.plan = _Plan(line, "approved", place)
         self.last = event

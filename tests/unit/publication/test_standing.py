@@ -68,6 +68,8 @@ TABLE = {
     "validate, plan A, approve A, plan B": ("planned", "approve"),
     "validate, plan A, begin upload=A": ("failed", "run"),
     "begin plan=any, plan A": ("approved", "run"),
+    "validate, begin plan=any, plan A, access, begin upload=any, approve any, upload, catalog, "
+    "hda, verify, notify": ("published", ""),
     "validate, plan A, approve A, upload": ("approved", "run"),
     "validate, plan A, approve A, access, upload, catalog": ("approved", "run"),
     "validate, plan A, approve A, access, upload, catalog, hda": (

@@ -64,4 +64,5 @@ def test_no_path_stands_in_a_rehearsal_that_is_gone_when_it_is_read(tmp_path: Pa
     lasting = rehearsal._lasting(text, worked, tmp_path)
 
     right = "see outbox/001 and parameters, in this folder, of the rehearsal's workbook"
-    assert lasting == right + tables.table((), [("attempts",)])
+    assert lasting.startswith(right)
+    assert ">attempts<" in lasting
