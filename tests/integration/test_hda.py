@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
-import fcntl
+import getpass
 import json
 import os
 import shutil
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +99,8 @@ def test_running_again_does_nothing(lake: HdaLake) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in _files(lake)}
 
     again = hda.plan(job)
-    receipt = hda.apply(again)
 
     assert again.actions == ()
-    assert receipt.done == {}
     assert {path: path.stat().st_mtime_ns for path in _files(lake)} == stamps
     assert hda.check(again).verdict is Verdict.PASSED
 
@@ -198,17 +199,55 @@ def test_a_disk_that_is_full_at_any_file_leaves_all_as_it_was(
     assert _files(lake) == before
 
 
-def test_two_workbooks_do_not_write_at_the_same_time(lake: HdaLake) -> None:
+def test_two_workbooks_do_not_write_at_the_same_time(
+    lake: HdaLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = hda.plan(lake.job(an_id()))
-    handle = os.open(lake.config, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
     before = _files(lake)
-    try:
-        with pytest.raises(ConflictError, match="another operator"):
-            hda.apply(plan)
-    finally:
-        os.close(handle)
+    monkeypatch.setattr(hda.hda_files, "TURN", 0.3)
+    with (
+        hda.hda_files.locked(lake.hda(), lambda _: None),
+        pytest.raises(ConflictError, match=r"\(process \d+\) is changing"),
+    ):
+        hda.apply(plan)
     assert _files(lake) == before
+
+
+def test_two_workbooks_take_turns_and_the_second_says_for_whom_it_waits(lake: HdaLake) -> None:
+    """The first changes the files meanwhile: that is no edit by hand."""
+    quick = {"check": ["true"], "reload": []}
+    first, second = an_id(), an_id()
+    told: list[str] = []
+    waits = threading.Event()
+
+    def tell(what: str, done: int, total: int, unit: str, note: str = "", /) -> None:
+        if note:
+            told.append(note)
+            waits.set()
+
+    plan = hda.plan(replace(lake.job(second, hda=quick), tell=tell))
+    other = hda.plan(lake.job(first, hda=quick))
+    with ThreadPoolExecutor() as threads:
+        with hda.hda_files.locked(lake.hda(), lambda _: None):
+            running = threads.submit(hda.apply, plan)
+            assert waits.wait(20)
+            hda._change(other, lake.hda(**quick), hda._meant(other.job, lake.hda()), others=True)
+        running.result(60)
+
+    assert told[0].startswith(f"waits for {getpass.getuser()} on")
+    entries = yaml.safe_load(lake.collections.read_bytes())
+    assert {first, second} <= entries.keys()
+
+
+def test_the_lock_is_one_that_nfs_has(lake: HdaLake) -> None:
+    """There `flock` is a lock on bytes, which needs a descriptor that is open for writing."""
+    with hda.hda_files.locked(lake.hda(), lambda _: None):
+        file = lake.config / hda.hda_files.LOCK
+        held = [path for path in Path("/proc/self/fd").iterdir() if path.resolve() == file]
+        flags = [(Path("/proc/self/fdinfo") / path.name).read_text() for path in held]
+
+    assert held
+    assert all(int(text.split("flags:")[1].split()[0], 8) & os.O_ACCMODE for text in flags)
 
 
 def test_an_entry_of_others_is_refused_in_mode_new(lake: HdaLake) -> None:
@@ -469,7 +508,6 @@ def test_a_target_without_hda_has_nothing_to_do(lake: HdaLake) -> None:
     plan = hda.plan(without)
 
     assert plan.actions == ()
-    assert hda.apply(plan).done == {}
     assert hda.check(plan).verdict is Verdict.PASSED
 
 

@@ -6,8 +6,6 @@ can judge: `dedl-workbook unlock` takes it away, and the ledger says so.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import secrets
@@ -16,7 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from dedl_workbook.base.errors import ConflictError, InputError
+from dedl_workbook.base.errors import ConflictError
+from dedl_workbook.base.lock import taken
 from dedl_workbook.base.retry import until
 from dedl_workbook.base.times import now
 from dedl_workbook.case import provenance
@@ -46,7 +45,7 @@ def hold(folder: Path) -> Iterator[None]:
         if handed and handed == _owner(file).get("key"):
             kernel = kept.enter_context(_opened(folder / _KERNEL))
             # Refused in a process that plays holder and kernel at once, which is no harm.
-            _locked(kernel)
+            taken(kernel)
             yield
             return
         key = _take(folder, file)
@@ -62,7 +61,7 @@ def hold(folder: Path) -> Iterator[None]:
 
 def _take(folder: Path, file: IO[str]) -> str:
     """Make this process the holder; return the key that lets its kernels in."""
-    if not _locked(file):
+    if not taken(file):
         raise _in_use(folder, _owner(file))
     owner = _owner(file)
     if owner and owner.get("host") != provenance.who()["host"]:
@@ -83,7 +82,7 @@ def release(folder: Path) -> dict[str, Any]:
     if not (folder / _FILE).is_file():
         return {}
     with _opened(folder / _FILE) as file:
-        if not _locked(file):
+        if not taken(file):
             raise _in_use(folder, _owner(file))
         owner = _owner(file)
         _write(file, None)
@@ -128,24 +127,10 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return False
-        raise InputError(
-            f"the file system of the archive can't lock: {error.strerror}",
-            where=file.name,
-            remedy="Put the archive on one that can: a local disk, or NFS mounted with locks.",
-        ) from None
-    return True
-
-
 def _await_kernel(folder: Path, owner: dict[str, Any]) -> None:
     """Wait for the end of a kernel whose run was killed: it notices that within a second or two."""
     with _opened(folder / _KERNEL) as file:
-        if not until(lambda: _locked(file), _GRACE, pause=0.1):
+        if not until(lambda: taken(file), _GRACE, pause=0.1):
             raise _in_use(folder, owner)
 
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def plan(job: Job) -> Plan:
     detail = {
         "difference": differences(files, _changed(hda, files, meant)),
         "files": files.digests(hda),
+        "state": found,
     }
     return Plan(STEP, job, goal, before, _actions(job, hda, files, meant), detail)
 
@@ -232,8 +234,8 @@ def apply(plan: Plan) -> Receipt:
         raise ChangedError(
             "the collection isn't what the plan was made for", remedy="Plan and approve again."
         )
-    with hda_files.locked(hda):
-        changed = _change(plan, hda, meant)
+    with hda_files.locked(hda, partial(tell_turn, job)) as waited:
+        changed = _change(plan, hda, meant, others=waited)
         if hda.reload and (hda.internal_url or not job.ticket.roles):
             with hda_served.reading() as client:
                 root = _root(job, hda)
@@ -244,10 +246,15 @@ def apply(plan: Plan) -> Receipt:
     return Receipt(STEP, done, time.monotonic() - start)
 
 
-def _change(plan: Plan, hda: Hda, meant: _Meant) -> Changes:
+def tell_turn(job: Job, holder: str) -> None:
+    """Tell that this waits for another workbook, which is at the configuration."""
+    job.tell("HDA's configuration", 0, 0, "", f"waits for {holder}")
+
+
+def _change(plan: Plan, hda: Hda, meant: _Meant, *, others: bool) -> Changes:
     job, id_ = plan.job, plan.job.ticket.collection
     files = hda_store.read(job, hda)
-    _demand_found(hda, plan, files)
+    _require_planned(hda, plan, files, others=others)
     if all(action.verb == "delete" for action in plan.actions):
         return {}
     new = _changed(hda, files, meant)
@@ -260,10 +267,15 @@ def _change(plan: Plan, hda: Hda, meant: _Meant) -> Changes:
     return changed
 
 
-def _demand_found(hda: Hda, plan: Plan, files: Files) -> None:
-    planned, found = plan.detail["files"], files.digests(hda)
-    for name in found | planned:
-        if found.get(name) != planned.get(name):
+def _require_planned(hda: Hda, plan: Plan, files: Files, *, others: bool) -> None:
+    """Refuse what was edited since the plan; where another workbook had its turn, only our part."""
+    if others:
+        if found_in(hda, plan.job.ticket.collection, files) != plan.detail["state"]:
+            raise hda_files.changed_meanwhile(hda_files.collections(hda))
+        return
+    planned, digests = plan.detail["files"], files.digests(hda)
+    for name in digests | planned:
+        if digests.get(name) != planned.get(name):
             raise hda_files.changed_meanwhile(hda.folder / name)
 
 

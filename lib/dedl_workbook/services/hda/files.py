@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
-import fcntl
+import getpass
 import hashlib
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dedl_workbook.base.errors import ConflictError, InputError
+from dedl_workbook.base.lock import taken
+from dedl_workbook.base.retry import until
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.services.hda import config as hda_config
 from dedl_workbook.services.hda import dialect as hda_dialect
@@ -22,6 +25,10 @@ from dedl_workbook.services.hda.config import Config
 
 POINTER = "stacCollection"
 """In an entry: where its full collection is."""
+LOCK = ".dedl-workbook.lock"
+"""In HDA's folder: the file that is locked, with the name of who has it."""
+TURN = 900.0
+"""Seconds that another workbook may take with the configuration and HDA's reload."""
 DIGITS = 12
 """Of a document's SHA-256, in its name."""
 _REMEDY = "Let the operator's account write there (or set hda.folder in the target), and run again."
@@ -179,29 +186,55 @@ def demand_writable(*paths: Path) -> None:
 
 
 @contextmanager
-def locked(hda: Hda) -> Iterator[None]:
-    """Keep other workbooks from the configuration; the kernel frees it with this process.
+def locked(hda: Hda, waiting: Callable[[str], None]) -> Iterator[bool]:
+    """Keep other workbooks from the configuration: take turns. It ends with this process.
+
+    What is yielded is whether another one had it, and so may have changed it.
+
+    Args:
+        hda: the target's part.
+        waiting: told once who has it now, if somebody has.
 
     Raises:
-        ConflictError: another one is at it now.
+        ConflictError: another one has it for longer than `TURN`.
+        InputError: the folder can't be written, or its file system has no locks.
     """
+    path = hda.folder / LOCK
     try:
-        handle = os.open(hda.folder, os.O_RDONLY | os.O_DIRECTORY)
+        file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"HDA's configuration can't be opened: {error.strerror}", where=str(hda.folder)
         ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise ConflictError(
-            "another operator's workbook is changing HDA's configuration at this moment",
-            where=str(hda.folder),
-            remedy="Nothing was changed. Run again when it is done.",
-        ) from error
-    finally:
-        os.close(handle)
+    with file:
+        waited = not taken(file)
+        if waited:
+            holder = _holder(file)
+            waiting(holder)
+            if not until(lambda: taken(file), TURN):
+                raise ConflictError(
+                    f"{holder} is changing HDA's configuration",
+                    where=str(hda.folder),
+                    remedy="Nothing was changed. Run again when that is done.",
+                )
+        who = f"{getpass.getuser()} on {socket.gethostname()} (process {os.getpid()})"
+        _sign(file, who)
+        try:
+            yield waited
+        finally:
+            _sign(file, "")
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read(200).strip() or "another operator's workbook"
+
+
+def _sign(file: IO[str], who: str) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(who)
+    file.flush()
 
 
 def replace(path: Path, data: bytes, expected: bytes | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -176,7 +177,7 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
         return {}
     reload = hda.RELOAD in standing.actions
     start = time.monotonic()
-    with hda_files.locked(part):
+    with hda_files.locked(part, partial(hda.tell_turn, job)):
         files = hda_store.read(job, part)
         if hda.found_in(part, id_, files) != standing.found:
             raise hda_files.changed_meanwhile(hda_files.collections(part))
