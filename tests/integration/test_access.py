@@ -25,7 +25,7 @@ from dedl_workbook.publication.job import Job, Outcome, Verdict
 from dedl_workbook.services.helpdesk import open_desk
 from dedl_workbook.services.iam import fresh_token, request
 from dedl_workbook.steps import access
-from dedl_workbook.steps.order import Step
+from dedl_workbook.steps.order import ACCESS
 from pydantic import SecretStr
 
 jwt = pytest.importorskip("jwt")
@@ -466,7 +466,7 @@ def test_no_token_or_password_reaches_the_case_the_output_or_a_log(
     monkeypatch.setenv("DEDL_SITE__IAM__IDENTITY", identity)
     monkeypatch.setenv("DEDL_SITE__IAM__TOKEN", given)
     case = desk.case()
-    step, kept = Step("access", "20-access"), ExitStack()
+    step, kept = ACCESS, ExitStack()
 
     access.apply(access.plan(case.job))
     attempt = Attempt(case, step, case.new_attempt("access"), kept)
