@@ -29,6 +29,7 @@ from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Verdict
 from dedl_workbook.publication.standing import Standing, standing
 from dedl_workbook.steps import notify
 from dedl_workbook.steps.order import PUBLISHING, STEPS, UPLOAD, WITHDRAW, Step
+from dedl_workbook.views import pages
 
 _OPERATORS = "work/operators.txt"
 """Where the names of those who work on a case are kept, if its evidence has pseudonyms for them."""
@@ -343,6 +344,8 @@ class Case:
         }
         folder = self.new_attempt("plan")
         self.write(folder / "plan.json", case_plan)
+        page = pages.of_plan(self.ticket.ticket, self.ticket.collection, case_plan)
+        write_atomic(folder / "plan.html", self.redactor.text(page))
         self.record(
             "planned",
             attempt=folder.name,

@@ -96,17 +96,17 @@ def verify(path: Path, signers: Path | None, digest: str, as_json: bool) -> int:
 def diff(first: Path, second: Path, as_json: bool) -> int:
     """Show what differs between two packs of one collection."""
     from dedl_workbook.evidence.diff import as_json as rows_as_json
-    from dedl_workbook.evidence.diff import diff
+    from dedl_workbook.evidence.diff import diff, summary
     from dedl_workbook.views import terminal
 
     rows = diff(first, second)
     if as_json:
         terminal.show_json(rows_as_json(rows))
-    elif rows:
+        return DONE
+    terminal.out.print(summary(rows))
+    if rows:
         names = ("in", "what", str(first), str(second))
         terminal.show_table(names, [(r.area, r.what, r.first, r.second) for r in rows])
-    else:
-        terminal.out.print("nothing differs")
     return DONE
 
 

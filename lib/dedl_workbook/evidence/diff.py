@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.sqlite import scratch
+from dedl_workbook.base.text import number
 from dedl_workbook.case import ledger
 from dedl_workbook.evidence import bag
 from dedl_workbook.evidence.reader import Store, open_store
@@ -44,6 +46,8 @@ class Row:
     what: str
     first: str
     second: str
+    count: int = field(default=1, compare=False)
+    """Things that the row stands for: more than one where a long list of names is cut."""
 
 
 def diff(first: Path, second: Path) -> list[Row]:
@@ -64,6 +68,20 @@ def diff(first: Path, second: Path) -> list[Row]:
                 where=str(second),
             )
         return [*_mappings(one, other), *_lists("items", ITEMS, a, b), *_lists("files", SUMS, a, b)]
+
+
+def summary(rows: Iterable[Row]) -> str:
+    """Return how much differs, and in what, as one line."""
+    counts: Counter[str] = Counter()
+    kinds = {sides: kind for kind, sides in _SIDES.items()}
+    for row in rows:
+        kind = kinds.get((row.first, row.second), "") if row.area in ("items", "files") else ""
+        counts[f"{row.area} {kind}".strip()] += row.count
+    if not counts:
+        return "Nothing differs."
+    return f"{number(counts.total(), 'things')} differ: " + ", ".join(
+        f"{name} {count:,}" for name, count in counts.items()
+    )
 
 
 def as_json(rows: Iterable[Row]) -> list[dict[str, str]]:
@@ -180,7 +198,8 @@ def _lists(area: str, name: str, first: Store, second: Store) -> Iterator[Row]:
             rows = database.execute(f"{query} limit {_EXAMPLES}")
             yield from (Row(area, str(found), *_SIDES[kind]) for (found,) in rows)
             if count > _EXAMPLES:
-                yield Row(area, f"… and {count - _EXAMPLES:,} more", *_SIDES[kind])
+                more = count - _EXAMPLES
+                yield Row(area, f"… and {more:,} more", *_SIDES[kind], count=more)
 
 
 def _listed(store: Store, name: str) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +112,20 @@ def of_notebook(file: Path) -> str:
     title = str(notebook.metadata.get("title", "")) or file.parent.name
     safe = Markup(clean(str(body)))  # noqa: S704
     return render(_TEMPLATES / "notebook.html", title=title, body=safe)
+
+
+def of_plan(ticket: str, collection: str, case_plan: Mapping[str, Any]) -> str:
+    """Return the page of a case plan: all that its digest covers, for whoever approves it."""
+    from markupsafe import Markup
+
+    view = tables.case_plan(case_plan)
+    return render(
+        _TEMPLATES / "plan.html",
+        title=f"Plan of {ticket}: {collection}",
+        refused=case_plan.get("refused", ""),
+        asked=case_plan.get("describes", {}).get("ticket", {}),
+        steps=Markup(view.markup),  # noqa: S704
+    )
 
 
 def render(template: Path, **values: Any) -> str:

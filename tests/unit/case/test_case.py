@@ -182,6 +182,21 @@ def test_the_page_of_a_pack_lists_every_plan_that_was_approved(
     assert f"What was approved: {first}" in shown
 
 
+def test_a_plan_can_be_read_as_a_page_before_it_is_approved(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"<script>alert(1)</script> {CANARIES[0]}"
+    monkeypatch.setattr(FakeModule, "goal", {"title": text})
+
+    digest = planned(make_case(root))
+
+    page = (root / "archive" / "DEDL-1" / "attempts" / "001-plan" / "plan.html").read_text()
+    assert digest in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script" not in page
+    assert CANARIES[0] not in page
+
+
 def test_the_ticket_itself_can_carry_the_approval(root: Path) -> None:
     digest = planned(make_case(root))
     case = make_case(root, approve=digest)

@@ -1,6 +1,7 @@
 """Diff: what differs between the evidence of two publications of one collection."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from dedl_workbook import evidence
 from dedl_workbook.base.errors import EvidenceError, InputError
 from dedl_workbook.case.case import Case
 from dedl_workbook.cli import main
-from dedl_workbook.evidence.diff import Row
+from dedl_workbook.evidence.diff import Row, summary
 from dedl_workbook.publication.job import Action, Outcome, Plan, Verdict
 from dedl_workbook.rules.findings import Report
 
@@ -96,12 +97,16 @@ def test_the_command_prints_a_table_or_json(
 ) -> None:
     assert main.main(["evidence", "diff", *map(str, packs), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {"area": "parameters", "what": "mode", "first": "new", "second": "replace"} in rows
+    mode = {"area": "parameters", "what": "mode", "first": "new", "second": "replace"}
+    assert mode | {"count": 1} in rows
 
     assert main.main(["evidence", "diff", *map(str, packs)]) == 0
-    assert "another content" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert re.match(r"\d+ things differ: parameters 2, dataset 1, ", shown)
+    assert "items added 1, items vanished 1, items changed 1" in " ".join(shown.split())
+    assert "another content" in shown
     assert main.main(["evidence", "diff", str(packs[0]), str(packs[0])]) == 0
-    assert "nothing differs" in capsys.readouterr().out
+    assert "Nothing differs." in capsys.readouterr().out
 
 
 def test_long_lists_are_cut_with_their_count(root: Path) -> None:
@@ -112,3 +117,4 @@ def test_long_lists_are_cut_with_their_count(root: Path) -> None:
 
     assert len(rows) == 101
     assert rows[-1] == Row("files", "… and 150 more", "there", "not there")
+    assert "files vanished 250" in summary(rows)
