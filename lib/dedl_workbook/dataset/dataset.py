@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, 
 
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.parallel import THREADS
-from dedl_workbook.dataset import s3, walk
+from dedl_workbook.dataset import handles, s3, walk
 from dedl_workbook.parameters.target import S3
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 COLLECTION = "metadata/collection.json"
 ITEMS = "metadata/items/"
 DATA = "data/"
+READS = 3
+"""How often an object's stream that breaks off is read, at most."""
 
 
 class File(NamedTuple):
@@ -38,7 +40,7 @@ class File(NamedTuple):
     size: int
     """Bytes; -1 where it wasn't looked at (see `Dataset.entries`)."""
     version: str
-    """The time of the last change in ns for a local file, the ETag for an object; '' likewise."""
+    """Of a local file its identity (see `_version`), of an object its ETag; '' likewise."""
     kind: Literal["file", "symlink", "other", "unreadable"] = "file"
 
 
@@ -72,10 +74,22 @@ class Dataset(Protocol):
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
 
+    def identities(self) -> Iterator[str]:
+        """Yield a line for each file, and each folder that is one, which tells its state."""
+
     def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
         """Return a file's bytes, or a range of them.
 
         Raises:
+            OSError: it is gone or can't be read.
+            ServiceError: the store that it lies in doesn't answer.
+        """
+
+    def read_state(self, file: File, start: int, length: int) -> bytes:
+        """Return a range of a file's bytes, in the very state that was listed.
+
+        Raises:
+            ChangedFileError: it is in another state, before or after it was read.
             OSError: it is gone or can't be read.
             ServiceError: the store that it lies in doesn't answer.
         """
@@ -130,23 +144,30 @@ def open_dataset(location: str, *, root: Path | None = None, settings: S3 | None
     return Folder(folder.resolve())
 
 
-def fingerprint(dataset: Dataset) -> str:
-    """Return the SHA-256 over every file's path, kind, size and version: the dataset's identity.
+class ChangedFileError(OSError):
+    """A file is not in the state that was listed."""
 
-    It costs a listing, no reading. Two equal fingerprints mean that nothing was changed. The order
-    of the listing counts; that is fine, because fingerprints are only compared within one store,
-    which lists equal paths in an equal order. Were it not so, an unchanged dataset would be taken
-    for a changed one and refused, never the other way round. (Sorting would hold every path in
-    memory; a sum of digests, which needs no order, can be forged.)
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 over the state of every file: the dataset's identity.
+
+    It costs a listing, no reading. Two equal fingerprints mean that nothing was changed: a local
+    file can't be written, nor one put in its place, without another inode or another ctime, which
+    nobody can set back as they can the time of the last change; the same holds for folders.
+
+    The order of the listing counts; that is fine, because fingerprints are only compared within one
+    store, which lists equal paths in an equal order. Were it not so, an unchanged dataset would be
+    taken for a changed one and refused, never the other way round. (Sorting would hold every path
+    in memory; a sum of digests, which needs no order, can be forged.)
     """
     total = hashlib.sha256()
-    for file in dataset.files():
-        line = f"{file.path}\0{file.kind}\0{file.size}\0{file.version}\n"
+    for line in dataset.identities():
         total.update(line.encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+def _identity(file: File) -> str:
+    return f"{file.path}\0{file.kind}\0{file.size}\0{file.version}\n"
 
 
 @dataclass(frozen=True)
@@ -168,98 +189,165 @@ class Folder:
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield the files whose paths start with `prefix`, in byte order; links unfollowed."""
         below = prefix[: prefix.rfind("/") + 1]
-        for folder, names, seen in self._walked(below):
-            for name in names:
-                path = folder + name
-                if path.startswith(prefix) and (found := self._looked_at(path, seen)):
-                    yield found
+        for folder, names, kind in self._walked(below):
+            wanted = [name for name in names if (folder + name).startswith(prefix)]
+            yield from self._files(folder, wanted, kind)
 
     def entries(self) -> Iterator[File | Names]:
         """Yield every file as `files` does, the regular ones of a folder together."""
-        for folder, names, seen in self._walked(""):
-            if seen in ("file", "whole"):
-                yield Names(folder, names, seen == "whole")
-            elif found := self._looked_at(folder + names[0], seen):
-                yield found
+        for folder, names, kind in self._walked(""):
+            if kind in ("file", "whole"):
+                yield Names(folder, names, kind == "whole")
+            else:
+                yield from self._files(folder, names, kind)
 
-    def _walked(self, below: str) -> Iterator[tuple[str, list[str], walk.Seen]]:
+    def identities(self) -> Iterator[str]:
+        """Yield a line for each file, and for each folder with files.
+
+        Who exchanges a folder, has it read, and puts it back, leaves its files as they were, but
+        not the folder.
+        """
+        last = None
+        for folder, names, kind in self._walked(""):
+            if folder != last and kind != "closed":
+                with suppress(OSError):
+                    yield f"{folder}\0folder\0{self._version(self._handles.folder(folder))}\n"
+                last = folder
+            yield from map(_identity, self._files(folder, names, kind))
+
+    def _walked(self, below: str) -> Iterator[tuple[str, list[str], walk.Kind]]:
         """Walk the dataset; it is an error (InputError) if that is gone by the end."""
-        yield from walk.walk(self._base, below)
-        if not self.root.is_dir():
+        try:
+            root = self._handles
+        except FileNotFoundError:
+            raise InputError("the dataset's folder is gone", where=self.location) from None
+        yield from walk.walk(root, below)
+        if not root.is_there():
             raise InputError("the dataset's folder is gone", where=self.location)
 
-    def _looked_at(self, path: str, seen: walk.Seen) -> File | None:
-        return File(path, 0, "", "unreadable") if seen == "closed" else self.stat(path)
+    def _files(self, folder: str, names: list[str], kind: walk.Kind) -> Iterator[File]:
+        if kind == "closed":
+            yield from (File(folder + name, 0, "", "unreadable") for name in names)
+            return
+        try:
+            for name, status in zip(names, self._handles.stats(folder, names), strict=True):
+                if status is not None and not stat.S_ISDIR(status.st_mode):
+                    yield self._file(folder + name, status)
+        except OSError:
+            # The folder is gone, or a link now.
+            return
 
     def stat(self, path: str) -> File | None:
         """Return a file as it is now, or None."""
         try:
-            status = os.lstat(f"{self._base}{path}")
+            status = self._handles.stat(path)
         except (OSError, ValueError):
             return None
-        return None if stat.S_ISDIR(status.st_mode) else _file(path, status)
+        return None if stat.S_ISDIR(status.st_mode) else self._file(path, status)
 
     def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
         """Return a file's bytes, or a range of them."""
-        handle = self._opened(path)
+        handle = self._open(path)
         try:
-            size = _size(handle, path)
-            wanted = max(0, size - start if length is None else min(length, size - start))
-            data = os.pread(handle, wanted, start)
-            # One call gives at most 2 GiB.
-            while len(data) < wanted:
-                more = os.pread(handle, wanted - len(data), start + len(data))
-                if not more:
-                    break
-                data += more
+            most = max(0, _regular(handle, path).st_size - start)
+            return _read(handle, start, most if length is None else min(length, most))
+        finally:
+            os.close(handle)
+
+    def read_state(self, file: File, start: int, length: int) -> bytes:
+        """Return a range of a file's bytes, in the very state that was listed."""
+        handle = self._open(file.path)
+        try:
+            self._require(handle, file)
+            data = _read(handle, start, length)
+            self._require(handle, file)
             return data
         finally:
             os.close(handle)
 
+    def _require(self, handle: int, file: File) -> None:
+        if self._file(file.path, _regular(handle, file.path)) != file:
+            raise ChangedFileError(f"{file.path} was changed")
+
     def head(self, path: str, length: int) -> tuple[bytes, int]:
         """Return a file's first bytes, at most `length`, and its size, in one access."""
-        handle = self._opened(path)
+        handle = self._open(path)
         try:
             # A pipe or a socket can't be read so. Less than was asked for is all that there is.
-            data = os.pread(handle, length, 0)
-            return data, len(data) if len(data) < length else _size(handle, path)
+            data = _pread(handle, length, 0)
+            return data, len(data) if len(data) < length else _regular(handle, path).st_size
         finally:
             os.close(handle)
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Open a regular file; a link is refused (OSError), since it may leave the dataset."""
-        handle = self._opened(path)
+        """Open a regular file; a link on any part of its path is refused (OSError)."""
+        handle = self._open(path)
         try:
-            _size(handle, path)
+            _regular(handle, path)
         except OSError:
             os.close(handle)
             raise
         return os.fdopen(handle, "rb")
 
-    def _opened(self, path: str) -> int:
+    def _open(self, path: str) -> int:
         try:
-            return os.open(f"{self._base}{path}", _READ)
+            return self._handles.open(path)
         except ValueError as error:
             raise OSError(f"{path!r} can be no file's name") from error
 
     @cached_property
-    def _base(self) -> str:
-        return f"{self.root}/"
+    def _handles(self) -> handles.Root:
+        return handles.open_root(self.root)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the handle out, which can't go to another process."""
+        return {"root": self.root}
+
+    def _file(self, path: str, status: os.stat_result) -> File:
+        kind: Literal["file", "symlink", "other"] = "file"
+        if not stat.S_ISREG(status.st_mode):
+            kind = "symlink" if stat.S_ISLNK(status.st_mode) else "other"
+        return File(path, status.st_size, self._version(status), kind)
+
+    def _version(self, status: os.stat_result) -> str:
+        """Return what tells one state of a file or a folder from all others.
+
+        The device is told where it isn't the root's: that one's number is another on each machine,
+        and after each time that a network's file system is mounted.
+        """
+        elsewhere = "" if status.st_dev == self._device else f"{status.st_dev}:"
+        return f"{elsewhere}{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+
+    @cached_property
+    def _device(self) -> int:
+        return self._handles.folder("").st_dev
 
 
-def _size(handle: int, path: str) -> int:
-    """Return the size of an open file, which must be a regular one."""
+def _regular(handle: int, path: str) -> os.stat_result:
+    """Return what an open file is, which must be a regular one."""
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{path} is no regular file")
-    return status.st_size
+    return status
 
 
-def _file(path: str, status: os.stat_result) -> File:
-    kind: Literal["file", "symlink", "other"] = "file"
-    if not stat.S_ISREG(status.st_mode):
-        kind = "symlink" if stat.S_ISLNK(status.st_mode) else "other"
-    return File(path, status.st_size, str(status.st_mtime_ns), kind)
+def _read(handle: int, start: int, length: int) -> bytes:
+    """Return a range of an open file: one call gives at most 2 GiB."""
+    data = _pread(handle, length, start)
+    while len(data) < length:
+        more = _pread(handle, length - len(data), start + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _seek_and_read(handle: int, length: int, start: int) -> bytes:
+    os.lseek(handle, start, os.SEEK_SET)
+    return os.read(handle, length)
+
+
+_pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
 
 
 @dataclass(frozen=True)
@@ -310,6 +398,10 @@ class Bucket:
         """Yield every object: the listing has its size and its ETag."""
         return self.files()
 
+    def identities(self) -> Iterator[str]:
+        """Yield a line for each object."""
+        return map(_identity, self.files())
+
     def stat(self, path: str) -> File | None:
         """Return an object as it is now, or None."""
         try:
@@ -333,6 +425,28 @@ class Bucket:
             if s3.answer(error).code == "InvalidRange":
                 return b""
             raise self._unread(error, path) from error
+
+    def read_state(self, file: File, start: int, length: int) -> bytes:
+        """Return a range of an object's bytes, in the very state that was listed."""
+        extra = {"Range": f"bytes={start}-{start + length - 1}"} if length else {}
+        for attempt in range(READS):
+            try:
+                body = self.client.get_object(
+                    Bucket=self.bucket,
+                    Key=self.prefix + file.path,
+                    IfMatch=f'"{file.version}"',
+                    **extra,  # type: ignore[arg-type]
+                )
+                return body["Body"].read()
+            except s3.errors() as error:
+                code, _, status = s3.answer(error)
+                if code in {"PreconditionFailed", "412", "InvalidRange", *s3.NOT_FOUND}:
+                    raise ChangedFileError("was changed or removed") from error
+                # botocore asks again, but does not read a stream again that broke off.
+                if status or attempt == READS - 1:
+                    what = f"{self.location}/{file.path} can't be read"
+                    raise s3.explained(error, what) from error
+        raise AssertionError
 
     def head(self, path: str, length: int) -> tuple[bytes, int]:
         """Return an object's first bytes, at most `length`, and its size, in one access."""

@@ -8,44 +8,46 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-Seen = Literal["file", "whole", "odd", "closed"]
+from dedl_workbook.dataset.handles import Root
+
+Kind = Literal["file", "whole", "odd", "closed"]
 """What entries are: regular files, all that a folder holds and regular files, neither file nor
 folder, or a folder that can't be read."""
 
 
-def walk(root: str, below: str) -> Iterator[tuple[str, list[str], Seen]]:
+def walk(root: Root, below: str) -> Iterator[tuple[str, list[str], Kind]]:
     """Yield every file below a folder in the order of the paths' bytes, and what it is.
 
     They come as runs: a folder's path, names in it, what these are. Links are not followed. What
     is in a folder is told by the folder alone: no file is looked at.
 
     Args:
-        root: the folder that paths start from, with `/` at its end.
+        root: the folder that paths start from.
         below: what of it is walked: '' for all, or a path with `/` at its end.
     """
     # Not recursive: folders can be nested deeper than Python's calls.
-    stack = [(below, _runs(_names(root + below)[0]))]
+    stack = [(below, _runs(_names(root, below)[0]))]
     while stack:
         folder, runs = stack[-1]
-        for names, seen in runs:
-            if seen == "folder":
+        for names, kind in runs:
+            if kind == "folder":
                 path = folder + names[0]
-                inside, files = _names(root + path)
+                inside, files = _names(root, path)
                 if files and len(files) <= TOGETHER:
                     # The short way for most folders: there are but files in them, and few.
                     yield path, files, "whole"
                     continue
                 stack.append((path, _runs(inside)))
                 break
-            if seen == "closed":
-                yield "", [folder[:-1]], seen
+            if kind == "closed":
+                yield "", [folder[:-1]], kind
             else:
-                yield folder, names, seen
+                yield folder, names, kind
         else:
             stack.pop()
 
 
-def _runs(names: Iterable[str]) -> Iterator[tuple[list[str], Seen | Literal["folder"]]]:
+def _runs(names: Iterable[str]) -> Iterator[tuple[list[str], Kind | Literal["folder"]]]:
     """Yield a folder's entries: names of files together, everything else alone."""
     run: list[str] = []
     for name in names:
@@ -71,7 +73,7 @@ _MARKS: dict[str, Literal["odd", "closed", "folder"]] = {"/": "folder", _ODD: "o
 second. Nothing at all stands for a folder that can't be read."""
 
 
-def _names(folder: str) -> tuple[Iterable[str], list[str]]:
+def _names(root: Root, folder: str) -> tuple[Iterable[str], list[str]]:
     """Return a folder's entries by their bytes, with their marks; and them again if all are files.
 
     Those of a very large folder are in the first alone.
@@ -79,7 +81,7 @@ def _names(folder: str) -> tuple[Iterable[str], list[str]]:
     names: list[str] = []
     runs: list[Iterator[str]] = []
     marked = False
-    for name in _marked(folder):
+    for name in _marked(root, folder):
         marked = marked or name[-1:] in _MARKS
         names.append(name)
         if len(names) == RUN:
@@ -92,10 +94,10 @@ def _names(folder: str) -> tuple[Iterable[str], list[str]]:
     return names, [] if marked else names
 
 
-def _marked(folder: str) -> Iterator[str]:
+def _marked(root: Root, folder: str) -> Iterator[str]:
     """Yield a folder's entries as they come, with their marks."""
     try:
-        with os.scandir(folder) as entries:
+        with root.scan(folder) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     yield entry.name

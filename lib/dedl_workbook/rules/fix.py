@@ -390,6 +390,14 @@ class Mended:
         """Return a file's bytes, or a range of them."""
         return self._of(path).read(path, start, length)
 
+    def identities(self) -> Iterator[str]:
+        """Yield those of the delivered dataset."""
+        return self.delivered.identities()
+
+    def read_state(self, file: File, start: int, length: int) -> bytes:
+        """Return a range of a file's bytes, in the very state that was listed."""
+        return self._of(file.path).read_state(file, start, length)
+
     def head(self, path: str, length: int) -> tuple[bytes, int]:
         """Return a file's first bytes and its size."""
         return self._of(path).head(path, length)

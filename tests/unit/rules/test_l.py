@@ -225,8 +225,10 @@ def test_a_folder_without_permission_is_an_error(
     scandir = os.scandir
 
     def refusing(path: str | int) -> object:
-        if isinstance(path, str) and path.endswith("data/2024/"):
-            raise PermissionError(13, "Permission denied", path)
+        # A folder below the dataset is opened by its handle.
+        name = Path(f"/proc/self/fd/{path}").readlink() if isinstance(path, int) else Path(path)
+        if name.match("data/2024"):
+            raise PermissionError(13, "Permission denied")
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)

@@ -92,8 +92,11 @@ def _reachable(dataset: Dataset, path: str) -> Iterator[tuple[str, dict[str, Any
     if file is None or file.kind != "file":
         raise OSError("there is no such file")
     if isinstance(dataset, Folder):
-        # Absolute, so that it can't be taken for one of GDAL's virtual addresses.
-        yield str(dataset.root / path), {}
+        with dataset.open(path) as opened:
+            # By its handle, where the system has a name for it: a folder may be a link by now.
+            # Absolute, so that it can't be taken for one of GDAL's virtual addresses.
+            handle = Path(f"/proc/self/fd/{opened.fileno()}")
+            yield str(handle if handle.exists() else dataset.root / path), {}
     elif _DRIVERS[ending(path)] == "GTiff":
         yield path, {"opener": lambda *_, **__: io.BufferedReader(_Ranges(dataset, path), 2**16)}
     elif file.size > _MOST_FETCHED:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 from dedl_workbook.base.errors import ChangedError, ConflictError, RefusedError, ServiceError
 from dedl_workbook.base.retry import again
 from dedl_workbook.dataset import s3
-from dedl_workbook.dataset.dataset import Bucket, Dataset, File
+from dedl_workbook.dataset.dataset import ChangedFileError, Dataset, File
 from dedl_workbook.services.pool import writer
 from dedl_workbook.services.pool.manifest import Row, Todo
 
@@ -35,8 +35,6 @@ PATIENCE = 60.0
 """Seconds for which what may pass (no answer, 5xx, SlowDown) is tried again, for each unit."""
 PAUSES = 0.1, 5.0
 """Seconds between the first two tries, and at most between later ones."""
-READS = 3
-"""How often a stream that breaks off is read anew; botocore retries requests, not streams."""
 
 
 class Place(TypedDict):
@@ -108,48 +106,15 @@ def read(dataset: Dataset, file: File, start: int, length: int) -> bytes:
         ChangedError: it has changed, before or while it was read.
         ServiceError: the store it lies in fails.
     """
-    if isinstance(dataset, Bucket):
-        data = _read_object(dataset, file, start, length)
-    else:
-        unchanged(dataset, file)
-        try:
-            data = dataset.read(file.path, start, length)
-        except OSError as error:
-            raise changed(file.path, "is gone or can't be read") from error
-        unchanged(dataset, file)
+    try:
+        data = dataset.read_state(file, start, length)
+    except ChangedFileError as error:
+        raise changed(file.path, "was changed or removed") from error
+    except OSError as error:
+        raise changed(file.path, "is gone or can't be read") from error
     if len(data) != length:
         raise changed(file.path, "has another size")
     return data
-
-
-def unchanged(dataset: Dataset, file: File) -> None:
-    """Raise ChangedError if a file isn't any more as it was listed."""
-    now = dataset.stat(file.path)
-    if now is None:
-        raise changed(file.path, "is gone")
-    if now != file:
-        raise changed(file.path, "was changed")
-
-
-def _read_object(dataset: Bucket, file: File, start: int, length: int) -> bytes:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    wanted: Place = {"Bucket": dataset.bucket, "Key": dataset.prefix + file.path}
-    extra = {"Range": f"bytes={start}-{start + length - 1}"} if length else {}
-    for attempt in range(READS):
-        try:
-            answer = dataset.client.get_object(**wanted, IfMatch=f'"{file.version}"', **extra)  # type: ignore[arg-type]
-            return answer["Body"].read()
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in {"PreconditionFailed", "412", "InvalidRange", *s3.NOT_FOUND}:
-                raise changed(file.path, "was changed or removed") from error
-            raise s3.explained(error, f"{dataset.location}/{file.path} can't be read") from error
-        except BotoCoreError as error:
-            if attempt == READS - 1:
-                what = f"{dataset.location}/{file.path} can't be read"
-                raise s3.explained(error, what) from error
-    raise AssertionError
 
 
 def part_size(size: int) -> int:
