@@ -9,6 +9,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.dataset import dataset
+from dedl_workbook.dataset.dataset import File, Folder
 from dedl_workbook.publication.job import Job, Verdict
 from dedl_workbook.services.pool import multipart, objects
 from dedl_workbook.services.pool.listing import pool_of
@@ -23,6 +26,7 @@ from dedl_workbook.services.pool.manifest import Todo, location
 from dedl_workbook.steps import upload
 
 from tests import buckets
+from tests.attacks import exchange
 from tests.integration.shore import (
     ID,
     LARGE,
@@ -356,21 +360,77 @@ def test_a_file_that_changes_while_it_is_read_is_refused_and_nothing_of_it_stays
 ):
     shore.deliver({"data/x": noise(size)})
     plan = upload.plan(shore.job())
-    path, kind = shore.dataset / "data/x", type(plan.job.dataset)
-    real, done = kind.read, []
+    path, done = shore.dataset / "data/x", []
 
-    def read(self: Any, name: str, start: int = 0, length: int | None = None) -> bytes:
-        data = real(self, name, start, length)
-        if name == "data/x" and not done and start + (length or 0) >= min(size, LARGE // 2):
+    def pread(handle: int, length: int, start: int) -> bytes:
+        data = os.pread(handle, length, start)
+        is_it = Path(f"/proc/self/fd/{handle}").readlink() == path
+        if is_it and not done and start + length >= min(size, LARGE // 2):
             done.append(spoil(path))
         return data
 
-    monkeypatch.setattr(kind, "read", read)
+    monkeypatch.setattr(dataset, "_pread", pread)
     with pytest.raises(ChangedError, match=r"data/x.*since it was validated"):
         upload.apply(plan)
     assert done
     assert shore.objects() == {}
     assert shore.open_uploads() == []
+
+
+def by_its_name(folder: Folder, file: File, start: int, length: int) -> bytes:
+    """Read a file as it was read before there were handles: the control of an attack."""
+    with (folder.root / file.path).open("rb") as opened:
+        opened.seek(start)
+        return opened.read(length)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_folder_exchanged_for_a_link_puts_nothing_of_anothers_into_the_pool(
+    shore: Shore, monkeypatch: pytest.MonkeyPatch, guarded: bool
+):
+    shore.deliver({"data/2024/x.tif": b"delivered"})
+    private, link = shore.folder / "private", shore.folder / "link"
+    private.mkdir()
+    (private / "x.tif").write_bytes(b"another's")
+    link.symlink_to(private)
+    plan = upload.plan(shore.job())
+    read, exchanged = Folder.read_state if guarded else by_its_name, []
+
+    def attacked(folder: Folder, file: File, start: int, length: int) -> bytes:
+        if not exchanged:
+            exchanged.append(exchange(shore.dataset / "data/2024", link))
+            # A handle from before would lead to what was delivered.
+            vars(folder).pop("_handles", None)
+        return read(folder, file, start, length)
+
+    monkeypatch.setattr(Folder, "read_state", attacked)
+    with pytest.raises(ChangedError) if guarded else nullcontext():
+        upload.apply(plan)
+
+    assert exchanged
+    assert (b"another's" in shore.objects().values()) is not guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_other_bytes_with_the_time_set_back_are_not_published_under_the_plan_of_the_first(
+    shore: Shore, monkeypatch: pytest.MonkeyPatch, guarded: bool
+):
+    if not guarded:
+        monkeypatch.setattr(Folder, "_version", lambda _, status: str(status.st_mtime_ns))
+    shore.deliver({"data/2024/x.tif": b"delivered"})
+    plan = upload.plan(shore.job())
+    path = shore.dataset / "data/2024/x.tif"
+    before = path.stat()
+    path.write_bytes(b"forged!!!")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    if guarded:
+        with pytest.raises(ChangedError, match="changed since it was planned"):
+            upload.apply(plan)
+        assert shore.objects() == {}
+    else:
+        upload.apply(plan)
+        assert shore.objects()[f"{PREFIX}data/2024/x.tif"] == b"forged!!!"
 
 
 def test_links_and_unusable_names_are_refused_before_anything_is_written(shore: Shore):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import pickle
@@ -16,16 +15,10 @@ from dedl_workbook.base.errors import InputError
 from dedl_workbook.dataset import handles
 from dedl_workbook.dataset.dataset import ChangedFileError, Folder, fingerprint
 
+from tests.attacks import exchange
+
 PATH = "data/2024/a.tif"
 SECRET = b"another's"
-AT_FDCWD, EXCHANGE = -100, 2
-
-
-def exchange(one: Path, other: Path) -> None:
-    """Put two entries of a file system in each other's place, at once."""
-    call = ctypes.CDLL(None, use_errno=True).renameat2
-    if call(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), EXCHANGE):
-        raise OSError(ctypes.get_errno(), "renameat2")
 
 
 @pytest.fixture(params=["handles", "paths"])
