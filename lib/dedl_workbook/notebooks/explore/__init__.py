@@ -18,7 +18,7 @@ from dedl_workbook.base.text import amount, number, printable
 from dedl_workbook.dataset.dataset import Dataset, File, bounded, open_dataset
 from dedl_workbook.notebooks.attempt import show_errors_plainly
 from dedl_workbook.notebooks.explore import images, live_map, preview, tables
-from dedl_workbook.notebooks.explore.sample import Glance, Seen, ending, item_files, see
+from dedl_workbook.notebooks.explore.sample import Glance, Sample, ending, item_files, read_sample
 from dedl_workbook.notebooks.explore.tables import INSTALL
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.yaml_files import workbook_root
@@ -41,7 +41,7 @@ _THUMBNAIL_LIMIT = 20 * 2**20
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def look(location: str | Dataset, *, target: str = "", sample: int = SAMPLE) -> Seen:
+def look(location: str | Dataset, *, target: str = "", sample: int = SAMPLE) -> Sample:
     """List a dataset, and read its collection and a random sample of its items.
 
     Args:
@@ -56,7 +56,7 @@ def look(location: str | Dataset, *, target: str = "", sample: int = SAMPLE) -> 
     show_errors_plainly()
     if type(sample) is not int or sample < 1:
         raise InputError(f"sample must be a number of items from 1 on, found {sample!r}")
-    return see(_dataset(location, target), sample, for_notebook())
+    return read_sample(_dataset(location, target), sample, for_notebook())
 
 
 def arrow(location: str | Dataset, *, target: str = "", most: int | None = None) -> pyarrow.Table:
@@ -95,39 +95,39 @@ def _dataset(location: str | Dataset, target: str) -> Dataset:
     return open_dataset(location, root=root, settings=to.proposals or to.s3)
 
 
-def overview(seen: Seen) -> View:
+def overview(sample: Sample) -> View:
     """Show what the dataset is, how large, and how much of it was looked at."""
-    collection = seen.collection or {}
+    collection = sample.collection or {}
     rows = {
-        "dataset": seen.dataset.location,
+        "dataset": sample.dataset.location,
         "collection": collection.get("id") or "metadata/collection.json can't be read",
         "title": collection.get("title"),
         "license": collection.get("license"),
         "STAC version": collection.get("stac_version"),
-        "items": seen.items,
-        "data files": seen.files,
-        "size": amount(seen.size),
-        "looked at": sampled(seen),
+        "items": sample.items,
+        "data files": sample.files,
+        "size": amount(sample.size),
+        "looked at": sampled(sample),
     }
     markup = views.pairs(rows)
-    if seen.unread:
-        what = f"{number(len(seen.unread), 'items')} of them can't be read"
+    if sample.unread:
+        what = f"{number(len(sample.unread), 'items')} of them can't be read"
         rows["not read"] = what
-        markup += views.details(what, views.table(("file", "why"), seen.unread))
+        markup += views.details(what, views.table(("file", "why"), sample.unread))
     lines = (printable(f"{key}: {value}") for key, value in rows.items())
     return View(markup, "\n".join(lines))
 
 
-def sampled(seen: Seen) -> str:
+def sampled(sample: Sample) -> str:
     """Return how many of how many items were looked at."""
-    read = len(seen.sample) + len(seen.unread)
-    if read == seen.items:
-        return f"all {seen.items:,} items" if seen.items else "no items: there are none"
-    return f"{read:,} of {seen.items:,} items, picked at random"
+    read = len(sample.glances) + len(sample.unread)
+    if read == sample.items:
+        return f"all {sample.items:,} items" if sample.items else "no items: there are none"
+    return f"{read:,} of {sample.items:,} items, picked at random"
 
 
-def _what(seen: Seen) -> str:
-    return "items" if len(seen.sample) + len(seen.unread) == seen.items else "sampled items"
+def _what(sample: Sample) -> str:
+    return "items" if len(sample.glances) + len(sample.unread) == sample.items else "sampled items"
 
 
 @dataclass(frozen=True)
@@ -143,33 +143,33 @@ class Mapped(View):
         live_map.show(self.sample)
 
 
-def footprints(seen: Seen) -> Mapped:
+def footprints(sample: Sample) -> Mapped:
     """Show where the sampled items are."""
-    picture = maps.footprints((glance.shape for glance in seen.sample), _what(seen))
-    return Mapped(picture.svg, picture.text, seen.sample)
+    picture = maps.footprints((glance.shape for glance in sample.glances), _what(sample))
+    return Mapped(picture.svg, picture.text, sample.glances)
 
 
-def timeline(seen: Seen) -> Picture:
+def timeline(sample: Sample) -> Picture:
     """Show when the sampled items begin."""
-    return pictures.timeline((g.span[0] for g in seen.sample if g.span), _what(seen))
+    return pictures.timeline((g.span[0] for g in sample.glances if g.span), _what(sample))
 
 
 def where_and_when(dataset: Dataset) -> View:
     """Show footprints and timeline of a dataset in the notebook of a step.
 
-    What can't be seen is said in a line: a picture must not stand in the way of a verdict.
+    What can't be shown is said in a line: a picture must not stand in the way of a verdict.
     """
     try:
-        seen = look(dataset, sample=_GLANCED)
+        sample = look(dataset, sample=_GLANCED)
     except (WorkbookError, OSError) as error:
         return _line(f"Where and when can't be shown: {error}")
-    where, when = footprints(seen), timeline(seen)
-    head = f"Of {sampled(seen)}:"
+    where, when = footprints(sample), timeline(sample)
+    head = f"Of {sampled(sample)}:"
     markup = f"<p>{html.escape(head)}</p>{where.markup}{when.svg}"
-    return Mapped(markup, "\n".join([head, where.text, when.text]), seen.sample)
+    return Mapped(markup, "\n".join([head, where.text, when.text]), sample.glances)
 
 
-def formats(seen: Seen) -> View:
+def formats(sample: Sample) -> View:
     """Show all data files by the ending of their names."""
     rows = [
         (
@@ -180,19 +180,19 @@ def formats(seen: Seen) -> View:
             amount(form.largest),
             "\n".join(sorted(form.types)),
         )
-        for name, form in sorted(seen.formats.items(), key=lambda pair: -pair[1].size)
+        for name, form in sorted(sample.formats.items(), key=lambda pair: -pair[1].size)
     ]
     columns = ("ending", "files", "size", "smallest", "largest", "media types in the items")
     return View(views.table(columns, rows), "\n".join("  ".join(row[:5]) for row in rows))
 
 
-def sizes(seen: Seen) -> Picture:
+def sizes(sample: Sample) -> Picture:
     """Show how large all data files are."""
-    if not seen.sizes:
+    if not sample.sizes:
         return pictures.framed("No sizes: there are no data files.", "", 0, 0)
-    digits = range(min(seen.sizes), max(seen.sizes) + 1)
-    text = f"Sizes of {number(seen.files, 'data files')}: each bar begins at its label."
-    return pictures.bars(text, [seen.sizes.get(n, 0) for n in digits], [*map(_power, digits)])
+    digits = range(min(sample.sizes), max(sample.sizes) + 1)
+    text = f"Sizes of {number(sample.files, 'data files')}: each bar begins at its label."
+    return pictures.bars(text, [sample.sizes.get(n, 0) for n in digits], [*map(_power, digits)])
 
 
 def _power(digits: int) -> str:
@@ -202,16 +202,16 @@ def _power(digits: int) -> str:
     return f"{2**power} {_UNITS[min(unit, len(_UNITS) - 1)]}"
 
 
-def thumbnails(seen: Seen) -> View:
+def thumbnails(sample: Sample) -> View:
     """Show thumbnails of some sampled items, evenly spread."""
     found = [
-        (glance, asset) for glance in seen.sample if (asset := _picture_of(glance)) is not None
+        (glance, asset) for glance in sample.glances if (asset := _picture_of(glance)) is not None
     ]
     if not found:
         return _line("No thumbnails: no sampled item has a PNG or JPEG.")
     shown = found[:: max(1, -(-len(found) // _THUMBNAILS))]
     try:
-        figures = [_figure(seen.dataset, glance, asset) for glance, asset in shown]
+        figures = [_figure(sample.dataset, glance, asset) for glance, asset in shown]
     except ImportError as error:
         return _absent("Thumbnails", error)
     text = f"{len(figures)} of {len(found):,} thumbnails of the sample"
@@ -251,21 +251,21 @@ def _figure(dataset: Dataset, glance: Glance, asset: Asset) -> str:
     return f'<figure style="{style}">{shown}<figcaption>{name}</figcaption></figure>'
 
 
-def data_file(seen: Seen, path: str = "") -> View:
+def data_file(sample: Sample, path: str = "") -> View:
     """Show one data file opened: what it says of itself, and its first band as a picture.
 
     Args:
-        seen: what `look` returned.
+        sample: what `look` returned.
         path: the file, relative to the dataset; default: the first one that can be opened.
 
     Raises:
         InputError: the file that was named can't be opened.
     """
-    chosen = path or next(_openable(seen), "")
+    chosen = path or next(_openable(sample), "")
     if not chosen:
         return _line("No data file of a kind that is opened here: GeoTIFF, NetCDF, HDF5, GRIB.")
     try:
-        facts, parts = preview.read(seen.dataset, chosen)
+        facts, parts = preview.read(sample.dataset, chosen)
     except ImportError as error:
         return _absent("A data file", error)
     except InputError as error:
@@ -287,21 +287,21 @@ def data_file(seen: Seen, path: str = "") -> View:
     return View(markup, "\n".join(text))
 
 
-def _openable(seen: Seen) -> Iterator[str]:
+def _openable(sample: Sample) -> Iterator[str]:
     """Yield data files that can be opened, those with the role data first."""
     found = [
         (asset.path, "data" in _roles(asset))
-        for glance in seen.sample
+        for glance in sample.glances
         for asset in glance.assets
         if asset.path and ending(asset.path) in preview.OPENED
     ]
     yield from (path for path, _ in sorted(found, key=lambda pair: not pair[1]))
 
 
-def table(seen: Seen) -> View:
+def table(sample: Sample) -> View:
     """Show the columns of the sampled items' table, as `arrow` gives it, and the first row."""
     try:
-        items = tables.arrow(seen.dataset, (glance.file for glance in seen.sample))
+        items = tables.arrow(sample.dataset, (glance.file for glance in sample.glances))
     except InputError as error:
         return _line(str(error))
     rows = [

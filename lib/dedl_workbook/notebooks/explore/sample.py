@@ -53,8 +53,8 @@ class Glance(NamedTuple):
 
 
 @dataclass
-class Seen:
-    """What was seen of a dataset."""
+class Sample:
+    """A dataset's files in numbers, and its collection and a random sample of its items, read."""
 
     dataset: Dataset
     collection: dict[str, Any] | None
@@ -67,7 +67,7 @@ class Seen:
     """By ending, in lower case."""
     sizes: dict[int, int] = field(default_factory=dict)
     """How many data files have a size of so many binary digits."""
-    sample: list[Glance] = field(default_factory=list)
+    glances: list[Glance] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     """Sampled item files that can't be read, and why."""
 
@@ -77,34 +77,34 @@ class Seen:
         return sum(form.size for form in self.formats.values())
 
 
-def see(dataset: Dataset, sample: int, tell: Tell = silent) -> Seen:
+def read_sample(dataset: Dataset, size: int, tell: Tell = silent) -> Sample:
     """List a dataset, and read its collection and a random sample of its items.
 
     Memory grows with the sample alone.
 
     Args:
         dataset: what was delivered.
-        sample: how many item files are read, at most.
+        size: how many item files are read, at most.
         tell: is told of progress.
 
     Raises:
         ServiceError: the bucket refuses or doesn't answer.
     """
     file = dataset.stat(COLLECTION)
-    found = read_document(dataset, file, "L02") if file is not None else (b"", None)
-    document = None if isinstance(found, Unreadable) else found[1]
-    seen = Seen(dataset, document if isinstance(document, dict) else None)
-    chosen = _Sample(sample)
+    answer = read_document(dataset, file, "L02") if file is not None else (b"", None)
+    document = None if isinstance(answer, Unreadable) else answer[1]
+    sample = Sample(dataset, document if isinstance(document, dict) else None)
+    chosen = _Reservoir(size)
     for n, listed in enumerate(dataset.files()):
         if listed.path.startswith(DATA) and listed.kind == "file":
-            _count(seen, listed)
+            _count(sample, listed)
         elif is_item(listed):
-            seen.items += 1
+            sample.items += 1
             chosen.add(listed)
         if n % 10_000 == 0:
             tell("list", n, 0, "files")
-    _read(seen, chosen.files(), tell)
-    return seen
+    _read(sample, chosen.files(), tell)
+    return sample
 
 
 def item_files(dataset: Dataset) -> Iterator[File]:
@@ -112,11 +112,11 @@ def item_files(dataset: Dataset) -> Iterator[File]:
     return filter(is_item, dataset.files(ITEMS))
 
 
-def _count(seen: Seen, file: File) -> None:
-    seen.files += 1
-    seen.formats.setdefault(ending(file.path), Format()).add(file.size)
+def _count(sample: Sample, file: File) -> None:
+    sample.files += 1
+    sample.formats.setdefault(ending(file.path), Format()).add(file.size)
     digits = file.size.bit_length()
-    seen.sizes[digits] = seen.sizes.get(digits, 0) + 1
+    sample.sizes[digits] = sample.sizes.get(digits, 0) + 1
 
 
 def ending(path: str) -> str:
@@ -124,7 +124,7 @@ def ending(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-class _Sample:
+class _Reservoir:
     """At most so many files out of a stream of unknown length, each with the same chance.
 
     Not every tenth or so: what repeats itself in the dataset, such as its months, would be missed.
@@ -132,38 +132,38 @@ class _Sample:
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._seen = most, 0
+        self._most, self._offered = most, 0
         self._luck = Random(0)  # noqa: S311 - nothing secret hangs on it
-        self._kept: list[File] = []
+        self._chosen: list[File] = []
 
     def add(self, file: File) -> None:
-        self._seen += 1
-        if len(self._kept) < self._most:
-            self._kept.append(file)
-        elif (place := self._luck.randrange(self._seen)) < self._most:
-            self._kept[place] = file
+        self._offered += 1
+        if len(self._chosen) < self._most:
+            self._chosen.append(file)
+        elif (place := self._luck.randrange(self._offered)) < self._most:
+            self._chosen[place] = file
 
     def files(self) -> list[File]:
-        return sorted(self._kept)
+        return sorted(self._chosen)
 
 
-def _read(seen: Seen, files: list[File], tell: Tell) -> None:
-    remote = isinstance(seen.dataset, Bucket)
-    read = partial(_glances, seen.dataset)
+def _read(sample: Sample, files: list[File], tell: Tell) -> None:
+    remote = isinstance(sample.dataset, Bucket)
+    read = partial(_glances, sample.dataset)
     done = 0
     with ThreadPoolExecutor(16) if remote else nullcontext() as executor:
         for glances in map_shards(read, shards(files, _SHARD), executor):
-            for found in glances:
-                if isinstance(found, Glance):
-                    seen.sample.append(found)
+            for glance in glances:
+                if isinstance(glance, Glance):
+                    sample.glances.append(glance)
                 else:
-                    seen.unread.append(found)
+                    sample.unread.append(glance)
             done += len(glances)
             tell("look", done, len(files), "items")
-    seen.sample.sort(key=lambda glance: glance.file.path)
-    seen.unread.sort()
-    for asset in (asset for glance in seen.sample for asset in glance.assets):
-        media, form = asset.value.get("type"), seen.formats.get(ending(asset.path or ""))
+    sample.glances.sort(key=lambda glance: glance.file.path)
+    sample.unread.sort()
+    for asset in (asset for glance in sample.glances for asset in glance.assets):
+        media, form = asset.value.get("type"), sample.formats.get(ending(asset.path or ""))
         if isinstance(media, str) and form is not None and len(form.types) < 20:
             form.types.add(media)
 
