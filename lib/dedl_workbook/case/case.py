@@ -21,9 +21,9 @@ from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.base.redact import Pseudonyms, Redactor
 from dedl_workbook.base.times import now, today
-from dedl_workbook.case import ledger, lock, plans, provenance
+from dedl_workbook.case import ledger, lock, plans, provenance, supersession
 from dedl_workbook.parameters.target import Target
-from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.parameters.ticket import DEFAULTS, DEFAULTS_VERSION, Ticket
 from dedl_workbook.parameters.yaml_files import workbook_root
 from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Verdict
 from dedl_workbook.publication.standing import Standing, standing
@@ -191,6 +191,9 @@ class Case:
             **({"since": outcome.since} if outcome.since else {}),
             **({"cause": str(outcome.cause)} if outcome.cause is not Cause.CHECKS else {}),
         )
+        replaces = self.ticket.mode == "replace" or outcome.step == WITHDRAW.name
+        if replaces and outcome.verdict is Verdict.PASSED:
+            supersession.tell_others(self)
 
     # Gates
 
@@ -267,7 +270,7 @@ class Case:
         then = {key: approved.get(key) for key in now_is}
         then["step"] = approved["steps"].get(plan.step, {}).get("digest")
         words = {
-            "ticket": "the ticket",
+            "ticket": _changed_terms(then["ticket"]),
             "dataset": "the dataset",
             "target": "the target",
             "step": f"what {plan.step} would do, or the state that it found,",
@@ -438,5 +441,23 @@ class Case:
 
 
 def terms(ticket: Ticket) -> str:
-    """Return the digest of all that a ticket asks for; the approval itself is no part of it."""
-    return digest({key: value for key, value in ticket.parameters().items() if key != "approve"})
+    """Return what a ticket asks for: the version of the defaults, and a digest of what differs.
+
+    A key that a later workbook adds voids no approval. The approval itself is no part of it.
+    """
+    asked = {
+        key: value
+        for key, value in ticket.parameters().items()
+        if key != "approve" and value != DEFAULTS.get(key, ...)
+    }
+    return f"{DEFAULTS_VERSION}:{digest(asked)}"
+
+
+def _changed_terms(then: object) -> str:
+    """Return what of a ticket's terms is not as it was, in words."""
+    version, colon, _ = str(then).partition(":")
+    if not colon:
+        return "the way in which the workbook digests a ticket (this once)"
+    if version != str(DEFAULTS_VERSION):
+        return "a default of the ticket's keys"
+    return "the ticket"

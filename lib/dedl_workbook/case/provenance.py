@@ -20,9 +20,17 @@ _PACKAGES = ("papermill", "pystac", "boto3", "pypgstac", "psycopg", "stac-valida
 def who() -> dict[str, str]:
     """Return the operator ($DEDL_OPERATOR, or the login name) and the host."""
     return {
-        "operator": os.environ.get("DEDL_OPERATOR") or getpass.getuser(),
+        "operator": os.environ.get("DEDL_OPERATOR") or _login(),
         "host": socket.gethostname(),
     }
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # As in a container that runs under any number.
+        return f"uid {os.getuid()}"
 
 
 def software(root: Path) -> dict[str, Any]:

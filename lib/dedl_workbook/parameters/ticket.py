@@ -115,6 +115,16 @@ class Ticket(BaseModel):
         return values | {"board_date": values["board_date"] or ""}
 
 
+DEFAULTS_VERSION = 1
+"""Raise it whenever a key's default is changed: what was approved by the old one is void then."""
+DEFAULTS: Mapping[str, Any] = {
+    key: "" if field.default is None else field.default
+    for key, field in Ticket.model_fields.items()
+    if not field.is_required()
+}
+"""The keys that a ticket may leave out, as `Ticket.parameters` gives them."""
+
+
 def ticket_file(name: str, root: Path | None = None) -> Path:
     """Return the file of a ticket given by path or by name.
 

@@ -1,13 +1,19 @@
 """Cases: attempts are never overwritten, gates hold, an approval is of that very plan."""
 
 import datetime as dt
+import fcntl
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
 from dedl_workbook.base.errors import EvidenceError, GateError, InputError, NotApprovedError
-from dedl_workbook.case.case import Case
+from dedl_workbook.case import case as cases
+from dedl_workbook.case import provenance, supersession
+from dedl_workbook.case.case import Case, terms
 from dedl_workbook.evidence import index
+from dedl_workbook.parameters.ticket import DEFAULTS, DEFAULTS_VERSION, Ticket
 from dedl_workbook.publication.before import state_before
 from dedl_workbook.publication.job import Action, Job, Outcome, Plan, Verdict
 from dedl_workbook.publication.standing import standing
@@ -404,3 +410,112 @@ def test_any_approval_is_no_digest_to_a_later_run_without_it(root: Path) -> None
     case.record("approved", digest="any")
 
     assert make_case(root).approved_plan() is None
+
+
+def test_a_key_that_a_later_workbook_adds_voids_no_approval_and_no_passed_step(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = terms(make_case(root).ticket)
+    parameters = make_case(root).ticket.parameters()
+
+    monkeypatch.setattr(Ticket, "parameters", lambda self: parameters | {"new_key": "usual"})
+    monkeypatch.setattr(cases, "DEFAULTS", {**DEFAULTS, "new_key": "usual"})
+
+    assert terms(make_case(root).ticket) == before
+
+
+def test_a_key_that_does_not_stand_at_its_default_is_part_of_the_terms(root: Path) -> None:
+    assert terms(make_case(root, mode="replace").ticket) != terms(make_case(root).ticket)
+
+
+@pytest.mark.parametrize(
+    ("older", "reason"),
+    [
+        ("0:abc", "a default of the ticket's keys changed"),
+        ("abc", "the way in which the workbook digests a ticket (this once) changed"),
+    ],
+)
+def test_an_approval_under_older_terms_is_void_and_says_why(
+    root: Path, monkeypatch: pytest.MonkeyPatch, older: str, reason: str
+) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(cases, "terms", lambda ticket: older)
+        case = make_case(root)
+        case.approve(planned(case))
+
+    with pytest.raises(NotApprovedError, match=re.escape(reason)):
+        make_case(root).gate_approval(upload_of(make_case(root)))
+
+
+def test_whoever_changes_a_default_raises_the_version_of_the_defaults() -> None:
+    known = {
+        "board_reference": "",
+        "board_date": "",
+        "access": "public",
+        "roles": [],
+        "mode": "new",
+        "waivers": [],
+        "downloads": 200,
+        "approve": "",
+    }
+
+    assert ({key: DEFAULTS[key] for key in known}, DEFAULTS_VERSION) == (known, 1)
+
+
+def test_an_operator_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEDL_OPERATOR", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+
+    assert provenance.who()["operator"] == "uid 4000000"
+
+
+def publishes(case: Case, *steps: str) -> None:
+    for step in steps:
+        outcome = Outcome(step, Verdict.PASSED, "")
+        case.record_outcome(case.new_attempt(step), outcome, "dataset")
+
+
+def test_a_publication_that_is_replaced_says_by_whom_and_stands_again_after_its_withdrawal(
+    root: Path,
+) -> None:
+    one, two = make_case(root), make_case(root, ticket="DEDL-2", mode="replace")
+    publishes(one, "upload", "catalog", "hda", "verify")
+
+    publishes(two, "upload")
+    assert one.standing().live
+    publishes(two, "catalog", "hda", "verify")
+    assert one.standing().words == "superseded by DEDL-2"
+    assert not one.standing().live
+    assert two.standing().state == "published"
+
+    publishes(two, "withdraw")
+    assert [line["event"] for line in one.ledger()][-2:] == ["superseded", "restored"]
+    assert one.standing().state == "published"
+
+
+def test_a_publication_of_another_collection_is_not_superseded(root: Path) -> None:
+    one = make_case(root, collection="EO.XXX.DAT.OTHER")
+    publishes(one, "upload", "catalog", "hda", "verify")
+
+    publishes(make_case(root, ticket="DEDL-2", mode="replace"), "upload", "catalog", "hda")
+
+    assert one.standing().state == "published"
+
+
+def test_a_case_in_use_is_told_at_the_next_step_that_it_was_replaced(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supersession, "PATIENCE", 0.0)
+    one, two = make_case(root), make_case(root, ticket="DEDL-2", mode="replace")
+    publishes(one, "upload", "catalog", "hda", "verify")
+    one_lock = (one.folder / ".lock").open("a+")
+    fcntl.flock(one_lock, fcntl.LOCK_EX)
+
+    publishes(two, "upload", "catalog")
+    assert one.standing().live
+    assert "DEDL-1 was not told of DEDL-2 yet" in caplog.text
+    one_lock.close()
+    publishes(two, "hda")
+
+    assert one.standing().superseded_by == "DEDL-2"
