@@ -286,6 +286,10 @@ def _timeline_row(line: Mapping[str, Any]) -> tuple[str, ...]:
         what += f": {line['reason']}"
     if event == "sealed":
         what += f": {line.get('cells', '')}"
+    if event in ("superseded", "restored"):
+        what = f"by {line['by']}" if event == "superseded" else f"{line['by']} was withdrawn"
+    if event == "still waiting":
+        what = f"{line['step']}: for {line['waiting_for']}, since {line['since']}"
     if event == "outcome":
         event, what = str(line["verdict"]), f"{line['step']}: {line['summary']}"
     if event == "rehearsed":

@@ -18,6 +18,7 @@ from dedl_workbook.case import lock
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import cells, packing, sealing
 from dedl_workbook.notebooks import attempt as attempts
+from dedl_workbook.notebooks import queue
 from dedl_workbook.notebooks.kernel import Interrupts, Say, execute, notebook_file
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Cause, Outcome, Verdict
@@ -49,18 +50,28 @@ def plan(ticket: Ticket, root: Path, say: Say) -> dict[str, Any]:
         return _all_planned(case, say)
 
 
-def run(ticket: Ticket, root: Path, steps: Sequence[Step], say: Say) -> Iterator[Outcome]:
+def run(
+    ticket: Ticket, root: Path, steps: Sequence[Step], say: Say, *, again: bool = False
+) -> Iterator[Outcome]:
     """Run steps of a ticket in their order, and yield each outcome; one that failed ends it.
 
     Validating is left out when it has passed for the dataset as it is. Without an approval, all
     steps are planned, and nothing is changed. A step that waits for somebody holds up those that
     need it, and no others. After a refusal, the user is told if that was approved.
 
+    A ticket with nothing left to do, or which still waits, yields that alone, unless `again`: then
+    every step looks once more. Steps that are named are always run.
+
     Raises:
+        GateError: a withdrawal of the ticket is open.
         WorkbookError: it could not be run; nothing was changed.
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
+        queue.require_no_withdrawal(case)
+        if len(steps) == len(STEPS) and not again and (outcome := queue.nothing_to_do(case)):
+            yield outcome
+            return
         held_up: set[str] = set()
         looked_for_approval = False
         for step in steps:
