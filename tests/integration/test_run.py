@@ -363,6 +363,6 @@ def test_status_shows_where_each_ticket_stands(
     assert main(["status"]) == DONE
 
     output = capsys.readouterr().out
-    assert "upload" in output.partition("DEDL-2")[2].partition("DEDL-3")[0]
-    assert "failed" in output
+    # The board's decision is missing: the upload was refused, and nothing was begun.
+    assert "approved" in output.partition("DEDL-2")[2].partition("DEDL-3")[0]
     assert "new" in output.partition("DEDL-3")[2]

@@ -21,7 +21,7 @@ from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.base.redact import Pseudonyms, Redactor
 from dedl_workbook.base.times import now, today
-from dedl_workbook.case import ledger, lock, plans, provenance, supersession
+from dedl_workbook.case import approvals, ledger, lock, plans, provenance, supersession
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import DEFAULTS, DEFAULTS_VERSION, Ticket
 from dedl_workbook.parameters.yaml_files import workbook_root
@@ -53,7 +53,8 @@ class Case:
         """
         root = root or workbook_root()
         target = Target.load(ticket.target, root)
-        if ticket.approve == "any" and not target.allow_any_approval:
+        anybody = target.allow_any_approval and not target.approvals.by_another
+        if ticket.approve == "any" and not anybody:
             raise InputError(
                 f"approve: 'any' is not allowed on the target {target.name}",
                 where=f"ticket {ticket.ticket}",
@@ -87,7 +88,7 @@ class Case:
         if settings.people == "keep":
             return Pseudonyms("")
         accounts = [login.user for login in (iam.login, iam.outsider) if login] if iam else []
-        names = [provenance.who()["operator"], *self._operators(), *accounts]
+        names = [*self._me(), *self._operators(), *accounts]
         return Pseudonyms(settings.pseudonym_key.get_secret_value(), names)
 
     def _operators(self) -> list[str]:
@@ -95,13 +96,21 @@ class Case:
         file = self.folder / _OPERATORS
         return file.read_text("utf-8").splitlines() if file.is_file() else []
 
+    @staticmethod
+    def _me() -> list[str]:
+        """Return the names of who works now: as claimed, and as the machine knows them."""
+        account = provenance.account()
+        names = (provenance.who()["operator"], account["login"], account.get("hub", ""))
+        return list(dict.fromkeys(name for name in names if name))
+
     def _remember_operator(self) -> None:
-        name = provenance.who()["operator"]
-        if self.people and name not in self._operators():
+        known = self._operators()
+        new = [name for name in self._me() if name not in known] if self.people else []
+        if new:
             file = self.folder / _OPERATORS
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("a", encoding="utf-8") as names:
-                names.write(f"{name}\n")
+                names.writelines(f"{name}\n" for name in new)
 
     @cached_property
     def job(self) -> Job:
@@ -119,7 +128,7 @@ class Case:
 
     def record(self, event: str, **values: Any) -> dict[str, Any]:
         """Append an event to the ledger: who, where, when and what, free of secrets."""
-        entry = {"at": now(), "event": event, **provenance.who()}
+        entry = {"at": now(), "event": event, **provenance.who(), **provenance.account()}
         clean = self.people.value(self.redactor.value(entry | values))
         return ledger.append(self.ledger_file, clean)
 
@@ -282,6 +291,9 @@ class Case:
                 f"{approved['digest'][:12]}: it is void, nothing was changed",
                 remedy=remedy,
             )
+        if self.target.approvals.by_another:
+            me = self.people.value(provenance.who() | provenance.account())
+            approvals.require_another_approver(self.ledger(), approved["digest"], me)
 
     def gate_published(self, withdrawal: Plan) -> None:
         """Let no withdrawal be told of where nothing was ever published.
@@ -368,6 +380,9 @@ class Case:
         approved = plans.named(self.ledger(), given, self.ticket.ticket)
         if UPLOAD.name in self._plan_of(approved)["steps"]:
             self.gate_board()
+        if self.target.approvals.by_another:
+            me = self.people.value(provenance.who() | provenance.account())
+            approvals.require_another_planner(self.ledger(), approved, me)
         return self.record(
             "approved",
             digest=approved,

@@ -63,7 +63,8 @@ def named(lines: Sequence[dict[str, Any]], given: str, ticket: str) -> str:
         raise InputError(
             f"no plan of this case has the digest {given!r}",
             where=ticket,
-            remedy=f"The last plan's is {planned[-1]['digest']}."
+            remedy="Read the plan before it is approved; its digest stands below it: "
+            f"dedl-workbook plan {ticket}"
             if planned
             else f"There is no plan yet: dedl-workbook plan {ticket}",
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import platform
+import pwd
 import socket
 import subprocess
 from importlib import metadata
@@ -25,10 +25,16 @@ def who() -> dict[str, str]:
     }
 
 
+def account() -> dict[str, Any]:
+    """Return who works as the machine knows it, whatever the operator claims to be called."""
+    hub = os.environ.get("JUPYTERHUB_USER", "")
+    return {"login": _login(), "uid": os.getuid(), **({"hub": hub} if hub else {})}
+
+
 def _login() -> str:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         # As in a container that runs under any number.
         return f"uid {os.getuid()}"
 

@@ -11,6 +11,7 @@ from dedl_workbook import __version__
 from dedl_workbook.base import times
 from dedl_workbook.base.errors import EvidenceError, NotApprovedError
 from dedl_workbook.base.text import amount
+from dedl_workbook.case.approvals import one_person
 from dedl_workbook.publication.job import Action, StepName, Verdict
 from dedl_workbook.publication.standing import Standing, State, standing
 from dedl_workbook.rules.findings import Report
@@ -47,6 +48,7 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
         map=_markup(_map(case)),
         ticket=[(key, _text(value)) for key, value in ticket.parameters().items()],
         approvals=_approvals(lines),
+        one_person=one_person(lines),
         plans=_plans(case, lines),
         report=_markup(tables.report(report).markup) if report else "",
         timeline=[_timeline_row(line) for line in lines],

@@ -251,6 +251,13 @@ class HelpDesk(_Part):
         return self
 
 
+class Approvals(_Part):
+    """Who may approve what."""
+
+    by_another: bool = False
+    """Whether a plan is approved by another person than planned it, and than runs it."""
+
+
 class Evidence(_Part):
     """How the evidence of cases is signed and kept, and what of people stands in it."""
 

@@ -21,6 +21,7 @@ from dedl_workbook.base.text import nearest
 from dedl_workbook.parameters.fields import ExecutorName, RuleId
 from dedl_workbook.parameters.sections import (
     S3,
+    Approvals,
     Catalog,
     Evidence,
     Hda,
@@ -84,6 +85,8 @@ class Target(BaseSettings):
     """How cases are signed and kept; default: unsigned, in the archive alone."""
     archive: Path
     """The folder that the cases, with their evidence, are kept in."""
+    approvals: Approvals = Approvals()
+    """Who may approve a case plan; default: whoever planned it, too."""
     allow_any_approval: bool = False
     """Whether a ticket may say `approve: any`. Never for a real data lake."""
     remote_assets: Literal["refuse", "list"] = "refuse"

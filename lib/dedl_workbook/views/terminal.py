@@ -89,6 +89,9 @@ def show_heading(title: str, text: str) -> None:
 
 def show_outcome(ticket: str, outcome: Outcome) -> None:
     """Print a step's verdict: one line if it passed, its reason besides if not."""
+    if not outcome.step:
+        out.print(f"{ticket}: {outcome.summary}", markup=False)
+        return
     out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
     out.print(printable(outcome.summary, lines=True), markup=False)
 
@@ -108,6 +111,9 @@ def show_line(ticket: str, outcome: Outcome | None, failure: Failure | None) -> 
     """Print what became of one ticket of many, on one line."""
     if outcome is None:
         out.print(f"{styled('passed')} {escape(ticket)}: nothing was left to do")
+        return
+    if not outcome.step:
+        show_outcome(ticket, outcome)
         return
     record = f" ({failure.record})" if failure else ""
     out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
