@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from dedl_workbook.base.errors import InputError
 
 if TYPE_CHECKING:
     from dedl_workbook.case.status import Row
+    from dedl_workbook.publication.job import Outcome
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -35,10 +36,10 @@ def seconds(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def deciding(outcomes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def deciding(outcomes: Sequence[Outcome]) -> Outcome | None:
     """Return the outcome that decides what became of a run: the worst, and of those the last."""
     for verdict in ("failed", "planned", "waiting"):
-        if of_it := [outcome for outcome in outcomes if outcome["verdict"] == verdict]:
+        if of_it := [outcome for outcome in outcomes if outcome.verdict == verdict]:
             return of_it[-1]
     return outcomes[-1] if outcomes else None
 
@@ -112,27 +113,3 @@ def _for_how_long(since: str, now: dt.datetime) -> str:
     except (ValueError, TypeError):
         return ""
     return f" since {days} day{'' if days == 1 else 's'}" if days else " since today"
-
-
-def until_none_waits(
-    names: Sequence[str],
-    once: Callable[[Sequence[str]], Mapping[str, int]],
-    waiting: int,
-    pause: Callable[[], None],
-) -> list[int]:
-    """Run tickets, and those that wait again and again, until none waits; return the exit codes.
-
-    Args:
-        names: the tickets.
-        once: runs them and returns the exit code of each.
-        waiting: the exit code of one that waits.
-        pause: lets the time between two runs pass.
-    """
-    codes: dict[str, int] = {}
-    left = list(names)
-    while left:
-        codes |= once(left)
-        left = [name for name in left if codes[name] == waiting]
-        if left:
-            pause()
-    return list(codes.values())

@@ -5,15 +5,22 @@ Imports stand in the functions: a command loads what it needs, and no more.
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedl_workbook.base.errors import WorkbookError
-from dedl_workbook.cli.codes import CODES, COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED, worst
+from dedl_workbook.base.errors import InputError, WorkbookError
+from dedl_workbook.cli import queue
+from dedl_workbook.cli.codes import CODES, COULD_NOT_RUN, DONE, FAILED, NOT_APPROVED, WAITING, worst
 from dedl_workbook.cli.parser import STEP, TICKET, command, exclusive, takes_json
 from dedl_workbook.cli.sandbox import rehearse, start_sandbox
+
+if TYPE_CHECKING:
+    from dedl_workbook.publication.job import Outcome
 
 _digest = click.argument("digest", help="All of it, or its first 12 characters.")
 
@@ -79,47 +86,132 @@ def plan(tickets: tuple[str, ...], as_json: bool) -> int:
     is_flag=True,
     help="Publish into the sandbox, with a copy of HDA's configuration; not into the target.",
 )
+@click.option("--again", is_flag=True, help="Look once more at what has nothing left to do.")
+@click.option("--jobs", type=int, default=1, metavar="N", help="Run N tickets side by side.")
+@click.option("--wait", is_flag=True, help="Run again and again until none waits any more.")
+@click.option(
+    "--every", default="10m", metavar="TIME", help="How long --wait pauses: 90s, 10m, 2h or 1d."
+)
 @takes_json
 def run(
-    tickets: tuple[str, ...], step: str | None, first: str | None, rehearsal: bool, as_json: bool
+    tickets: tuple[str, ...],
+    step: str | None,
+    first: str | None,
+    rehearsal: bool,
+    again: bool,
+    jobs: int,
+    wait: bool,
+    every: str,
+    as_json: bool,
 ) -> int:
     """Do what is left to do for tickets whose plan is approved."""
-    from dedl_workbook.notebooks import runner
-    from dedl_workbook.parameters.ticket import Ticket, ticket_names
+    from dedl_workbook.parameters.ticket import ticket_names
+    from dedl_workbook.parameters.yaml_files import workbook_root
+
+    exclusive(**{"step": step, "from": first, "rehearse": rehearsal})
+    pause = queue.seconds(every)
+    if jobs < 1:
+        raise InputError("--jobs is less than 1: nothing would be run", remedy="Write --jobs 2.")
+    names = ticket_names(tickets, workbook_root())
+    if rehearsal:
+        return _each(names, as_json, lambda name, summary: _rehearse(name, summary, as_json))
+    how = _How(names, step, first, again, jobs, as_json)
+    while True:
+        code = _run_all(how)
+        if not wait or code != WAITING:
+            return code
+        time.sleep(pause)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How tickets are to be run."""
+
+    names: Sequence[str]
+    step: str | None
+    first: str | None
+    again: bool
+    jobs: int
+    as_json: bool
+
+    @property
+    def many(self) -> bool:
+        return len(self.names) > 1
+
+    def options(self) -> list[str]:
+        """Return the options for a process that runs one of them."""
+        step = ["--step", self.step] if self.step else []
+        first = ["--from", self.first] if self.first else []
+        return [*step, *first, *(["--again"] if self.again else [])]
+
+
+def _run_all(how: _How) -> int:
+    """Run the tickets once; of many, print a line each and what became of all."""
+    from dedl_workbook.case import status
     from dedl_workbook.parameters.yaml_files import workbook_root
     from dedl_workbook.views import terminal
 
-    exclusive(**{"step": step, "from": first, "rehearse": rehearsal})
+    not_run: list[str] = []
+    if how.many and how.jobs > 1:
+        code = _side_by_side(how, not_run)
+    else:
+        code = _each(how.names, how.as_json, lambda *one: _run_one(how, *one), not_run)
+    if how.many and not how.as_json:
+        rows = status.rows(workbook_root(), how.names)
+        terminal.out.print(queue.total(rows, not_run, dt.datetime.now(dt.UTC)), markup=False)
+    return code
+
+
+def _run_one(how: _How, name: str, summary: dict[str, Any]) -> int:
+    from dedl_workbook.notebooks import runner
+    from dedl_workbook.parameters.ticket import Ticket
+    from dedl_workbook.parameters.yaml_files import workbook_root
+    from dedl_workbook.views import terminal
+
     root = workbook_root()
-    names = ticket_names(tickets, root)
-    if rehearsal:
-        return _each(names, as_json, lambda name, summary: _rehearse(name, summary, as_json))
-    steps = runner.steps_from(first, step)
-    batch = len(names) > 1
+    ticket, steps = Ticket.load(name, root), runner.steps_from(how.first, how.step)
+    outcomes: list[Outcome] = []
+    summary["outcomes"] = []
+    place = f"{how.names.index(name) + 1}/{len(how.names)} {name}, "
+    with terminal.Progress(place if how.many else "") as progress:
+        _start_sandbox_for(ticket.target, progress)
+        for outcome in runner.run(ticket, root, steps, progress, again=how.again):
+            outcomes.append(outcome)
+            summary["outcomes"].append(outcome.as_json())
+            if not how.as_json and not how.many:
+                terminal.show_outcome(ticket.ticket, outcome)
+    codes = [DONE, *(CODES[str(outcome.verdict)] for outcome in outcomes)]
+    failure = runner.failure(ticket, root) if FAILED in codes else None
+    if failure:
+        summary["failure"] = failure.as_json()
+    if how.many and not how.as_json:
+        terminal.show_line(name, queue.deciding(outcomes), failure)
+    elif failure and not how.as_json:
+        terminal.show_failure(failure)
+    return worst(codes)
 
-    def one(name: str, summary: dict[str, Any]) -> int:
-        codes, last = [DONE], None
-        summary["outcomes"] = []
-        ticket = Ticket.load(name, root)
-        place = f"{names.index(name) + 1}/{len(names)} {name}, "
-        with terminal.Progress(place if batch else "") as progress:
-            _start_sandbox_for(ticket.target, progress)
-            for outcome in runner.run(ticket, root, steps, progress):
-                last = outcome
-                summary["outcomes"].append(outcome.as_json())
-                codes.append(CODES[str(outcome.verdict)])
-                if not as_json and not batch:
-                    terminal.show_outcome(ticket.ticket, outcome)
-        failure = runner.failure(ticket, root) if FAILED in codes else None
-        if failure:
-            summary["failure"] = failure.as_json()
-        if batch and not as_json:
-            terminal.show_line(name, last, failure)
-        elif failure and not as_json:
-            terminal.show_failure(failure)
-        return worst(codes)
 
-    return _each(names, as_json, one)
+def _side_by_side(how: _How, not_run: list[str]) -> int:
+    from dedl_workbook.publication.job import Outcome, Verdict
+    from dedl_workbook.views import terminal
+
+    codes, summaries = [], {}
+    for name, code, summary in queue.side_by_side(how.names, how.jobs, how.options()):
+        codes.append(code)
+        summaries[name] = summary
+        if "error" in summary:
+            not_run.append(name)
+            if not how.as_json:
+                terminal.err.print(f"could not run {name}: {summary['error']}", markup=False)
+        elif not how.as_json:
+            outcomes = [
+                Outcome(one["step"], Verdict(one["verdict"]), one["summary"])
+                for one in summary["outcomes"]
+            ]
+            terminal.show_line(name, queue.deciding(outcomes), None)
+    if how.as_json:
+        terminal.show_json([summaries[name] for name in how.names])
+    return worst(codes)
 
 
 def _rehearse(name: str, summary: dict[str, Any], as_json: bool) -> int:
@@ -136,8 +228,15 @@ def _rehearse(name: str, summary: dict[str, Any], as_json: bool) -> int:
     return DONE if rehearsal.passed else FAILED
 
 
-def _each(names: Sequence[str], as_json: bool, one: Callable[[str, dict[str, Any]], int]) -> int:
+def _each(
+    names: Sequence[str],
+    as_json: bool,
+    one: Callable[[str, dict[str, Any]], int],
+    not_run: list[str] | None = None,
+) -> int:
     """Do the same for each ticket: one that can't be run doesn't stop the others.
+
+    Its name is added to `not_run`.
 
     With `--json`, the summaries of all tickets are printed at the end, in one list.
     """
@@ -156,6 +255,8 @@ def _each(names: Sequence[str], as_json: bool, one: Callable[[str, dict[str, Any
             terminal.show_error(error, name if many else "")
             summary["error"] = str(error)
             codes.append(COULD_NOT_RUN)
+            if not_run is not None:
+                not_run.append(name)
     if as_json:
         terminal.show_json(summaries)
     return worst(codes)

@@ -1,11 +1,20 @@
 """Many tickets at once: what became of them, and how long to wait."""
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
+import yaml
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.case.status import Row
 from dedl_workbook.cli import queue
+from dedl_workbook.cli import tickets as commands
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, WAITING
+from dedl_workbook.cli.main import main
+from dedl_workbook.publication.job import Outcome, Verdict
+from dedl_workbook.steps.order import STEPS
+
+from tests.unit.conftest import make_case
 
 NOW = dt.datetime(2026, 12, 3, 1, tzinfo=dt.UTC)
 
@@ -34,13 +43,14 @@ def test_what_is_no_time_to_wait_is_refused(text: str) -> None:
 )
 def test_the_outcome_that_decides_is_the_worst_one(verdicts: str, step: str) -> None:
     outcomes = [
-        dict(zip(("step", "verdict"), pair.split(":"), strict=True)) for pair in verdicts.split()
+        Outcome(step, Verdict(verdict), "")
+        for step, _, verdict in (pair.partition(":") for pair in verdicts.split())
     ]
 
     outcome = queue.deciding(outcomes)
 
     assert outcome is not None
-    assert outcome["step"] == step
+    assert outcome.step == step
 
 
 def test_the_total_says_who_waits_for_whom_and_names_what_needs_somebody() -> None:
@@ -63,14 +73,76 @@ def test_the_total_says_who_waits_for_whom_and_names_what_needs_somebody() -> No
     )
 
 
-def test_those_that_wait_are_run_again_until_none_does() -> None:
-    runs: list[list[str]] = []
+@pytest.fixture
+def tickets(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two tickets that are published, with files of their own."""
+    monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
+    for name in ("DEDL-1", "DEDL-2"):
+        case = make_case(root, ticket=name, collection=f"EO.XXX.DAT.{name[-1]}")
+        file = root / "parameters" / "tickets" / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(case.ticket.parameters()))
+        for step in STEPS:
+            dataset = case.job.fingerprint if STEPS[step].of_dataset else ""
+            case.record_outcome(case.new_attempt(step), Outcome(step, Verdict.PASSED, ""), dataset)
+    return root
 
-    def once(names: list[str]) -> dict[str, int]:
-        runs.append(list(names))
-        return {name: 4 if name == "OP-2" and len(runs) < 3 else 0 for name in names}
 
-    codes = queue.until_none_waits(["OP-1", "OP-2"], once, 4, lambda: None)
+def attempts(root: Path) -> int:
+    return len(list((root / "archive").glob("*/attempts/*")))
 
-    assert runs == [["OP-1", "OP-2"], ["OP-2"], ["OP-2"]]
-    assert codes == [0, 0]
+
+@pytest.mark.parametrize("how", [[], ["--jobs", "2"]])
+def test_finished_tickets_get_a_line_each_and_no_attempt(
+    tickets: Path, capsys: pytest.CaptureFixture[str], how: list[str]
+) -> None:
+    before = attempts(tickets)
+
+    assert main(["run", "DEDL-*", *how]) == DONE
+
+    *lines, total = capsys.readouterr().out.splitlines()
+    assert sorted(line.partition(";")[0] for line in lines) == [
+        "DEDL-1: nothing left to do",
+        "DEDL-2: nothing left to do",
+    ]
+    assert total == "2 published"
+    assert attempts(tickets) == before
+
+
+def test_a_ticket_that_can_not_be_run_stops_none_beside_it(
+    tickets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tickets / "parameters" / "tickets" / "DEDL-1.yaml"
+    file.write_text(file.read_text().replace("mode: new", "mode: wrong"))
+
+    assert main(["run", "DEDL-*", "--jobs", "2"]) == COULD_NOT_RUN
+
+    shown = capsys.readouterr()
+    assert "could not run DEDL-1: " in shown.err
+    assert shown.out.splitlines()[-1] == "1 published, 1 could not be run: DEDL-1"
+
+
+@pytest.mark.parametrize("how", [["--jobs", "0"], ["--wait", "--every", "0"], ["--every", "soon"]])
+def test_what_would_run_nothing_or_without_a_pause_is_refused(
+    tickets: Path, capsys: pytest.CaptureFixture[str], how: list[str]
+) -> None:
+    assert main(["run", "DEDL-1", *how]) == COULD_NOT_RUN
+    assert "error: " in capsys.readouterr().err
+
+
+def test_looking_again_asks_the_data_lake_anew(
+    tickets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run", "DEDL-1", "--again"])
+
+    assert "s3://pool/EO.XXX.DAT.1/DEDL-1/ can't be listed" in capsys.readouterr().err
+
+
+def test_a_queue_is_waited_for_until_none_waits(
+    tickets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, pauses = [WAITING, WAITING, DONE], list[float]()
+    monkeypatch.setattr(commands, "_run_all", lambda how: codes.pop(0))
+    monkeypatch.setattr(commands.time, "sleep", pauses.append)
+
+    assert main(["run", "DEDL-*", "--wait", "--every", "2m"]) == DONE
+    assert pauses == [120, 120]

@@ -265,7 +265,8 @@ def test_many_tickets_get_a_line_each_and_one_that_fails_does_not_stop_the_other
     said = capsys.readouterr()
     assert code == FAILED
     assert [line for line in said.err.splitlines() if "could not run DEDL-1: " in line]
-    second, third = said.out.splitlines()
+    second, third, total = said.out.splitlines()
+    assert total == "1 new: DEDL-3, 1 failed: DEDL-2, 1 could not be run: DEDL-1"
     page = make_case(root, ticket="DEDL-2").folder / "attempts" / "001-validate" / "notebook.html"
     assert second.startswith("failed DEDL-2 validate: AssertionError")
     assert second.endswith(f"({page})")
