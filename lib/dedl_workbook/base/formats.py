@@ -80,7 +80,34 @@ ZIP = Format(
     ("application/zip", "application/x-zip", "application/x-zip-compressed"),
     (b"PK\3\4", b"PK\5\6", b"PK\7\x08"),
 )
-BINARY = (TIFF, PNG, JPEG, HDF5, HDF, NETCDF, GRIB, ZIP)
+JPEG2000 = Format(
+    "JPEG 2000",
+    (".jp2", ".j2k"),
+    ("image/jp2", "image/j2k", "image/jpeg2000"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+)
+GZIP = Format("gzip", (".gz", ".tgz"), ("application/gzip", "application/x-gzip"), (b"\x1f\x8b",))
+PDF = Format("PDF", (".pdf",), ("application/pdf",), (b"%PDF-",))
+PARQUET = Format(
+    "Parquet",
+    (".parquet",),
+    ("application/vnd.apache.parquet", "application/x-parquet", "application/parquet"),
+    (b"PAR1",),
+)
+LAS = Format("LAS", (".las", ".laz"), ("application/vnd.las", "application/vnd.laszip"), (b"LASF",))
+FLATGEOBUF = Format(
+    "FlatGeobuf",
+    (".fgb",),
+    ("application/vnd.flatgeobuf", "application/flatgeobuf"),
+    (b"fgb\3fgb",),
+)
+GEOPACKAGE = Format(
+    "GeoPackage", (".gpkg",), ("application/geopackage+sqlite3",), (b"SQLite format 3\0",)
+)
+BINARY = (
+    *(TIFF, PNG, JPEG, HDF5, HDF, NETCDF, GRIB, ZIP),
+    *(JPEG2000, GZIP, PDF, PARQUET, LAS, FLATGEOBUF, GEOPACKAGE),
+)
 """Formats whose files can be told by their content."""
 TEXT = (
     Format("JSON", (".json",), ("application/json",)),
@@ -89,14 +116,12 @@ TEXT = (
     Format("CSV", (".csv",), ("text/csv",)),
     Format("text", (".txt",), ("text/plain",)),
     Format("HTML", (".html",), ("text/html",)),
-    Format("PDF", (".pdf",), ("application/pdf",)),
 )
 """Formats that are known by their endings alone."""
 MISSPELT = {"image/jpg": "image/jpeg", "image/tif": "image/tiff"}
 """Media types that are in use and don't exist, and the right ones."""
-_PARQUET = Format("Parquet", (".parquet",), ("application/vnd.apache.parquet",))
 
-_BY_ENDING = {ending: one for one in (*BINARY, *TEXT, _PARQUET) for ending in one.endings}
+_BY_ENDING = {ending: one for one in (*BINARY, *TEXT) for ending in one.endings}
 _BY_TYPE = {kind.lower(): one for one in BINARY for kind in one.media_types}
 # The system's own table would make it another type on another machine.
 _OTHERS = mimetypes.MimeTypes(filenames=())

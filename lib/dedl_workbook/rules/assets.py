@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from dedl_workbook.base.json import pointer
@@ -58,7 +59,14 @@ def _no_path(asset: Asset) -> Iterator[Problem]:
     if not isinstance(href, str):
         # I01 has it.
         return
-    if ".." in href.split("/") or "%2e" in href.lower():
+    meant = intended(href)
+    if "\\" in href and meant:
+        text = f"the href '{href[:200]}' has backslashes, which separate no parts of a path here"
+        yield Problem(text, f"Write it as '{meant[:200]}'.", where)
+    elif href.startswith("../") and meant:
+        text = f"the href '{href[:200]}' starts from the item's folder, not from the dataset's root"
+        yield Problem(text, f"Write it as '{meant[:200]}'.", where)
+    elif ".." in href.split("/") or "%2e" in href.lower():
         yield Problem(f"the href '{href[:200]}' leads out of data/", _MEND, where)
     elif href.startswith("/") or _SCHEME.match(href):
         yield Problem(f"the href '{href[:200]}' is absolute", _MEND, where)
@@ -66,6 +74,24 @@ def _no_path(asset: Asset) -> Iterator[Problem]:
         yield Problem(f"the href '{href[:200]}' names a folder", _ONE_FILE, where)
     else:
         yield Problem(f"the href '{href[:200]}' is no path inside data/", _MEND, where)
+
+
+def intended(href: str) -> str:
+    """Return the path in data/ that an href means which is written from elsewhere, or ''.
+
+    With `/` for backslashes, and without what leads up from the item's folder.
+    """
+    path = re.sub(r"^(?:\.{1,2}/)+", "", href.replace("\\", "/"))
+    return path if path != href and href_path(path) == path else ""
+
+
+def _other_form(path: str, like: str) -> str:
+    """Return in which characters two names differ that look alike, or ''."""
+    if unicodedata.normalize("NFC", path) != unicodedata.normalize("NFC", like):
+        return ""
+    at = next((n for n, (a, b) in enumerate(zip(path, like, strict=False)) if a != b), 0)
+    points = (" ".join(f"U+{ord(char):04X}" for char in text[at : at + 2]) for text in (path, like))
+    return "in another Unicode form: the href has {}, the file's name {}".format(*points)
 
 
 @part_of("A01", "across")
@@ -98,7 +124,11 @@ def files_of_hrefs_are_there(part: Part, given: Given) -> Iterator[Problem]:
         fix = _ONE_FILE if path.endswith(".zarr") else _DELIVER
         fix = f"There is '{like}': write it exactly so." if like else fix
         where = pointer("assets", key, "href")
-        yield Problem(f"there is no file '{path[:200]}'", fix, where, file)
+        text = f"there is no file '{path[:200]}'"
+        if like and (form := _other_form(path, like)):
+            text += f", but one {form}"
+            fix = f"Copy the file's name into the href: '{like}'."
+        yield Problem(text, fix, where, file)
 
 
 @rule("A04", "across", Severity.WARNING)
@@ -176,6 +206,9 @@ def addresses_lead_nowhere_else(item: Item, given: Given) -> Iterator[Problem]:
 def _only_shown(document: Document, *, assets: bool = False) -> Iterator[Problem]:
     """Look at the addresses that HDA shows and doesn't serve."""
     for parts, href, served in addresses(document):
+        if parts[0] == "links" and href.startswith("https://"):
+            # Most are, and cost no more than this.
+            continue
         own = len(parts) == 3 and parts[0] == "assets"
         if served or own != assets or (own and not is_remote(href)):
             continue
@@ -202,10 +235,11 @@ def addresses_of_the_collection_lead_nowhere_else(
 def base_names_differ(item: Item, given: Given) -> Iterator[Problem]:
     """The base names of an item's assets differ, and no asset is called downloadLink.
 
-    HDA serves assets by base name: of two with the same, one vanishes in silence; downloadLink is
-    its own.
+    One file under two keys is a warning. HDA serves assets by base name: of two with the same, one
+    vanishes in silence; downloadLink is its own.
     """
     seen: dict[str, str] = {}
+    paths: dict[str, str | None] = {}
     for key, _, href, path in item.assets:
         if path is None and isinstance(href, str):
             href = re.split("[?#]", href, maxsplit=1)[0]
@@ -215,7 +249,14 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Problem]:
         if not name:
             # A service's address.
             continue
-        if name in seen:
+        if name in seen and path is not None and path == paths.get(name):
+            yield Problem(
+                f"the asset '{seen[name]}' is the same file: HDA would drop one of them",
+                "Drop one of the two assets.",
+                pointer("assets", key),
+                severity=Severity.WARNING,
+            )
+        elif name in seen:
             yield Problem(
                 f"'{name}' is the base name of the asset '{seen[name]}' too: HDA would drop one",
                 "Rename one of the files, and correct its href.",
@@ -223,6 +264,7 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Problem]:
             )
         else:
             seen[name] = key
+            paths[name] = path
         if key == "downloadLink" or name == "downloadLink":
             yield Problem(
                 "HDA has an asset 'downloadLink' of its own",
@@ -316,20 +358,28 @@ def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -
 def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Problem]:
     """A file's content is of the asset's media type, and not cut off.
 
-    For TIFF, NetCDF, HDF5, GRIB, PNG, JPEG and ZIP: the first bytes, and whether everything that
-    the file's own tables promise lies inside it. Read in ranges; nothing is decoded.
+    For TIFF, NetCDF, HDF5, GRIB, PNG, JPEG, JPEG 2000, ZIP, gzip, PDF, Parquet, LAS, FlatGeobuf and
+    GeoPackage: the first bytes, and whether everything that the file's own tables promise lies
+    inside it. Read in ranges; of what is larger than 16 MiB nothing is unpacked. JSON and GeoJSON
+    are parsed, CSV is text. No file of any other type is an HTML page or an error message of an
+    object store.
     """
     for key, value, _, path in item.assets:
-        if path is None or (promised := content.format_of(value.get("type"))) is None:
+        if path is None:
             continue
+        written = value.get("type")
+        promised = content.format_of(written)
         try:
-            wrong, item.sizes[path] = content.inspect(given.dataset, path, promised)
+            wrong, item.sizes[path] = content.inspect(
+                given.dataset, path, promised, written if isinstance(written, str) else ""
+            )
         except OSError as error:
             yield from _unreadable(item, given, key, path, error)
             continue
         if wrong:
             fix = "Deliver the whole file, or correct the asset's type."
-            yield Problem(f"the file {wrong}", fix, pointer("assets", key, "type"))
+            where = pointer("assets", key, "type" if "type" in value else "href")
+            yield Problem(f"the file {wrong}", fix, where)
 
 
 @part_of("A03", "collection")

@@ -6,17 +6,28 @@ its own tables promise lies inside it.
 
 from __future__ import annotations
 
+import re
 import struct
+import zlib
 from collections.abc import Callable
 from operator import add
 from typing import NamedTuple
 
+import orjson
+
 from dedl_workbook.base.formats import (
+    FLATGEOBUF,
+    GEOPACKAGE,
     GRIB,
+    GZIP,
     HDF,
     HDF5,
     JPEG,
+    JPEG2000,
+    LAS,
     NETCDF,
+    PARQUET,
+    PDF,
     PNG,
     TIFF,
     ZIP,
@@ -295,6 +306,131 @@ def _is_hdf5(source: Source) -> bool:
     return any(source.at(start, 8) == _HDF5 for start in (0, 512, 1024, 2048, 4096))
 
 
+def _jp2(source: Source) -> None:
+    if source.head.startswith(b"\xff\x4f"):
+        if b"\xff\xd9" not in source.at(max(0, source.size - 16), 16):
+            raise Truncated
+        return
+    at = 0
+    for _ in range(1000):
+        if at == source.size:
+            return
+        head = _require(source.at(at, 8), 8)
+        length = int.from_bytes(head[:4], "big")
+        if length == 0:
+            # The last box reaches to the file's end.
+            return
+        if length == 1:
+            length = int.from_bytes(_require(source.at(at + 8, 8), 8), "big")
+        at += max(length, 8)
+        if at > source.size:
+            raise Truncated
+
+
+UNPACKED = 16 * 2**20
+"""Bytes of a gzip file that are unpacked, and of a JSON file that are parsed: of larger ones the
+end is not looked at."""
+
+
+def _gzip(source: Source) -> None:
+    if source.size > UNPACKED:
+        return
+    data = source.at(0, source.size)
+    while data.startswith(b"\x1f\x8b"):
+        member = zlib.decompressobj(wbits=31)
+        try:
+            while data and not member.eof:
+                # What it unpacks to is thrown away piece by piece.
+                member.decompress(data, 2**20)
+                data = member.unconsumed_tail
+        except zlib.error:
+            raise Truncated from None
+        if not member.eof:
+            raise Truncated
+        data = member.unused_data
+
+
+def _pdf(source: Source) -> None:
+    if b"%%EOF" not in source.at(max(0, source.size - TAIL), TAIL):
+        raise Truncated
+
+
+def _parquet(source: Source) -> None:
+    end = source.at(max(0, source.size - 8), 8)
+    footer = int.from_bytes(end[:4], "little")
+    if end[4:] not in (b"PAR1", b"PARE") or footer + 12 > source.size:
+        raise Truncated
+
+
+def _las(source: Source) -> None:
+    head = _require(source.at(0, 375), 111)
+    start = int.from_bytes(head[96:100], "little")
+    form, length = head[104], int.from_bytes(head[105:107], "little")
+    points = int.from_bytes(head[107:111], "little")
+    if head[25] >= 4 and len(head) >= 255:
+        points = int.from_bytes(head[247:255], "little") or points
+    packed = form & 0x80
+    if start + (0 if packed else length * points) > source.size:
+        raise Truncated
+
+
+def _flatgeobuf(source: Source) -> None:
+    if 12 + int.from_bytes(_require(source.at(8, 4), 4), "little") > source.size:
+        raise Truncated
+
+
+def _sqlite(source: Source) -> None:
+    head = _require(source.at(0, 100), 100)
+    page = int.from_bytes(head[16:18], "big")
+    pages = int.from_bytes(head[28:32], "big")
+    if head[24:28] == head[92:96] and (65536 if page == 1 else page) * pages > source.size:
+        raise Truncated
+
+
+_PAGE = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
+_STORE_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error>\s*<Code>")
+_MAY_BE_MARKUP = (b"<", b" ", b"\t", b"\n", b"\r")
+_MARKUP = ("html", "xml", "svg")
+JSON_TYPES = ("application/json", "application/geo+json")
+
+
+def _impostor(source: Source, media_type: str) -> str:
+    """Return which answer of a server a file holds in the place of data, or ''."""
+    if not source.head.startswith(_MAY_BE_MARKUP):
+        return ""
+    if _STORE_ERROR.match(source.head):
+        return "holds an error message of an object store"
+    if _PAGE.match(source.head) and not any(kind in media_type for kind in _MARKUP):
+        return "holds an HTML page, such as a server's error message"
+    return ""
+
+
+def _text_problem(source: Source, media_type: str) -> str:
+    """Return what is wrong with a file of a type of text, or ''."""
+    plain = media_type.partition(";")[0].strip().lower()
+    if plain == "text/csv" and b"\0" in source.head and not source.head.startswith(_WIDE_TEXT):
+        return "is called CSV, but is no text"
+    if plain in JSON_TYPES and source.size <= UNPACKED:
+        try:
+            value = orjson.loads(source.at(0, source.size))
+        except orjson.JSONDecodeError as error:
+            return f"is called JSON, but is none: {str(error)[:100]}"
+        if plain == "application/geo+json" and not (
+            isinstance(value, dict) and value.get("type") in _GEOJSON
+        ):
+            return "is called GeoJSON, but holds no object of a GeoJSON type"
+    return ""
+
+
+_WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff")
+_GEOJSON = frozenset(
+    {
+        *("Feature", "FeatureCollection", "GeometryCollection", "Point", "MultiPoint"),
+        *("LineString", "MultiLineString", "Polygon", "MultiPolygon"),
+    }
+)
+
+
 class _Look(NamedTuple):
     """How the content of a format's files is looked at."""
 
@@ -312,6 +448,13 @@ _LOOKS = {
     NETCDF: _Look(_netcdf, _is_hdf5),
     GRIB: _Look(_grib, lambda source: b"GRIB" in source.at(0, 1024)),
     ZIP: _Look(_zip),
+    JPEG2000: _Look(_jp2),
+    GZIP: _Look(_gzip),
+    PDF: _Look(_pdf, lambda source: b"%PDF-" in source.at(0, 1024)),
+    PARQUET: _Look(_parquet),
+    LAS: _Look(_las),
+    FLATGEOBUF: _Look(_flatgeobuf),
+    GEOPACKAGE: _Look(_sqlite),
 }
 
 
@@ -326,8 +469,16 @@ def format_of(media_type: object) -> Format | None:
     return by_media_type(media_type) if isinstance(media_type, str) else None
 
 
-def inspect(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
+def inspect(
+    dataset: Dataset, path: str, promised: Format | None, media_type: str = ""
+) -> tuple[str, int]:
     """Return what is wrong with a data file's content, or '', and how many bytes it has.
+
+    Args:
+        dataset: where the file is.
+        path: of the file.
+        promised: its format by its media type; None: one that content can't show.
+        media_type: as it is written.
 
     Raises:
         OSError: it is gone or can't be read.
@@ -337,10 +488,14 @@ def inspect(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
     if size == 0:
         # L09 has it.
         return "", size
+    if impostor := _impostor(source, media_type):
+        return impostor, size
+    if promised is None:
+        return _text_problem(source, media_type), size
     if not _holds(source, promised):
-        others = (other for other in (TIFF, PNG, JPEG, HDF5, ZIP) if other is not promised)
-        found = next((other.name for other in others if _holds(source, other)), "something else")
-        return f"is called {promised.name}, but holds {found}", size
+        others = (other for other in _OTHERS if other is not promised)
+        name = next((other.name for other in others if _holds(source, other)), "something else")
+        return f"is called {promised.name}, but holds {name}", size
     try:
         _LOOKS[promised].check_end(source)
     except (Truncated, struct.error):
@@ -349,3 +504,6 @@ def inspect(dataset: Dataset, path: str, promised: Format) -> tuple[str, int]:
             raise OSError("it was changed while it was read") from None
         return f"is a truncated {promised.name} file", size
     return "", size
+
+
+_OTHERS = (TIFF, PNG, JPEG, HDF5, ZIP, JPEG2000, GZIP, PARQUET, GEOPACKAGE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import unicodedata
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ from dedl_workbook.base.times import FIRST, LAST, instant, oddity, span
 from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, Dataset, File, Folder, Names
 from dedl_workbook.publication.metadata import HOST, KEYWORD, has_keyword, is_item, slug
 from dedl_workbook.rules import content, keywords, longitudes
-from dedl_workbook.rules.delivered import Unreadable, assets_of, read_document
+from dedl_workbook.rules.assets import intended
+from dedl_workbook.rules.delivered import Asset, Unreadable, assets_of, read_document
 from dedl_workbook.rules.extent import Extent, extent_of, part
 from dedl_workbook.rules.findings import Report
 from dedl_workbook.rules.geometry import (
@@ -99,7 +101,8 @@ def fix(
     """Write a mended copy of a dataset's metadata, and the patches that made it.
 
     Mended are: the spelling of known keywords, our keyword and host, the extent (widened to hold
-    every item), an item's id (from its file's name) and collection, its bbox (from its geometry),
+    every item), hrefs that lead to a file once backslashes, `../` or the Unicode form are changed,
+    an item's id (from its file's name) and collection, its bbox (from its geometry),
     its times (to UTC, where they have an offset), its assets' media types (from the content).
 
     Raises:
@@ -272,6 +275,9 @@ def mended_item(
     result["collection"] = collection_id
     _mend_bbox(result)
     properties = result.get("properties")
+    for asset in assets_of(result, dataset):
+        if isinstance(asset.href, str) and (path := _meant(asset, dataset)):
+            asset.value["href"] = path
     assets = assets_of(result, dataset)
     for name in TIMES:
         for fields in (properties, *(asset.value for asset in assets)):
@@ -284,6 +290,15 @@ def mended_item(
         if asset.path is not None and (kind := media_type(asset.value, asset.path, dataset)):
             asset.value["type"] = kind
     return result
+
+
+def _meant(asset: Asset, dataset: Dataset) -> str:
+    """Return the path of the file that an href surely means, if it names none, or ''."""
+    if asset.path is not None and dataset.stat(asset.path) is not None:
+        return ""
+    written = asset.path or intended(asset.href)
+    forms = (written, *(unicodedata.normalize(form, written) for form in ("NFC", "NFD")))
+    return next((path for path in forms if path and dataset.stat(path) is not None), "")
 
 
 def _mend_time(properties: dict[str, Any], name: str) -> None:

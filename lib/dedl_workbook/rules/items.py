@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from dedl_workbook.base.json import pointer
@@ -112,6 +113,7 @@ TIMES = (
     *("published", "expires", "unpublished"),
 )
 """Of STAC's common metadata, and of the timestamps extension."""
+_TIMES = frozenset(TIMES)
 
 
 @rule("I05", "item")
@@ -127,7 +129,8 @@ def times_are_present_and_ordered(item: Item, given: Given) -> Iterator[Problem]
     properties = item.properties
     yield from _problems_of_times(properties, "/properties")
     for key, asset, _, _ in item.assets:
-        yield from _problems_of_times(asset, pointer("assets", key))
+        if not _TIMES.isdisjoint(asset):
+            yield from _problems_of_times(asset, pointer("assets", key))
     start, end = properties.get("start_datetime"), properties.get("end_datetime")
     if properties.get("datetime") is None and (start is None or end is None):
         yield Problem("has no datetime, nor start and end", _WRITE, "/properties")
@@ -162,18 +165,23 @@ def _problems_of_times(fields: dict[str, Any], where: str) -> Iterator[Problem]:
         value = fields.get(name)
         if value is None:
             continue
-        place = where + pointer(name)
         if not isinstance(value, str):
-            yield Problem(f"{name} is no text", _WRITE, place)
+            yield Problem(f"{name} is no text", _WRITE, where + pointer(name))
             continue
-        try:
-            instant(value)
-        except ValueError as error:
-            yield Problem(f"{name} {error}", _WRITE, place)
-            continue
-        if odd := oddity(value):
-            text = f"{name} '{value}' {odd}"
-            yield Problem(text, _WRITE, place, severity=Severity.WARNING)
+        text, severity = _problem_of_time(value)
+        if text:
+            yield Problem(f"{name} {text}", _WRITE, where + pointer(name), severity=severity)
+
+
+@lru_cache(maxsize=4096)
+def _problem_of_time(text: str) -> tuple[str, Severity | None]:
+    """Return what is wrong with a time, or '', and how bad it is."""
+    try:
+        instant(text)
+    except ValueError as error:
+        return str(error), None
+    odd = oddity(text)
+    return (f"'{text}' {odd}" if odd else ""), Severity.WARNING
 
 
 _WRITE = "Write it in UTC, as 2024-11-16T12:00:00Z."

@@ -41,6 +41,17 @@ def collection_is_readable(given: Given) -> Iterator[Problem]:
         yield Problem(given.problem, _readable(given.problem) or fix, file=COLLECTION)
 
 
+@part_of("L02", "listing")
+def dataset_is_not_the_folder_inside(listing: Listing, given: Given) -> Iterator[Problem]:
+    """Look whether it is the folder above that was named."""
+    if given.collection is not None or given.dataset.stat(COLLECTION) is not None:
+        return
+    for top, (_, is_folder) in list(listing.others.items())[:100]:
+        if is_folder and given.dataset.stat(f"{top}/{COLLECTION}") is not None:
+            text = f"the dataset is the folder '{top}' inside"
+            yield Problem(text, f"Validate {given.dataset.location}/{top}.", file=top)
+
+
 @rule("L03", "listing")
 def items_are_there(listing: Listing, given: Given) -> Iterator[Problem]:
     """There are items, each a regular .json file directly in metadata/items with one JSON object.

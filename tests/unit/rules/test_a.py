@@ -606,3 +606,56 @@ def test_assets_of_different_base_names_are_fine(tmp_path: Path) -> None:
     assets = {name: any_asset(href=f"{FOLDER}/{name}.png") for name in ("a", "b")}
 
     assert report(any_dataset(tmp_path, any_item(assets=assets))).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("href", "says"),
+    [
+        ("../../data/2024/11/16/x.png", "starts from the item's folder"),
+        ("data\\2024\\11\\16\\x.png", "has backslashes"),
+        ("..\\..\\data\\2024\\11\\16\\x.png", "has backslashes"),
+        ("../../etc/passwd", "leads out of data/"),
+        ("data/../x.png", "leads out of data/"),
+    ],
+)
+@bad("A01")
+def test_an_href_that_is_written_from_elsewhere_is_told_as_what_it_is(
+    tmp_path: Path, href: str, says: str
+) -> None:
+    root = any_dataset(tmp_path)
+    write(root, "data/2024/11/16/x.png", png())
+    write(root, FILE, any_item(assets={"map": any_asset(href=href)}))
+
+    (finding,) = found(root, "A01")
+
+    assert says in finding.message
+    if "leads out" not in says:
+        assert finding.fix == "Write it as 'data/2024/11/16/x.png'."
+
+
+@pytest.mark.parametrize(
+    ("href", "name"), [("Zu\u0308rich.png", "Z\u00fcrich.png"), ("Z\u00fc.png", "Zu\u0308.png")]
+)
+@bad("A01")
+def test_names_in_another_unicode_form_are_told_with_their_code_points(
+    tmp_path: Path, href: str, name: str
+) -> None:
+    root = any_dataset(tmp_path)
+    write(root, f"data/2024/{name}", png())
+    write(root, FILE, any_item(assets={"map": any_asset(href=f"data/2024/{href}")}))
+
+    (finding,) = found(root, "A01")
+
+    assert "another Unicode form" in finding.message
+    assert "U+0075 U+0308" in finding.message
+    assert "U+00FC" in finding.message
+
+
+@bad("A07")
+def test_one_file_under_two_keys_is_a_warning(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(assets={"map": any_asset(), "data": any_asset()}))
+
+    (finding,) = found(root, "A07")
+
+    assert (finding.severity, finding.pointer) == ("warning", "/assets/data")
+    assert finding.fix == "Drop one of the two assets."

@@ -17,7 +17,16 @@ from dedl_workbook.dataset.dataset import Folder, open_dataset
 from dedl_workbook.rules.fix import Fixed, fix
 from dedl_workbook.rules.geometry import positions_of, problems_of
 
-from tests.unit.builders import GONE, any_asset, any_collection, any_dataset, any_item, box, write
+from tests.unit.builders import (
+    GONE,
+    any_asset,
+    any_collection,
+    any_dataset,
+    any_item,
+    box,
+    png,
+    write,
+)
 from tests.unit.publication.inverse import patched
 from tests.unit.rules.examples import found
 
@@ -389,3 +398,34 @@ def test_a_document_that_can_not_be_read_is_named_with_what_to_do(
     for rule in ("L02", "L03"):
         (finding,) = found(root, rule)
         assert "operators may read it" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("href", "name"),
+    [
+        ("../../data/2024/x.png", "x.png"),
+        ("..\\..\\data\\2024\\x.png", "x.png"),
+        ("data\\2024\\x.png", "x.png"),
+        ("data/2024/Zu\u0308.png", "Z\u00fc.png"),
+        ("data/2024/Z\u00fc.png", "Zu\u0308.png"),
+    ],
+)
+def test_hrefs_that_surely_mean_a_file_are_fixed_and_pass_then(
+    tmp_path: Path, href: str, name: str
+) -> None:
+    root = any_dataset(tmp_path)
+    write(root, f"data/2024/{name}", png())
+    write(root, ITEM, any_item(assets={"map": any_asset(href=href)}))
+
+    remaining = fixed(tmp_path, root).remaining
+
+    document = json.loads((tmp_path / "mended" / ITEM).read_bytes())
+    assert document["assets"]["map"]["href"] == f"data/2024/{name}"
+    assert [f for f in remaining.findings if f.rule == "A01"] == []
+
+
+@pytest.mark.parametrize("href", ["../../data/other.png", "data\\other.png", "../../x.png"])
+def test_hrefs_that_lead_to_no_file_are_left_to_a_person(tmp_path: Path, href: str) -> None:
+    assets = {"map": any_asset(href=href)}
+
+    assert mended(tmp_path, assets=assets)["assets"]["map"]["href"] == href

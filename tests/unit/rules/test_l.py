@@ -322,3 +322,13 @@ def test_folders_nested_deeper_than_python_can_call_are_walked(
     # pytest's own tidying up would be too deep.
     subprocess.run(["rm", "-rf", str(root)], check=True)
     assert result.passed
+
+
+@bad("L02")
+def test_the_folder_above_a_dataset_is_told_to_be_that(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path / "above")
+
+    findings = found(tmp_path / "above", "L02")
+
+    assert f"the dataset is the folder '{root.name}' inside" in [f.message for f in findings]
+    assert f"Validate {tmp_path / 'above'}/{root.name}." in [f.fix for f in findings]

@@ -734,3 +734,17 @@ def test_a_schema_that_cannot_be_compiled_is_not_checked(
     schemas.forget()
 
     assert schemas.validator(url, tmp_path) is None
+
+
+@needs_extensions
+def test_of_alternatives_the_one_of_the_documents_type_is_told(store: Path) -> None:
+    cube = {"dimensions": ["x"], "type": "data", "unit": None}
+    item = any_item()
+    item["stac_extensions"] = ["https://stac-extensions.github.io/datacube/v2.0.0/schema.json"]
+    axis = {"type": "spatial", "axis": "x", "extent": [0, 1]}
+    item["properties"].update({"cube:dimensions": {"x": axis}, "cube:variables": {"t": cube}})
+
+    (violation,) = schemas.check(item, store).violations
+
+    assert violation.pointer == "/properties/cube:variables/t/unit"
+    assert violation.message == 'null is not of type "string"'

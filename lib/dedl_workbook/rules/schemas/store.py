@@ -416,7 +416,7 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
         yield _pointer(error), _sentence(error)
         return
     wrong = [cause for branch in branches for cause in branch if _names_another_type(cause)]
-    if wrong and all(_strangeness(branch)[0] for branch in branches):
+    if wrong and all(any(map(_names_another_type, branch)) for branch in branches):
         known = dict.fromkeys(_shown(option) for cause in wrong for option in _options(cause))
         yield _pointer(wrong[0]), f"{_shown(wrong[0].instance)} is none of {', '.join(known)}"
         return
@@ -424,14 +424,15 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
         yield from _explain(cause)
 
 
-def _strangeness(branch: Sequence[ValidationError]) -> tuple[bool, int, bool]:
+def _strangeness(branch: Sequence[ValidationError]) -> tuple[bool, bool, int, bool]:
     """Order alternatives: those for another type, or for null when it isn't, come last.
 
     Of two that are as likely, such as the number or text that GeoJSON has as id, it is the text.
     """
-    another = any(_names_another_type(error) or _is_about_null(error) for error in branch)
+    another = any(map(_names_another_type, branch))
+    null = any(map(_is_about_null, branch))
     no_text = not any(getattr(error.kind, "types", None) == ["string"] for error in branch)
-    return another, len(branch), no_text
+    return another, null, len(branch), no_text
 
 
 def _fits_many(error: ValidationError) -> bool:
