@@ -77,12 +77,13 @@ def pack(ticket: str, as_json: bool) -> int:
     help="Require a signature by one of these (lines NAME KEY-TYPE KEY, see man ssh-keygen).",
 )
 @click.option("--digest", default="", help="What the pack's digest should be.")
+@click.option("--anchor", default="", help="The line that its ledger must have, as the reply says.")
 @takes_json
-def verify(path: Path, signers: Path | None, digest: str, as_json: bool) -> int:
+def verify(path: Path, signers: Path | None, digest: str, anchor: str, as_json: bool) -> int:
     """Check a pack of evidence: every file, every byte."""
     from dedl_workbook import evidence
 
-    bag = evidence.verify(path, digest=digest, signers=signers)
+    bag = evidence.verify(path, digest=digest, signers=signers, anchor=anchor)
     _show_bag(bag.state, bag, as_json)
     return DONE
 

@@ -19,6 +19,7 @@ from dedl_workbook.base.errors import EvidenceError, InputError
 from dedl_workbook.case import ledger
 from dedl_workbook.evidence import signature
 from dedl_workbook.evidence.reader import Store, open_store
+from dedl_workbook.publication import anchor as anchors
 
 MANIFEST = "manifest-sha256.txt"
 TAG_MANIFEST = "tagmanifest-sha256.txt"
@@ -67,7 +68,7 @@ class Bag:
         return f"intact{signed}, {'as given' if self.as_given else 'signer unknown'}"
 
 
-def verify(path: Path, *, digest: str = "", signers: Path | None = None) -> Bag:
+def verify(path: Path, *, digest: str = "", signers: Path | None = None, anchor: str = "") -> Bag:
     """Check a bag by itself: the exact set of files, and each byte, of payload and tags alike.
 
     Args:
@@ -76,11 +77,18 @@ def verify(path: Path, *, digest: str = "", signers: Path | None = None) -> Bag:
             holds it.
         signers: a file of allowed signers, of whom one must have signed it. Without this and
             without a digest, a bag can be found intact, not whose it is.
+        anchor: the number and digest of a line that the ledger must have, as the reply names it.
 
     Raises:
-        InputError: there is no bag, a file of it can't be read, or ssh-keygen is missing.
+        InputError: there is no bag, a file of it can't be read, ssh-keygen is missing, or the
+            anchor is none.
         EvidenceError: naming what is missing, changed, added, or badly signed.
     """
+    if anchor and not anchors.FORM.fullmatch(anchor):
+        raise InputError(
+            f"{shown(anchor)} is no anchor of a ledger",
+            remedy="Give the number and the digest as the reply has them, such as 26-0d9f….",
+        )
     with open_store(path) as store:
         present = store.entries()
         if "bagit.txt" not in present:
@@ -88,10 +96,12 @@ def verify(path: Path, *, digest: str = "", signers: Path | None = None) -> Bag:
         missing = [name for name in (*TAG_FILES, TAG_MANIFEST) if name not in present]
         if missing:
             raise EvidenceError(_missing(missing), where=str(path))
-        return _verified(path, store, present, digest.lower(), signers)
+        return _verified(path, store, present, digest.lower(), signers, anchor)
 
 
-def _verified(path: Path, store: Store, present: set[str], digest: str, who: Path | None) -> Bag:
+def _verified(
+    path: Path, store: Store, present: set[str], digest: str, who: Path | None, anchor: str
+) -> Bag:
     raw = _read(store, TAG_MANIFEST)
     listed, tags = manifest(_read(store, MANIFEST), MANIFEST), manifest(raw, TAG_MANIFEST)
     problems = list(_misplaced(listed, tags))
@@ -114,6 +124,8 @@ def _verified(path: Path, store: Store, present: set[str], digest: str, who: Pat
         problems.append(f"the bag {error.what}")
     if not problems:
         problems += _ledger_problems(store, present)
+    if anchor and not problems:
+        problems += filter(None, [anchors.problem(_read(store, LEDGER), anchor)])
     if problems:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise EvidenceError(

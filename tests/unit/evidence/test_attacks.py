@@ -13,6 +13,7 @@ import pytest
 from dedl_workbook import evidence
 from dedl_workbook.base.errors import EvidenceError, InputError, WorkbookError
 from dedl_workbook.base.json import canonical
+from dedl_workbook.publication import anchor
 
 from tests.unit.conftest import make_root, remade, worked_case
 
@@ -291,3 +292,50 @@ def test_says_that_a_file_is_neither_folder_nor_zip(tmp_path: Path) -> None:
         evidence.verify(tmp_path / "x.zip")
     with pytest.raises(InputError, match="neither a folder nor a zip"):
         evidence.verify(tmp_path / "nothing")
+
+
+def _chained(lines: list[dict[str, object]]) -> bytes:
+    """Return a ledger whose chain was computed anew."""
+    raw, previous = b"", "0" * 64
+    for number, line in enumerate(lines, start=1):
+        text = canonical({**line, "seq": number, "previous": previous})
+        previous = hashlib.sha256(text).hexdigest()
+        raw += text + b"\n"
+    return raw
+
+
+@pytest.mark.parametrize("attack", ["last line removed", "a line changed, the chain made anew"])
+def test_an_anchor_tells_a_ledger_from_one_that_was_made_anew(root: Path, attack: str) -> None:
+    bag = evidence.pack(worked_case(root))
+    file = bag.path / "data" / "ledger.jsonl"
+    right = anchor.of_ledger(file.read_bytes())
+    assert evidence.verify(bag.path, anchor=right) == bag
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+
+    if attack == "last line removed":
+        lines = lines[:-1]
+    else:
+        lines[0]["operator"] = "somebody else"
+    file.write_bytes(_chained(lines))
+    remade(bag.path)
+
+    evidence.verify(bag.path)
+    with pytest.raises(EvidenceError, match=r"ledger ends at line|is not what the anchor names"):
+        evidence.verify(bag.path, anchor=right)
+
+
+def test_a_ledger_that_went_on_still_has_the_line_of_its_anchor(root: Path) -> None:
+    case = worked_case(root)
+    first = evidence.pack(case)
+    right = anchor.of_ledger((first.path / "data" / "ledger.jsonl").read_bytes())
+
+    later = evidence.pack(case)
+
+    assert evidence.verify(later.path, anchor=right) == later
+
+
+def test_what_is_no_anchor_is_said_to_be_none(root: Path) -> None:
+    bag = evidence.pack(worked_case(root))
+
+    with pytest.raises(InputError, match="12-ab is no anchor"):
+        evidence.verify(bag.path, anchor="12-ab")

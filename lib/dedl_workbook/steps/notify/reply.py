@@ -17,6 +17,7 @@ from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.redact import Redactor
 from dedl_workbook.base.text import amount, number
+from dedl_workbook.publication import anchor
 from dedl_workbook.publication.job import Job, StepName, Verdict
 from dedl_workbook.publication.metadata import collection
 from dedl_workbook.publication.standing import Kind, standing
@@ -261,8 +262,10 @@ def _record(
     place: str,
 ) -> dict[str, Any]:
     names = list(draft.attachments)
+    ledger = anchor.of_ledger((folder.parent.parent / "bag/data/ledger.jsonl").read_bytes())
     proof = [
         f"  Its digest   {evidence}",
+        f"  Its ledger   {ledger}",
         f"  Kept in the archive as {place or pack}; ask in this ticket if you want to see it.",
     ]
     lines = [_line(made / name, limit) for name in names] or ["  nothing"]
@@ -276,6 +279,7 @@ def _record(
         "place": place,
         "evidence_lines": [
             f"  Its digest   {evidence}",
+            f"  Its ledger   {ledger}",
             f"  Kept as      {folder / pack}",
             *([f"  And as       {place}"] if place else []),
         ],
