@@ -16,6 +16,7 @@ import yaml
 from dedl_sandbox.sample.dataset import make_sample
 from dedl_workbook.case.case import Case
 from dedl_workbook.dataset import s3
+from dedl_workbook.notebooks import handover
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Verdict
@@ -39,7 +40,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_person_who_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEDL_WORKBOOK_ROOT", "DEDL_OPERATOR", "DEDL_ATTEMPT", "DEDL_CASE_LOCK"):
+    for name in ("DEDL_OPERATOR", "JUPYTERHUB_USER", *handover.VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,10 @@ from dedl_workbook.base.progress import for_notebook
 from dedl_workbook.case import lock
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import cells
+from dedl_workbook.notebooks.handover import Handover
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Receipt, Verdict
 from dedl_workbook.steps.order import Change, Look, Step, named
-
-VARIABLE = "DEDL_ATTEMPT"
-"""Names the attempt's folder that a runner has made for this kernel."""
-SAVES = "DEDL_SAVES"
-"""Set where the server that started this kernel puts saved notebooks into their case."""
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +44,17 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
     """
     show_errors_plainly()
     case = Case.of(Ticket.from_notebook(variables), tell=for_notebook())
-    if _open:
-        _open.pop().end("Begun again before it came to a verdict.")
+    if _kernel.attempt:
+        _kernel.attempt.end("Begun again before it came to a verdict.")
     kept = ExitStack()
     kept.enter_context(lock.hold(case.folder))
-    handed = os.environ.get(VARIABLE)
-    folder = Path(handed) if handed else case.new_attempt(step, by="hand")
+    folder = Handover.from_environment().attempt or case.new_attempt(step, by="hand")
     attempt = Attempt(case, named(step), folder, kept)
-    _open.append(attempt)
+    _kernel.attempt = attempt
     attempt.watch()
     attempt.show_link()
     case.gate_needs(named(step))
     return attempt
-
-
-_open: list[Attempt] = []
-"""The attempt of this kernel: one at a time."""
-_traced = 0
-"""How many cells of this kernel stand in the trace of an attempt."""
 
 
 class Attempt:
@@ -79,7 +67,7 @@ class Attempt:
         self._refusal = "Planned; apply was not called, so nothing was changed."
         self._ended = ""
         # The cell that begins this attempt is its own, also when that ended an earlier one.
-        self._before = min(_traced, len(_ran()) - 1)
+        self._before = min(_kernel.traced, len(_ran()) - 1)
         self._log = _log_to(folder / "log.txt", case)
 
     @property
@@ -176,24 +164,24 @@ class Attempt:
 
         link = cells.Link(self.job.target.name, self.job.ticket.ticket, self.folder.name)
         text = f"Attempt {self.folder.name} of {self.job.ticket.ticket}."
-        if VARIABLE not in os.environ:
+        handover = Handover.from_environment()
+        if handover.attempt is None:
             text += (
                 " Save this notebook after its verdict: that puts it into the case."
-                if os.environ.get(SAVES)
+                if handover.saves
                 else " This notebook isn't put into the case: that needs `dedl-workbook lab`."
             )
         display({"text/plain": text}, metadata=link.as_metadata(), raw=True)
 
     def _trace(self) -> None:
-        global _traced
         if _shell() is not None:
             cells.write(self.folder, _ran(), self._before, self.case.redactor)
-            _traced = len(_ran())
+            _kernel.traced = len(_ran())
 
     def _cell_ran(self, result: Any) -> None:
         self._trace()
         error = result.error_before_exec or result.error_in_exec
-        if isinstance(error, KeyboardInterrupt) and VARIABLE in os.environ:
+        if isinstance(error, KeyboardInterrupt) and Handover.from_environment().attempt:
             # The runner interrupts the kernel to end it, and records why.
             return
         if error is not None:
@@ -224,11 +212,24 @@ class Attempt:
         log.info("%s: %s. %s", outcome.step, outcome.verdict, outcome.summary)
         if (shell := _shell()) is not None:
             shell.events.unregister("post_run_cell", self._cell_ran)
-        if self in _open:
-            _open.remove(self)
+        if _kernel.attempt is self:
+            _kernel.attempt = None
         logging.getLogger("dedl_workbook").removeHandler(self._log)
         self._log.close()
         self._kept.close()
+
+
+@dataclass
+class _Kernel:
+    """What this kernel is at."""
+
+    attempt: Attempt | None = None
+    """One at a time."""
+    traced: int = 0
+    """How many of its cells stand in the trace of an attempt."""
+
+
+_kernel = _Kernel()
 
 
 def failure(step: str, error: BaseException) -> Outcome:

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 from dedl_workbook.base.errors import InputError, StepFailedError
 from dedl_workbook.base.files import write_atomic
-from dedl_workbook.base.progress import VARIABLE
 from dedl_workbook.base.redact import Redactor
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import sealing
-from dedl_workbook.notebooks import attempt as attempts
+from dedl_workbook.notebooks.handover import Handover
 from dedl_workbook.steps.order import Step
 from dedl_workbook.views.failure import heading
 
@@ -64,7 +62,7 @@ def execute(
     running = _Running(step.name, say)
     limit = case.target.hours(step.name)
     try:
-        with interrupts.let_in(), _kernel_variables(case, folder), _watched(folder, running):
+        with interrupts.let_in(), _handed(case, folder), _watched(_progress_file(case), running):
             _papermill(case, source, folder / sealing.NOTEBOOK, running, limit)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
         # Whatever papermill, the kernel or the operator did, the attempt gets its outcome.
@@ -163,31 +161,19 @@ class _Archive:
         return path.removeprefix(SCHEME)
 
 
-@contextmanager
-def _kernel_variables(case: Case, folder: Path) -> Iterator[None]:
+def _handed(case: Case, folder: Path) -> AbstractContextManager[None]:
     """Hand the attempt to the kernel, which inherits this process's environment."""
-    given = {
-        attempts.VARIABLE: str(folder),
-        VARIABLE: str(folder.parent.parent / "work" / "progress"),
-        "DEDL_WORKBOOK_ROOT": str(case.root),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    handover = Handover(attempt=folder, progress=_progress_file(case), root=case.root)
+    return handover.in_force(PYDEVD_DISABLE_FILE_VALIDATION="1")
+
+
+def _progress_file(case: Case) -> Path:
+    return case.folder / "work" / "progress"
 
 
 @contextmanager
-def _watched(folder: Path, running: _Running) -> Iterator[None]:
+def _watched(file: Path, running: _Running) -> Iterator[None]:
     """Show what runs, and the progress that the kernel writes, while the block runs."""
-    file = folder.parent.parent / "work" / "progress"
     file.unlink(missing_ok=True)
     done = threading.Event()
     watcher = threading.Thread(target=_pass_on, args=(file, done, running), daemon=True)

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dedl_workbook.base.text import printable
-from dedl_workbook.notebooks.attempt import VARIABLE
 from dedl_workbook.notebooks.explore.sample import Glance
+from dedl_workbook.notebooks.handover import Handover
 from dedl_workbook.views import maps
 from dedl_workbook.views.pictures import BLUE, ORANGE
 
@@ -33,7 +33,7 @@ _CREDIT = '© <a href="https://www.openstreetmap.org/copyright">OpenStreetMap</a
 
 def show(glances: Iterable[Glance]) -> None:
     """Display the map where a person looks on; nothing in a headless run, or without ipyleaflet."""
-    if VARIABLE in os.environ or "JPY_SESSION_NAME" not in os.environ:
+    if Handover.from_environment().attempt or "JPY_SESSION_NAME" not in os.environ:
         return
     try:
         made = of(glances)

@@ -18,7 +18,7 @@ from dedl_workbook.base.redact import Redactor
 from dedl_workbook.case import ledger
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import cells, sealing
-from dedl_workbook.notebooks import attempt as attempts
+from dedl_workbook.notebooks.handover import Handover
 from dedl_workbook.parameters.target import SECRET_KEYS, Target, variables
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.parameters.yaml_files import read_yaml, workbook_root
@@ -32,7 +32,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(app: Any) -> None:
     """Put the hooks before and after each save of this server."""
-    os.environ[attempts.SAVES] = "1"
+    os.environ.update(Handover(saves=True).to_environment())
     app.contents_manager.register_pre_save_hook(scrub)
     app.contents_manager.register_post_save_hook(keep)
 
