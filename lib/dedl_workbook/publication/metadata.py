@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from dedl_workbook.base.errors import InputError
+from dedl_workbook.base.errors import ChangedError, InputError
 from dedl_workbook.base.json import parse
 from dedl_workbook.dataset.dataset import COLLECTION, DATA, ITEMS, File, bounded
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication import addresses, keys
+from dedl_workbook.publication import addresses, content, keys
 from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.keys import Keys
 
@@ -170,23 +171,35 @@ def is_item(file: File) -> bool:
     return path.endswith(".json") and file.kind == "file"
 
 
-def collection(job: Job) -> dict[str, Any]:
+def collection(job: Job, sha256: str = "") -> dict[str, Any]:
     """Return the published collection of a job's dataset.
 
+    Args:
+        job: whose.
+        sha256: the digest that its file must have; '' for any.
+
     Raises:
+        ChangedError: it has another.
         InputError: it is missing or unreadable, or leads to what its ticket doesn't publish.
     """
     file = job.dataset.stat(COLLECTION)
     if file is None:
         raise InputError("is missing", where=COLLECTION, remedy="Validate the dataset first.")
-    published = publish_collection(
-        _read(job, file), job.ticket, job.target, has_file(job), keys.keys(job)
-    )
+    data, document = _read(job, file)
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise _not_validated(COLLECTION)
+    published = publish_collection(document, job.ticket, job.target, has_file(job), keys.keys(job))
     addresses.refuse(published, addresses.Allowed.of(job), COLLECTION)
     return published
 
 
-def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
+VALIDATION = "validation.json"
+"""The file in a job's folder with the report of the last validation."""
+Note = Callable[[str, bytes], None]
+"""Is given each item's file as it is read: its path and its bytes."""
+
+
+def items(job: Job, note: Note | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the delivered file and the published item, one by one, in the dataset's order.
 
     Raises:
@@ -196,19 +209,54 @@ def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     allowed = addresses.Allowed(job.target, job.prefix, reused)
     for file in job.dataset.files(ITEMS):
         if is_item(file):
-            document = _read(job, file)
+            data, document = _read(job, file)
+            if note is not None:
+                note(file.path, data)
             published = publish_item(document, job.ticket, job.target, there, reused)
             addresses.refuse(published, allowed, file.path)
             yield file.path, published
 
 
-def _read(job: Job, file: File) -> dict[str, Any]:
+def _read(job: Job, file: File) -> tuple[bytes, dict[str, Any]]:
     try:
-        document = parse(bounded(job.dataset, file, DOCUMENT_LIMIT))
+        data = bounded(job.dataset, file, DOCUMENT_LIMIT)
+        document = parse(data)
     except (ValueError, OSError) as error:
         raise InputError(
             str(error), where=file.path, remedy="Validate the dataset first."
         ) from error
     if not isinstance(document, dict):
         raise InputError("is no JSON object", where=file.path, remedy="Validate the dataset first.")
-    return document
+    return data, document
+
+
+def validated(job: Job) -> tuple[dict[str, Any], Iterator[tuple[str, dict[str, Any]]]]:
+    """Return `collection` and `items`, which must be what was read by the last validation.
+
+    Its report in the job's folder has their digests; without it anything is taken, as the step's
+    gate requires that validation has passed.
+
+    Raises:
+        ChangedError: it is another content: for items, when the last of them was read.
+    """
+    record = job.folder / VALIDATION
+    report = parse(record.read_bytes()) if record.exists() else {}
+    expected = report.get("content")
+    if not expected:
+        return collection(job), items(job)
+    return collection(job, expected["collection"]), _bound(job, expected["items"], report)
+
+
+def _bound(job: Job, expected: str, report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    binding = content.Binding(report["counts"]["items"])
+    yield from items(job, binding.add)
+    if binding.digest() != expected:
+        raise _not_validated(ITEMS)
+
+
+def _not_validated(where: str) -> ChangedError:
+    return ChangedError(
+        "is not what was validated",
+        where=where,
+        remedy="Validate the dataset again, plan, and have the new plan approved.",
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -57,6 +57,8 @@ class Report:
     """Schemas of extensions that documents name, but could not be held against."""
     unchecked_documents: int = 0
     """The collection and the items that name one."""
+    content: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of collection and items as they were read (see `publication.content`)."""
 
     def count(self, severity: Severity) -> int:
         """Return how many findings have that severity, waived ones left out."""
@@ -96,6 +98,7 @@ class Report:
                 "extensions": list(self.unchecked),
                 "documents": self.unchecked_documents,
             },
+            "content": dict(self.content),
             "notes": list(self.notes),
             "findings": [asdict(finding) for finding in self.findings],
         }

@@ -11,6 +11,7 @@ from dedl_workbook import __version__
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.base.text import printable
 from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, File
+from dedl_workbook.publication.content import Shard
 from dedl_workbook.rules import checksums
 from dedl_workbook.rules.across import UNREAD, Packer, Rows, split
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
@@ -93,6 +94,8 @@ class ShardResult:
     """Schemas that items name, but could not be held against."""
     unchecked_items: int = 0
     """The items that name one."""
+    content: bytes = b""
+    """The SHA-256 over the items' bytes (see `publication.content`)."""
 
 
 def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
@@ -109,6 +112,7 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
         if "item" in rule.parts and rule.id not in given.off
     ]
     gathered, rows = Gatherer(), Packer()
+    content = Shard()
     unreadable = unchecked_items = 0
     unchecked: set[str] = set()
     for file in shard:
@@ -125,6 +129,7 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
             for finding in findings_of("unreadable", file.path, given, item):
                 gathered.add(finding)
             continue
+        content.add(file.path, item.data)
         for rule, severity, function in rules:
             try:
                 for problem in function(item, given):
@@ -149,6 +154,7 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
         rows.packed(),
         frozenset(unchecked),
         unchecked_items,
+        content.digest(),
     )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from dedl_workbook.dataset.dataset import (
 )
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.publication import content
 from dedl_workbook.rules import keywords, published, run
 from dedl_workbook.rules.across import AT_ONCE, UNREAD, Comparison, Packer
 from dedl_workbook.rules.delivered import Item, Unreadable, kind, read_document, read_item
@@ -46,8 +48,6 @@ Unchecked = tuple[set[str], int]
 LARGEST_ASKED = 100_000
 """Bytes of a document of which stac-validator is asked by itself: it takes 6 ms for each asset, so
 seconds for such a document and hours for the largest. `all` asks it about every item."""
-SHARD = 2000
-"""Items of a shard, at most."""
 MANY = 20_000
 """Items of a local dataset from which on more than one process is worth its start."""
 AHEAD = 64
@@ -99,7 +99,7 @@ def validate(
         listing = _list(given, comparison, gathered, tell)
         _gather(gathered, _before_items(given, listing, comparison))
         look = partial(run.check_shard, given.for_shards(), second_opinion == "all")
-        count, sample, unchecked = _items(
+        count, sample, unchecked, contents = _items(
             look, given, comparison, listing, executor, gathered, tell
         )
         size = comparison.settle()
@@ -127,25 +127,29 @@ def validate(
         tuple(notes),
         tuple(sorted(extensions)),
         documents,
+        {
+            "collection": sha256(given.own.data).hexdigest() if given.own else "",
+            "items": content.digest(contents),
+        },
     )
 
 
 def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Given:
     file = dataset.stat(COLLECTION)
-    content: tuple[bytes, Any] | Unreadable
+    read: tuple[bytes, Any] | Unreadable
     if file is None:
-        content = Unreadable("L02", "there is no file metadata/collection.json")
+        read = Unreadable("L02", "there is no file metadata/collection.json")
     elif file.kind != "file":
-        content = Unreadable("L02", IRREGULAR[file.kind][0])
+        read = Unreadable("L02", IRREGULAR[file.kind][0])
     else:
-        content = read_document(dataset, file, "L02")
-    if not isinstance(content, Unreadable) and not isinstance(content[1], dict):
-        content = Unreadable("L02", f"holds {kind(content[1])}, not an object")
+        read = read_document(dataset, file, "L02")
+    if not isinstance(read, Unreadable) and not isinstance(read[1], dict):
+        read = Unreadable("L02", f"holds {kind(read[1])}, not an object")
     off = frozenset(rule for rule, to in target.rules.items() if to == "off") if target else ()
     given = Given(
         dataset,
-        None if isinstance(content, Unreadable) else content[1],
-        content.text if isinstance(content, Unreadable) else "",
+        None if isinstance(read, Unreadable) else read[1],
+        read.text if isinstance(read, Unreadable) else "",
         agreed=ticket.collection if ticket else "",
         ticket=ticket.ticket if ticket else "",
         replaces=bool(ticket and ticket.mode == "replace"),
@@ -153,9 +157,9 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
         schemas=store.default_store(),
         off=frozenset(off),
     )
-    if given.collection is None:
+    if given.collection is None or isinstance(read, Unreadable):
         return given
-    own = Item.of(COLLECTION, dict(given.collection), b"", dataset)
+    own = Item.of(COLLECTION, dict(given.collection), read[0], dataset)
     given = replace(given, extent=extent_of(given.collection), own=own)
     if target is not None and "C13" not in given.off:
         given = replace(given, published=published.look_up(target, given.id))
@@ -229,15 +233,17 @@ def _items(
     executor: Executor | str,
     gathered: Gatherer,
     tell: Tell,
-) -> tuple[int, list[File], Unchecked]:
+) -> tuple[int, list[File], Unchecked, list[bytes]]:
     """Check every item.
 
     Returns:
-        How many could be read, a sample of their files, and what they could not be held against.
+        How many could be read, a sample of their files, what they could not be held against, and
+        the digests of their contents by shards.
     """
-    size = max(1, min(SHARD, listing.items // 32))
+    size = content.shard_size(listing.items)
     done = items = documents = 0
     extensions: set[str] = set()
+    contents: list[bytes] = []
     sample: list[File] = []
     files = _sampling(comparison.todo.files(), listing.items, sample)
     with _opened(executor, given, listing.items) as opened:
@@ -248,8 +254,9 @@ def _items(
             _gather(gathered, result.findings)
             extensions |= result.unchecked
             documents += result.unchecked_items
+            contents.append(result.content)
             tell("validate", done, listing.items, "items")
-    return items, sample, (extensions, documents)
+    return items, sample, (extensions, documents), contents
 
 
 def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:

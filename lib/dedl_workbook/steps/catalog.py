@@ -63,12 +63,12 @@ def plan(job: Job) -> Plan:
 
 
 def _goal(job: Job, sides: Comparison, *, content: bool = False) -> tuple[dict[str, Any], Any]:
-    document = metadata.collection(job)
+    document, items = metadata.validated(job)
     hosts: Counter[str] = Counter()
-    for done in sides.publish(_with_hosts(metadata.items(job), hosts), content=content):
+    for done in sides.publish(_with_hosts(items, hosts), content=content):
         job.tell("reading items", done, 0, "items")
-    count, items = sides.side("published")
-    goal = {"collection": comparison.digest(document), "items": count, "items_digest": items}
+    count, total = sides.side("published")
+    goal = {"collection": comparison.digest(document), "items": count, "items_digest": total}
     # What lies on other servers is approved by its hosts.
     return document, goal | ({"elsewhere": dict(sorted(hosts.items()))} if hosts else {})
 

@@ -8,6 +8,7 @@ from dedl_workbook.dataset.dataset import (
     fingerprint,
 )
 from dedl_workbook.publication.job import Check, Job, Outcome, judged
+from dedl_workbook.publication.metadata import VALIDATION
 from dedl_workbook.rules.findings import Finding, Report, Severity, grouped
 from dedl_workbook.rules.rulebook import RULES
 from dedl_workbook.rules.validation import validate
@@ -32,7 +33,7 @@ def check(job: Job) -> Outcome:
         tell=job.tell,
     )
     written = report.as_json()
-    write_atomic(job.folder / "validation.json", pretty(written))
+    write_atomic(job.folder / VALIDATION, pretty(written))
     checks = _checks(report)
     changed = fingerprint(job.dataset) != begun
     if changed:
