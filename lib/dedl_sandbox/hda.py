@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dedl_sandbox import environments, processes, state
+from dedl_workbook.services.hda import serving
+
+from dedl_sandbox import environments, processes
 from dedl_sandbox.hda_entries import collections_text, ids
 from dedl_sandbox.state import Lake
 
@@ -21,18 +23,6 @@ PROVIDER = "dedl_usergenerated"
 COLLECTIONS = "collections.yml"
 PROVIDERS = "providers"
 AUDIENCE = "hda-public"
-_GUARD = Path(__file__).with_name("guard.py")
-
-# Without a region and path-style addresses eodag's boto3, which is made without a configuration,
-# signs for AWS; newer checksums are off as everywhere in the workbook.
-_AWS_CONFIG = """[default]
-region = {region}
-request_checksum_calculation = when_required
-response_checksum_validation = when_required
-s3 =
-    signature_version = s3v4
-    addressing_style = path
-"""
 
 _SEARCH = """  url: "{api}"
   search:
@@ -99,7 +89,9 @@ def write_configuration(
         access_key: for it.
         secret_key: for it.
     """
-    write_settings(folder, region=region, access_key=access_key, secret_key=secret_key)
+    serving.write_settings(
+        folder, region=region, access_key=access_key, secret_key=secret_key, provider=PROVIDER
+    )
     (folder / PROVIDERS).mkdir(parents=True, exist_ok=True)
     (folder / COLLECTIONS.removesuffix(".yml")).mkdir(exist_ok=True)
     search = _SEARCH.format(api=api)
@@ -117,17 +109,6 @@ def write_configuration(
     }
     for name, text in texts.items():
         _keep_or_write(folder / name, text, api, s3)
-
-
-def write_settings(
-    folder: Path, *, region: str, access_key: str, secret_key: str, provider: str = PROVIDER
-) -> None:
-    """Write what a server needs besides its configuration: keys, and how to sign with them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    keys = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
-    named = {"priority": 1, "download_auth": {"credentials": keys}}
-    state.write_private(folder / "eodag.yml", json.dumps({provider: named}, indent=1))
-    state.write_private(folder / "aws_config", _AWS_CONFIG.format(region=region))
 
 
 def _keep_or_write(path: Path, text: str, api: str, s3: str) -> None:
@@ -203,7 +184,7 @@ def guard_argv(
         "audience": audience,
     }
     told = [f"--{key}={value}" for key, value in options.items()]
-    return [str(python()), "-P", str(_GUARD), *told]
+    return [str(python()), "-P", str(serving.GUARD), *told]
 
 
 # --- As services of the sandbox

@@ -15,6 +15,7 @@ from typing import Any
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.dataset import s3
 from dedl_workbook.parameters.target import Hda, Pool
+from dedl_workbook.services.hda import serving
 
 from dedl_sandbox import hda as sandbox_hda
 from dedl_sandbox import state
@@ -104,7 +105,7 @@ def _serve(
     copy_configuration(hda, folder, api=api, s3=s3_url)
     keys = (made.variables[f"DEDL_REHEARSAL__S3__{key}"] for key in ("ACCESS_KEY", "SECRET_KEY"))
     access, secret = keys
-    sandbox_hda.write_settings(
+    serving.write_settings(
         folder, region=REGION, access_key=access, secret_key=secret, provider=hda.provider
     )
     lake = state.read_lake(sandbox.folder)

@@ -175,6 +175,9 @@ class Hda(_Part):
     """An interpreter with the server's eodag, which loads a change before it is let in."""
     client: Path | None = None
     """An interpreter with the eodag client, as users have it: verify tries with that as well."""
+    no_trial: str = ""
+    """Why a change isn't served on loopback and verified there before it goes live, such as "no
+    route to the store from here"; empty: it is, where `python` has HDA's server."""
     check: list[str] = []
     """Instead of that: a command that is given a folder with the changed configuration, and ends
     with 0 if HDA can load it."""

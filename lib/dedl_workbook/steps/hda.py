@@ -9,12 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook.base.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.base.errors import (
+    ChangedError,
+    ConflictError,
+    InputError,
+    RefusedError,
+    ServiceError,
+)
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import digest, parse, pretty
 from dedl_workbook.base.times import now
@@ -29,12 +35,13 @@ from dedl_workbook.publication.job import (
     Receipt,
     Verdict,
     judged,
+    vars_of,
 )
 from dedl_workbook.publication.metadata import collection
 from dedl_workbook.services.hda import config as hda_config
 from dedl_workbook.services.hda import dialect as hda_dialect
 from dedl_workbook.services.hda import files as hda_files
-from dedl_workbook.services.hda import programs
+from dedl_workbook.services.hda import programs, serving
 from dedl_workbook.services.hda import served as hda_served
 from dedl_workbook.services.hda import store as hda_store
 from dedl_workbook.services.hda import trial as hda_trial
@@ -79,10 +86,14 @@ def plan(job: Job) -> Plan:
     _refuse_foreign(job, hda, before, goal)
     _text(files)
     hda_store.demand_writable(job, hda)
+    why_not = serving.why_not(hda)
     detail = {
         "difference": differences(files, _changed(hda, files, meant)),
         "files": files.digests(hda),
         "state": found,
+        "trial": f"none: {why_not}"
+        if why_not
+        else "served on loopback and verified before it goes live",
     }
     return Plan(STEP, job, goal, before, _actions(job, hda, files, meant), detail)
 
@@ -235,14 +246,14 @@ def apply(plan: Plan) -> Receipt:
             "the collection isn't what the plan was made for", remedy="Plan and approve again."
         )
     with hda_files.locked(hda, partial(tell_turn, job)) as waited:
-        changed = _change(plan, hda, meant, others=waited)
+        changed, tried = _change(plan, hda, meant, others=waited)
         if hda.reload and (hda.internal_url or not job.ticket.roles):
             with hda_served.reading() as client:
                 root = _root(job, hda)
                 hda_served.await_served(client, root, meant.document, hda.served_timeout)
         if hda.reload or not changed:
             remove_superseded(job, hda)
-    done = {"changed": list(changed), "reloaded": RELOAD in plan.actions}
+    done = {"changed": list(changed), "reloaded": RELOAD in plan.actions, "trial": tried}
     return Receipt(STEP, done, time.monotonic() - start)
 
 
@@ -251,20 +262,51 @@ def tell_turn(job: Job, holder: str) -> None:
     job.tell("HDA's configuration", 0, 0, "", f"waits for {holder}")
 
 
-def _change(plan: Plan, hda: Hda, meant: _Meant, *, others: bool) -> Changes:
+def _change(
+    plan: Plan, hda: Hda, meant: _Meant, *, others: bool
+) -> tuple[Changes, dict[str, Any]]:
+    """Change the configuration; return what was changed, and what a trial of it showed."""
     job, id_ = plan.job, plan.job.ticket.collection
     files = hda_store.read(job, hda)
     _require_planned(hda, plan, files, others=others)
     if all(action.verb == "delete" for action in plan.actions):
-        return {}
+        return {}, {}
     new = _changed(hda, files, meant)
     hda_trial.load(hda, id_, meant.entry, new)
+    tried = _try(job, hda, new)
     _save_before(plan, hda, files)
     changed = hda_store.write(job, hda, files, new, "Publish")
     write_atomic(job.folder / "hda-written.json", pretty({"since": now()}))
     if hda.reload:
         reload_or_put_back(hda, changed)
-    return changed
+    return changed, tried
+
+
+def _try(job: Job, hda: Hda, new: Files) -> dict[str, Any]:
+    """Serve the changed configuration on loopback, and verify it as users would; return what of.
+
+    Raises:
+        RefusedError: users would not be served what was delivered. Nothing is live.
+        ServiceError: HDA's software doesn't come up with it.
+    """
+    if why_not := serving.why_not(hda):
+        return {"tried": f"no: {why_not}"}
+    from dedl_workbook.steps.verify import hda as verify
+
+    start = time.monotonic()
+    with serving.serving(job.target, hda, new, guarded=bool(job.ticket.roles)) as part:
+        target = job.target.model_copy(update={"hda": part})
+        outcome = verify.check(replace(job, target=target))
+    if outcome.verdict is not Verdict.PASSED:
+        raise RefusedError(
+            f"HDA would not serve {job.ticket.collection} as it was delivered: {outcome.summary}",
+            where=str(hda_files.collections(hda)),
+            remedy="Nothing is live: HDA's configuration is as it was. Have the dataset mended, "
+            "then validate, plan and run again.",
+        )
+    seconds = round(time.monotonic() - start, 1)
+    checks = [vars_of(check) for check in outcome.checks]
+    return {"tried": "yes", "seconds": seconds, "summary": outcome.summary, "checks": checks}
 
 
 def _require_planned(hda: Hda, plan: Plan, files: Files, *, others: bool) -> None:

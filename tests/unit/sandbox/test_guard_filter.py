@@ -1,6 +1,6 @@
 """The guard's second fence, without servers: what is locked goes, and nothing else is touched."""
 
-from dedl_sandbox.guard import filtered
+from dedl_workbook.services.hda.guard import filtered
 
 LOCKED = frozenset({"eo.locked"})
 

@@ -57,7 +57,7 @@ def _trial(hda: Hda, id_: str, new: Files) -> dict[str, Any] | None:
     """Return what eodag made of it, or None where a check of the site's own was content."""
     with tempfile.TemporaryDirectory(prefix="hda-check-") as name:
         folder = Path(name)
-        _draft(hda, new, folder)
+        draft(hda, new, folder)
         if hda.check:
             done = programs.run([*hda.check, str(folder)], hda.reload_timeout, "hda.check")
             if done.returncode:
@@ -69,7 +69,8 @@ def _trial(hda: Hda, id_: str, new: Files) -> dict[str, Any] | None:
         return _loaded(hda, {"id": id_, "document": document}, folder)
 
 
-def _draft(hda: Hda, new: Files, folder: Path) -> None:
+def draft(hda: Hda, new: Files, folder: Path) -> None:
+    """Write the files as they are to be, with the other providers, into a folder."""
     providers = folder / hda.providers_folder
     providers.mkdir(parents=True, exist_ok=True)
     for file in (hda.folder / hda.providers_folder).glob("*.yml"):

@@ -1,4 +1,4 @@
-"""The guard in front of the sandbox's HDA: who may not see a collection, doesn't.
+"""A guard in front of HDA: who may not see a collection, doesn't.
 
 Two fences. The first refuses a locked id, or alias, anywhere in path, query or body. The second
 takes what is locked out of every JSON answer. An id is locked when its entry in HDA's collections
