@@ -88,7 +88,7 @@ def restricted(lake: HdaLake) -> Site:
     return _published(lake, roles=[ROLE])
 
 
-def _iam(lake: HdaLake) -> Iam:
+def iam_of(lake: HdaLake) -> Iam:
     """Return the IAM service that the sandbox tells its users of."""
     told: dict[str, Any] = {}
     for name, value in lake.sandbox.connections.items():
@@ -104,7 +104,7 @@ def _iam(lake: HdaLake) -> Iam:
 @pytest.fixture(scope="module")
 def tokens(lake: HdaLake) -> verify_hda.Tokens:
     """Return what gives the tokens of each case, from the sandbox's own issuer."""
-    iam = _iam(lake)
+    iam = iam_of(lake)
     before = fresh_token(iam)
     oidc.grant(lake.sandbox.folder, oidc.USER, ROLE)
     assert iam.outsider is not None
@@ -212,11 +212,11 @@ def test_a_download_that_fails_once_is_tried_again(
     """As when the catalogue doesn't answer HDA in time, which then answers 404."""
     fetched, asked = verify.fetched, set[str]()
 
-    def once(client: Any, url: str) -> tuple[int, str, str, str]:
+    def once(client: Any, url: str, *file: Any) -> tuple[int, str, str, str]:
         if failing == 99 or (len(asked) < failing and url not in asked):
             asked.add(url)
             return 0, "", "the download answered 404", ""
-        return fetched(client, url)
+        return fetched(client, url, *file)
 
     monkeypatch.setattr(verify, "fetched", once)
     monkeypatch.setattr(verify_hda, "AGAIN", spare)

@@ -24,12 +24,13 @@ HOST = "127.0.0.1"
 def main() -> int:
     """Serve until standard input ends; return 3 if HDA's software isn't there."""
     threading.Thread(target=_end_with_starter, daemon=True).start()
+    told = json.loads(sys.argv[1])
     try:
         uvicorn = importlib.import_module("uvicorn")
         listening = socket.socket()
         listening.bind((HOST, 0))
         port = listening.getsockname()[1]
-        app = _app(json.loads(sys.argv[1]), port)
+        app = _app(told, port)
     except ModuleNotFoundError:
         return NO_EODAG
     sys.stdout.write(f"{port}\n")
@@ -39,7 +40,7 @@ def main() -> int:
         app,
         log_level="warning",
         access_log=False,
-        lifespan="off" if len(sys.argv) > 1 and "guard" in sys.argv[1] else "auto",
+        lifespan="off" if "guard" in told else "auto",
         timeout_graceful_shutdown=1,
     )
     uvicorn.Server(config).run(sockets=[listening])
@@ -68,7 +69,9 @@ def _beside(name: str) -> Any:
 
 
 def _end_with_starter() -> None:
-    sys.stdin.buffer.read()
+    # Not by way of sys.stdin, whose lock this thread would hold when the interpreter ends.
+    while os.read(0, 1):
+        pass
     os._exit(0)
 
 

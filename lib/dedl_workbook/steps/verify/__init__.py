@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dedl_workbook.base import http
 from dedl_workbook.base.errors import ServiceError
@@ -24,7 +24,7 @@ from dedl_workbook.publication.metadata import items
 from dedl_workbook.services.catalog import comparison, stac_api
 from dedl_workbook.services.catalog.comparison import Comparison
 from dedl_workbook.steps import upload
-from dedl_workbook.steps.verify.sample import Asset, Seen, note
+from dedl_workbook.steps.verify.sample import Asset, Seen, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import quiet
 
@@ -67,7 +67,7 @@ def check(job: Job) -> Outcome:
         published.result()
         asked = list(searches(job, client.search, seen))
         checks += search_checks(asked)
-    assets = [asset for some in seen.assets.values() for asset in some]
+    assets = chosen(seen)
     rows = list(_downloads(job, assets, digests))
     checks += _download_checks(rows, seen, len(digests))
     passed = sum(not row["fault"] for row in rows)
@@ -202,14 +202,21 @@ def _download(
     return row | {"bytes": size, "sha256": sha256, "fault": fault}
 
 
-def fetched(client: httpx.Client, url: str) -> tuple[int, str, str, str]:
+def fetched(
+    client: httpx.Client, url: str, file: IO[bytes] | None = None
+) -> tuple[int, str, str, str]:
     """Return size, SHA-256 and fault of what a URL gives, or the URL that it leads to.
+
+    What it gives goes into `file` as well, in place of what was there.
 
     That one may grant access: like the first, it must not get into any message.
     """
     import httpx
 
     total, size = hashlib.sha256(), 0
+    if file is not None:
+        file.seek(0)
+        file.truncate()
     try:
         with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
             if answer.has_redirect_location:
@@ -219,6 +226,8 @@ def fetched(client: httpx.Client, url: str) -> tuple[int, str, str, str]:
             for block in answer.iter_raw(_BLOCK):
                 total.update(block)
                 size += len(block)
+                if file is not None:
+                    file.write(block)
     except httpx.HTTPError as error:
         return size, "", f"the download failed: {type(error).__name__}", ""
     return size, total.hexdigest(), "", ""

@@ -8,6 +8,7 @@ name (here each item has a folder of its own).
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -21,8 +22,8 @@ from dedl_workbook.services.hda import programs
 PATIENCE = 300.0
 """Seconds that the client may take for all of it."""
 
-Delivered = Mapping[str, Mapping[tuple[int, str], str]]
-"""For each item, the delivered files by size (bytes) and SHA-256."""
+Delivered = Mapping[str, Mapping[str, tuple[int, str]]]
+"""For each item, size (bytes) and SHA-256 of the delivered files, by path."""
 
 Tried = Callable[[str, str | None, Delivered, int], tuple[list[Check], dict[str, Any]]]
 """Finds and downloads items; returns what was judged, and what was seen.
@@ -94,13 +95,12 @@ def _downloads(result: Mapping[str, Any], delivered: Delivered) -> Check:
         if item["fault"]:
             wrong.append(f"{item['id']}: {item['fault']}")
             continue
-        known = set(delivered.get(item["id"], {}))
-        # Downloads of whole items leave empty files out.
-        got = {(int(size), str(sha256)) for size, sha256 in item["files"]}
-        files += len(got)
-        missing = {one for one in known - got if one[0]}
-        if missing or got - known:
-            wrong.append(
-                f"{item['id']}: {len(missing)} files are missing, {len(got - known)} other"
-            )
+        # Equal files are counted each. Downloads of whole items leave empty files out.
+        known = Counter(delivered.get(item["id"], {}).values())
+        got = Counter((int(size), str(sha256)) for size, sha256 in item["files"])
+        files += got.total()
+        missing = sum(count for one, count in (known - got).items() if one[0])
+        other = (got - known).total()
+        if missing or other:
+            wrong.append(f"{item['id']}: {missing} files are missing, {other} other")
     return Check("eodag: download", not wrong, "; ".join(wrong[:3]) or f"{files} files")

@@ -7,13 +7,16 @@ their size and SHA-256.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dedl_workbook.base.parallel import map_shards
@@ -33,7 +36,7 @@ from dedl_workbook.services.hda import dialect as hda_dialect
 from dedl_workbook.services.hda import served as hda_served
 from dedl_workbook.steps import upload, verify
 from dedl_workbook.steps.verify import eodag
-from dedl_workbook.steps.verify.sample import Asset, Seen, note
+from dedl_workbook.steps.verify.sample import Asset, Seen, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import Asker, asking
 
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 ANONYMOUS, OUTSIDER, BEFORE, MEMBER = (
     "anonymous", "without the role", "token from before the role", "with the role",
 )  # fmt: skip
+Delivered = Mapping[str, tuple[int, str]]
+"""Size (bytes) and SHA-256 of each delivered file of an item, by path."""
 Tokens = Callable[[Job, str], str | None]
 """Gives the access token of a case, or None where there is none to be had."""
 
@@ -105,10 +110,10 @@ def _open(job: Job, hda: Hda, user: Asker, seen: Seen) -> tuple[list[Check], dic
     digests = upload.digests(job)
     # The client takes a second to start, and some to search: the rest goes on meanwhile.
     with eodag.client(hda) as tried, comparison.comparing(job.folder) as sides:
-        for done in sides.publish(items(job)):
+        for done in sides.publish((path, _shape(item)) for path, item in items(job)):
             job.tell("reading items", done, 0, "items")
-        checks = _collection_checks(job, user)
-        if all(check.passed for check in checks):
+        there, checks = _collection_checks(job, user)
+        if there:
             checks += _paging_checks(job, user, sides, seen)
         few = {id_: _delivered(job, sides, id_, digests) for id_ in (i["id"] for i in seen.items)}
         with ThreadPoolExecutor(1) as beside:
@@ -137,7 +142,8 @@ def _listed(user: Asker) -> Iterator[str]:
         path = links[0] if links and page.get("collections") else None
 
 
-def _collection_checks(job: Job, user: Asker) -> list[Check]:
+def _collection_checks(job: Job, user: Asker) -> tuple[bool, list[Check]]:
+    """Return whether the collection is there at all, and what was looked at."""
     id_ = job.ticket.collection
     ids = list(_listed(user))
     where = f"one of {len(ids)}" if id_ in ids else f"not among {len(ids)}"
@@ -145,8 +151,8 @@ def _collection_checks(job: Job, user: Asker) -> list[Check]:
     checks = [Check("HDA: collection in the list", id_ in ids, where)]
     if answer.status_code != 200:
         said = f"answers {answer.status_code}"
-        return [*checks, Check("HDA: collection by its id", False, said)]
-    return checks + hda_served.compared(answer.json(), collection(job))
+        return False, [*checks, Check("HDA: collection by its id", False, said)]
+    return True, checks + hda_served.compared(answer.json(), collection(job))
 
 
 def _paging_checks(job: Job, user: Asker, sides: Comparison, seen: Seen) -> list[Check]:
@@ -161,6 +167,7 @@ def _paging_checks(job: Job, user: Asker, sides: Comparison, seen: Seen) -> list
         ("every item", "added", "are missing"),
         ("none twice", "twice", "come twice"),
         ("none besides", "vanished", "don't belong"),
+        ("every asset", "changed", "have other assets than published"),
     ):
         wrong = f"; {counts[kind]} {what}: {', '.join(sides.examples(kind, 3))}"
         checks.append(
@@ -177,14 +184,33 @@ def _noted(seen: Seen, page: Mapping[str, Any]) -> Iterator[tuple[str, str, byte
         assets = {key: one for key, one in item.get("assets", {}).items() if key != _WHOLE}
         whole = item.get("assets", {}).get(_WHOLE)
         note(seen, item | {"assets": assets, _WHOLE: whole})
-        yield str(item["id"]), "", b""
+        yield str(item["id"]), _WHEN, comparison.form(_shape(item | {"assets": assets}))
+
+
+_WHEN = comparison.utc("2000-01-01T00:00:00Z")
+
+
+def _shape(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what every item that HDA shows has as it was published: how many assets.
+
+    HDA has its own names for them, and its own spelling of times.
+    """
+    assets = item.get("assets")
+    return {
+        "id": item.get("id"),
+        "geometry": {},
+        "properties": {"datetime": _WHEN},
+        "assets": len(assets) if isinstance(assets, dict) else 0,
+    }
 
 
 def _downloads(
     job: Job, user: Asker, sides: Comparison, seen: Seen, digests: upload.Digests
 ) -> Iterator[dict[str, Any]]:
-    assets = [asset for some in seen.assets.values() for asset in some]
-    delivered = {item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}}
+    assets = chosen(seen)
+    delivered: dict[str, Delivered] = {
+        item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}
+    }
     spare = threading.Semaphore(AGAIN)
     with ThreadPoolExecutor(verify.CLIENTS) as pool:
         one = partial(_download, user, delivered, spare)
@@ -195,10 +221,8 @@ def _downloads(
         yield _whole(user, item, delivered.get(str(item["id"]), {}), spare)
 
 
-def _delivered(
-    job: Job, sides: Comparison, item: str, digests: upload.Digests
-) -> dict[tuple[int, str], str]:
-    """Return the delivered files of an item, by size and SHA-256."""
+def _delivered(job: Job, sides: Comparison, item: str, digests: upload.Digests) -> Delivered:
+    """Return size and SHA-256 of the delivered files of an item, by path."""
     known = sides.published(item)
     file = job.dataset.stat(known[0]) if known else None
     if file is None:
@@ -207,12 +231,12 @@ def _delivered(
     there = has_file(job)
     hrefs = [asset.get("href") for asset in (document.get("assets") or {}).values()]
     paths = [path for href in hrefs if (path := href_path(href, there))]
-    return {found: path for path in paths if (found := digests.get(path))}
+    return {path: found for path in paths if (found := digests.get(path))}
 
 
 def _download(
     user: Asker,
-    delivered: Mapping[str, Mapping[tuple[int, str], str]],
+    delivered: Mapping[str, Delivered],
     spare: threading.Semaphore,
     asset: Asset,
 ) -> dict[str, Any]:
@@ -220,29 +244,71 @@ def _download(
     if not asset.href.startswith(user.url + user.offers):
         return row | {"bytes": 0, "sha256": "", "fault": "isn't offered through HDA"}
     size, sha256, fault = _patiently(user, asset.href, spare)
-    file = delivered.get(asset.item, {}).get((size, sha256), "")
+    same = [
+        path for path, known in delivered.get(asset.item, {}).items() if known == (size, sha256)
+    ]
+    # Of equal files the one of that name is meant: HDA lists assets by the files' names.
+    file = next((path for path in same if _name(path) == asset.name), same[0] if same else "")
     if not fault and not file:
         fault = f"is none of the files that were delivered for it ({size} bytes)"
     return row | {"file": file, "bytes": size, "sha256": sha256, "fault": fault}
 
 
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def _whole(
     user: Asker,
     item: Mapping[str, Any],
-    delivered: Mapping[tuple[int, str], str],
+    delivered: Delivered,
     spare: threading.Semaphore,
 ) -> dict[str, Any]:
-    """Download an item as a whole: the file, or an archive of several."""
+    """Download an item as a whole: the file, or an archive that holds each by its name."""
     link = item.get(_WHOLE) or {}
     row = {"item": str(item["id"]), "asset": _WHOLE, "type": "whole item", "file": ""}
     if not link:
         return row | {"bytes": 0, "sha256": "", "fault": "has no download link"}
-    size, sha256, fault = _patiently(user, str(link.get("href")), spare)
-    if not fault and len(delivered) == 1 and (size, sha256) not in delivered:
-        fault = f"is not the file that was delivered ({size} bytes)"
-    elif not fault and any(known for known, _ in delivered) and not size:
-        fault = "is empty"
+    with tempfile.TemporaryFile() as archive:
+        size, sha256, fault = _patiently(user, str(link.get("href")), spare, archive)
+        if not fault and len(delivered) == 1:
+            same = (size, sha256) in delivered.values()
+            fault = "" if same else f"is not the file that was delivered ({size} bytes)"
+        elif not fault:
+            fault = _differing(archive, delivered)
     return row | {"bytes": size, "sha256": sha256, "fault": fault}
+
+
+def _differing(archive: IO[bytes], delivered: Delivered) -> str:
+    """Compare an archive with the delivered files, name by name; return what differs, or ''.
+
+    HDA leaves empty files out.
+    """
+    meant = {_name(path): known for path, known in delivered.items() if known[0]}
+    if not meant:
+        return ""
+    try:
+        with zipfile.ZipFile(archive) as files:
+            held = {
+                _name(one.filename): (one.file_size, _digest(files, one))
+                for one in files.infolist()
+                if not one.is_dir() and one.file_size
+            }
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+        return f"is no archive of its {len(meant)} files: {error}"
+    wrong = [f"lacks {name}" for name in meant.keys() - held.keys()]
+    wrong += [f"holds {name}, which was not delivered" for name in held.keys() - meant.keys()]
+    both = meant.keys() & held.keys()
+    wrong += [f"holds other bytes as {name}" for name in both if held[name] != meant[name]]
+    return "; ".join(sorted(wrong)[:3])
+
+
+def _digest(files: zipfile.ZipFile, one: zipfile.ZipInfo) -> str:
+    with files.open(one) as stream:
+        sha256 = hashlib.sha256()
+        while block := stream.read(2**20):
+            sha256.update(block)
+    return sha256.hexdigest()
 
 
 AGAIN, PAUSE = 10, 2.0
@@ -250,22 +316,27 @@ AGAIN, PAUSE = 10, 2.0
 for each, and answers 404 too where that fails or takes too long."""
 
 
-def _patiently(user: Asker, href: str, spare: threading.Semaphore) -> tuple[int, str, str]:
+def _patiently(
+    user: Asker, href: str, spare: threading.Semaphore, file: IO[bytes] | None = None
+) -> tuple[int, str, str]:
     """Return what `_fetched` does; if that fails, of a second try while there are any to spare."""
-    found = _fetched(user, href)
+    found = _fetched(user, href, file)
     if found[2] and spare.acquire(blocking=False):
         time.sleep(PAUSE)
-        found = _fetched(user, href)
+        found = _fetched(user, href, file)
     return found
 
 
-def _fetched(user: Asker, href: str) -> tuple[int, str, str]:
-    """Return size, SHA-256 and fault of a download; the token stays with HDA."""
+def _fetched(user: Asker, href: str, file: IO[bytes] | None) -> tuple[int, str, str]:
+    """Return size, SHA-256 and fault of a download, which goes into `file`.
+
+    The token stays with HDA.
+    """
     if not href.startswith(user.url + "/"):
         return 0, "", "leads elsewhere than to HDA"
-    size, sha256, fault, location = verify.fetched(user.client, href)
+    size, sha256, fault, location = verify.fetched(user.client, href, file)
     if location:
-        size, sha256, fault, location = verify.fetched(user.outside, location)
+        size, sha256, fault, location = verify.fetched(user.outside, location, file)
     return size, sha256, fault or ("leads in circles" if location else "")
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
+import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from dedl_workbook.services.catalog import comparison
 
+ODD = 64
+"""Odd characters of which an asset is tried, at most."""
 SEARCHED = 3
 """Items that are searched for in every way."""
+
+_PLAIN = re.compile(r"[\w.-]*", re.ASCII)
+_SAFE = set(string.ascii_letters + string.digits + "._-")
 
 Box = tuple[float, float, float, float]
 """West, south, east, north, in degrees."""
@@ -38,6 +46,8 @@ class Seen:
     """What the address of an asset starts with that can be downloaded; others are counted."""
     assets: dict[str, list[Asset]] = field(default_factory=dict)
     """By media type; a fair sample of each, or all."""
+    odd: dict[str, Asset] = field(default_factory=dict)
+    """The first asset with each character in its name that clients and servers may trip over."""
     count: dict[str, int] = field(default_factory=dict)
     remote: dict[str, int] = field(default_factory=dict)
     """Of these, the ones that lie elsewhere."""
@@ -50,11 +60,21 @@ class Seen:
     total: int = 0
 
 
+def chosen(seen: Seen) -> list[Asset]:
+    """Return the assets that are downloaded: some of each media type, and the odd ones."""
+    some = [asset for assets in seen.assets.values() for asset in assets]
+    return list(dict.fromkeys([*some, *seen.odd.values()]))
+
+
 def kind_of(name: str, asset: Mapping[str, Any]) -> str:
     """Return what an asset is downloaded as one of: its media type; thumbnails are their own."""
     kind = str(asset.get("type") or "no media type")
     is_thumbnail = name == "thumbnail" or "thumbnail" in (asset.get("roles") or ())
     return f"thumbnail, {kind}" if is_thumbnail else kind
+
+
+def _odd(name: str) -> set[str]:
+    return set() if _PLAIN.fullmatch(name) else set(unquote(name)) - _SAFE
 
 
 def note(seen: Seen, item: dict[str, Any]) -> None:
@@ -68,6 +88,9 @@ def note(seen: Seen, item: dict[str, Any]) -> None:
             continue
         kept = seen.assets.setdefault(kind, [])
         made = Asset(str(item["id"]), name, kind, href)
+        for character in _odd(f"{name}{href.rpartition('/')[2]}") - seen.odd.keys():
+            if len(seen.odd) < ODD:
+                seen.odd[character] = made
         if seen.every or len(kept) < max(1, seen.most // 10, seen.most // len(seen.assets)):
             kept.append(made)
         elif (place := random.randrange(count)) < len(kept):  # noqa: S311 (no secret)
