@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import InputError, RefusedError
@@ -190,3 +191,26 @@ def test_an_interpreter_without_hda_is_said_and_nothing_goes_live(
         serving.serving(job.target, bare, files, guarded=False),
     ):
         pass
+
+
+def test_an_address_that_was_put_into_the_catalogue_behind_us_fails_the_trial(
+    lake: HdaLake,
+) -> None:
+    """HDA would serve it: another dataset's object, with its own key."""
+    job, other = _stored(lake, an_item(0), an_item(1)), _stored(lake, an_item(2))
+    client, bucket = s3.client(other.target.s3), other.target.s3.bucket
+    [found] = client.list_objects_v2(Bucket=bucket, Prefix=other.prefix)["Contents"]
+    with psycopg.connect(lake.sandbox.admin_dsn, autocommit=True) as connection:
+        connection.execute("set search_path = pgstac, public")
+        connection.execute(
+            "update items set content = jsonb_set(content, '{assets,data,href}',"
+            " to_jsonb(%s::text)) where collection = %s and id like '%%1'",
+            [f"s3://{bucket}/{found['Key']}", job.ticket.collection],
+        )
+    before = _files(lake)
+
+    with pytest.raises(RefusedError, match="did not publish") as refused:
+        hda.apply(hda.plan(job))
+
+    assert "1 addresses of 3 documents: LAKE_000001 /assets/data/href" in str(refused.value)
+    assert _files(lake) == before

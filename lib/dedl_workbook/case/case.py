@@ -195,7 +195,7 @@ class Case:
             verdict=str(outcome.verdict),
             summary=outcome.summary,
             dataset=dataset,
-            terms=terms(self.ticket),
+            terms=terms(self.ticket, self.target),
             **({"waiting_for": outcome.waiting_for} if outcome.waiting_for else {}),
             **({"since": outcome.since} if outcome.since else {}),
             **({"cause": str(outcome.cause)} if outcome.cause is not Cause.CHECKS else {}),
@@ -221,7 +221,7 @@ class Case:
         return (
             last.get("verdict") == Verdict.PASSED
             and last.get("dataset") == dataset
-            and last.get("terms") == terms(self.ticket)
+            and last.get("terms") == terms(self.ticket, self.target)
         )
 
     def gate_needs(self, step: Step) -> None:
@@ -316,7 +316,10 @@ class Case:
 
         What is withdrawn, or refused, doesn't depend on what the submitter's folder holds by now.
         """
-        bound = {"ticket": terms(self.ticket), "target": digest(self.target.identity())}
+        bound = {
+            "ticket": terms(self.ticket, self.target),
+            "target": digest(self.target.identity()),
+        }
         return bound | ({"dataset": self.job.fingerprint} if UPLOAD.name in steps else {})
 
     def plan(self) -> dict[str, Any]:
@@ -455,16 +458,22 @@ class Case:
         return plans.read(file, line["digest"], self.ticket.ticket)
 
 
-def terms(ticket: Ticket) -> str:
+def terms(ticket: Ticket, target: Target) -> str:
     """Return what a ticket asks for: the version of the defaults, and a digest of what differs.
 
-    A key that a later workbook adds voids no approval. The approval itself is no part of it.
+    A key that a later workbook adds voids no approval. The approval itself is no part of it. How
+    strict the target's rules are is: what a validation let pass with a rule off doesn't count once
+    that is on again.
     """
-    asked = {
+    asked: dict[str, Any] = {
         key: value
         for key, value in ticket.parameters().items()
         if key != "approve" and value != DEFAULTS.get(key, ...)
     }
+    if target.rules:
+        asked["rules"] = dict(target.rules)
+    if target.remote_assets != "refuse":
+        asked["remote_assets"] = target.remote_assets
     return f"{DEFAULTS_VERSION}:{digest(asked)}"
 
 
@@ -475,4 +484,4 @@ def _changed_terms(then: object) -> str:
         return "the way in which the workbook digests a ticket (this once)"
     if version != str(DEFAULTS_VERSION):
         return "a default of the ticket's keys"
-    return "the ticket"
+    return "the ticket, or what the target makes of the rules,"

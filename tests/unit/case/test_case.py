@@ -124,7 +124,7 @@ def test_resuming_after_a_crash_keeps_the_approval(
     resumed.gate_approval(upload_of(resumed))
 
 
-@pytest.mark.parametrize("what", ["dataset", "ticket", "target", "goal", "state before"])
+@pytest.mark.parametrize("what", ["dataset", "ticket", "target", "rules", "goal", "state before"])
 def test_an_approval_is_void_once_something_changed(
     root: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -137,6 +137,8 @@ def test_an_approval_is_void_once_something_changed(
         changes = {"access": "restricted", "roles": ["DEDL_UGD"]}
     elif what == "target":
         monkeypatch.setenv("DEDL_SITE__S3__BUCKET", "another-pool")
+    elif what == "rules":
+        monkeypatch.setenv("DEDL_SITE__RULES", '{"A01": "off"}')
     elif what == "goal":
         monkeypatch.setattr(FakeModule, "goal", {"objects": 4})
     else:
@@ -278,6 +280,20 @@ def test_a_step_starts_only_when_those_it_needs_passed_for_this_dataset(root: Pa
     (root / "delivered" / "data" / "a.tif").write_bytes(b"other")
     with pytest.raises(GateError, match="for the dataset as it is"):
         make_case(root).gate_needs(step)
+
+
+def test_a_validation_with_a_rule_off_does_not_count_once_it_is_on_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEDL_SITE__RULES", '{"A01": "off"}')
+    lenient, passed = make_case(root), Outcome("validate", Verdict.PASSED, "")
+    lenient.record_outcome(lenient.new_attempt("validate"), passed, lenient.job.fingerprint)
+    lenient.gate_needs(STEPS["upload"])
+
+    monkeypatch.delenv("DEDL_SITE__RULES")
+
+    with pytest.raises(GateError, match="validate has not passed"):
+        make_case(root).gate_needs(STEPS["upload"])
 
 
 def test_a_later_failure_takes_a_passed_outcome_back(root: Path) -> None:

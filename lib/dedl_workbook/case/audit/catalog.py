@@ -8,9 +8,11 @@ from dedl_workbook.base.errors import InputError
 from dedl_workbook.case.audit.assets import Assets
 from dedl_workbook.case.audit.records import Record
 from dedl_workbook.publication import metadata
+from dedl_workbook.publication.addresses import Allowed
 from dedl_workbook.publication.job import Check, Job
 from dedl_workbook.services.catalog import comparison, pgstac
 from dedl_workbook.steps import catalog
+from dedl_workbook.steps.verify.addresses import judged_addresses
 
 
 def look(job: Job, known: Record | None, assets: Assets) -> Iterator[Check]:
@@ -19,6 +21,8 @@ def look(job: Job, known: Record | None, assets: Assets) -> Iterator[Check]:
     Raises:
         ServiceError: the database refuses or fails.
     """
+    import orjson
+
     id_ = job.ticket.collection
     with comparison.comparing(job.folder) as sides:
         with pgstac.connected(job) as connection:
@@ -30,6 +34,9 @@ def look(job: Job, known: Record | None, assets: Assets) -> Iterator[Check]:
             rows = _noted(job, assets, pgstac.held_items(connection, id_))
             for done in sides.hold(rows):
                 job.tell("reading the catalogue", done, 0, "items")
+            if known is not None:
+                found = ((i, orjson.loads(raw)) for i, _, raw in pgstac.held_items(connection, id_))
+                yield judged_addresses(Allowed.of(known.job), held, found)
         count, digest = sides.side("held")
         goal = known.goal("catalog") if known else {}
         if not goal:

@@ -24,6 +24,7 @@ from dedl_workbook.publication.metadata import items
 from dedl_workbook.services.catalog import comparison, stac_api
 from dedl_workbook.services.catalog.comparison import Comparison
 from dedl_workbook.steps import upload
+from dedl_workbook.steps.verify.addresses import address_check
 from dedl_workbook.steps.verify.sample import Asset, Seen, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import quiet
@@ -69,6 +70,7 @@ def check(job: Job) -> Outcome:
         checks += search_checks(asked)
     assets = chosen(seen)
     rows = list(_downloads(job, assets, digests))
+    checks.append(address_check(job))
     checks += _download_checks(rows, seen, len(digests))
     passed = sum(not row["fault"] for row in rows)
     summary = (

@@ -36,6 +36,7 @@ from dedl_workbook.services.hda import dialect as hda_dialect
 from dedl_workbook.services.hda import served as hda_served
 from dedl_workbook.steps import upload, verify
 from dedl_workbook.steps.verify import eodag
+from dedl_workbook.steps.verify.addresses import address_check
 from dedl_workbook.steps.verify.sample import Asset, Seen, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import Asker, asking
@@ -89,6 +90,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
     seen = Seen(most, every=len(upload.digests(job)) <= most)
     with asking(hda, reader) as user:
         checks, tried = _open(job, hda, user, seen)
+    checks.insert(0, address_check(job))
     first = str(seen.items[0]["id"]) if seen.items else ""
     asset = next((a.name for some in seen.assets.values() for a in some if a.item == first), "")
     if job.ticket.roles:
