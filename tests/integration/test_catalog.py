@@ -125,6 +125,22 @@ def test_running_again_does_nothing(lake: Lake) -> None:
     assert _checked(lake, again).verdict is Verdict.PASSED
 
 
+def test_a_dataset_that_was_mended_after_its_publication_is_told_as_what_it_is(
+    lake: Lake,
+) -> None:
+    catalog.apply(catalog.plan(lake.job(write_dataset(lake.folder, [an_item(1), an_item(2)]))))
+    mended = write_dataset(lake.folder, [an_item(1), an_item(2), an_item(3)])
+
+    with pytest.raises(ConflictError, match="this ticket published 2 items") as told:
+        catalog.plan(lake.job(mended))
+    replacing = catalog.plan(lake.job(mended, mode="replace"))
+    catalog.apply(replacing)
+
+    assert "dedl-workbook withdraw LAKE-1" in str(told.value)
+    assert "mode: replace" in str(told.value)
+    assert _checked(lake, replacing).verdict is Verdict.PASSED
+
+
 def test_what_json_and_postgresql_spell_otherwise_is_equal(lake: Lake) -> None:
     spelled = {
         "datetime": "2024-01-01T02:00:00+02:00",

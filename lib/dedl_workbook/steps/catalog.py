@@ -112,6 +112,8 @@ def _refuse_foreign(
         or found == goal
     )
     if job.ticket.mode == "new" and not ours:
+        if found in goals_of(job):
+            raise published_before(job, f"{found['items']} items")
         raise ConflictError(
             f"the catalogue has a collection {job.ticket.collection} with {found['items']} items "
             "that this ticket did not publish",
@@ -184,6 +186,23 @@ def made_file(job: Job) -> Path:
     return before_folder(job) / "catalog-made.json"
 
 
+def goals_of(job: Job) -> list[dict[str, Any]]:
+    """Return the goals that this ticket set out to publish, oldest first."""
+    made = made_file(job)
+    goals: list[dict[str, Any]] = parse(made.read_bytes()) if made.exists() else []
+    return goals
+
+
+def published_before(job: Job, what: str) -> ConflictError:
+    """Return the error for a dataset that changed after this very ticket published it."""
+    ticket = job.ticket.ticket
+    return ConflictError(
+        f"this ticket published {what} of {job.ticket.collection}; the dataset has changed since",
+        remedy=f"Withdraw them first: dedl-workbook withdraw {ticket}. Or set 'mode: replace' in "
+        "the ticket, and plan the changed dataset as their replacement.",
+    )
+
+
 def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None) -> None:
     """Keep what is there before the first change, unless a cut-off run did so already.
 
@@ -191,7 +210,7 @@ def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None
     """
     folder, state = before_folder(plan.job), dict(plan.before)
     marker, made = folder / "catalog.json", made_file(plan.job)
-    goals = parse(made.read_bytes()) if made.exists() else []
+    goals = goals_of(plan.job)
     saved = parse(marker.read_bytes()) if marker.exists() else None
     kept = saved and all(state[key] in (saved[key], *(g[key] for g in goals)) for key in state)
     if plan.goal not in goals:

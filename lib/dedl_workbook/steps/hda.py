@@ -46,6 +46,7 @@ from dedl_workbook.services.hda import served as hda_served
 from dedl_workbook.services.hda import store as hda_store
 from dedl_workbook.services.hda import trial as hda_trial
 from dedl_workbook.services.hda.files import Changes, Files
+from dedl_workbook.steps.catalog import published_before
 
 STEP = "hda"
 RELOAD = Action("reload", "HDA")
@@ -142,6 +143,9 @@ def _document_digest(data: bytes | None) -> str | None:
 def _refuse_foreign(job: Job, hda: Hda, before: Mapping[str, Any], goal: Mapping[str, Any]) -> None:
     there = [key for key in ("entry", "product") if before[key] not in (None, goal[key])]
     if job.ticket.mode == "new" and there:
+        made = (kept_before(job) or {}).get("made", [])
+        if any(all(before[key] == one[key] for key in there) for one in made):
+            raise published_before(job, "the entry")
         where = hda_files.collections(hda) if "entry" in there else hda_files.provider(hda)
         raise ConflictError(
             f"{job.ticket.collection} is there already, and it isn't of this ticket",
