@@ -255,7 +255,7 @@ def test_somebody_elses_collection_is_refused_in_mode_new(lake: Lake) -> None:
     dataset = write_dataset(lake.folder, [an_item(9)])
 
     with pytest.raises(ConflictError, match="3 items that this ticket did not publish") as error:
-        catalog.plan(lake.job(dataset))
+        catalog.plan(lake.job(dataset, ticket="LAKE-2"))
 
     assert "mode: replace" in error.value.remedy
 

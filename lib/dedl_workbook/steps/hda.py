@@ -266,9 +266,7 @@ def tell_turn(job: Job, holder: str) -> None:
     job.tell("HDA's configuration", 0, 0, "", f"waits for {holder}")
 
 
-def _change(
-    plan: Plan, hda: Hda, meant: _Meant, *, others: bool
-) -> tuple[Changes, dict[str, Any]]:
+def _change(plan: Plan, hda: Hda, meant: _Meant, *, others: bool) -> tuple[Changes, dict[str, Any]]:
     """Change the configuration; return what was changed, and what a trial of it showed."""
     job, id_ = plan.job, plan.job.ticket.collection
     files = hda_store.read(job, hda)
