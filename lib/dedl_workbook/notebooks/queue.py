@@ -65,7 +65,7 @@ def _unchanged(case: Case, now: Standing) -> bool:
     """Whether ticket and dataset are those that were published; a dataset that is gone is."""
     published = now.passed.get(StepName.CATALOG, {})
     known = str(published.get("terms", ""))
-    if ":" in known and known != terms(case.ticket):
+    if ":" in known and known != terms(case.ticket, case.target):
         return False
     try:
         return case.job.fingerprint == published.get("dataset")

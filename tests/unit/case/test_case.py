@@ -51,6 +51,10 @@ def planned(case: Case) -> str:
     return str(case.plan()["digest"])
 
 
+def _terms(case: Case) -> str:
+    return terms(case.ticket, case.target)
+
+
 def upload_of(case: Case) -> Plan:
     return FakeModule("upload").plan(case.job)
 
@@ -431,17 +435,17 @@ def test_any_approval_is_no_digest_to_a_later_run_without_it(root: Path) -> None
 def test_a_key_that_a_later_workbook_adds_voids_no_approval_and_no_passed_step(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = terms(make_case(root).ticket)
+    before = _terms(make_case(root))
     parameters = make_case(root).ticket.parameters()
 
     monkeypatch.setattr(Ticket, "parameters", lambda self: parameters | {"new_key": "usual"})
     monkeypatch.setattr(cases, "DEFAULTS", {**DEFAULTS, "new_key": "usual"})
 
-    assert terms(make_case(root).ticket) == before
+    assert _terms(make_case(root)) == before
 
 
 def test_a_key_that_does_not_stand_at_its_default_is_part_of_the_terms(root: Path) -> None:
-    assert terms(make_case(root, mode="replace").ticket) != terms(make_case(root).ticket)
+    assert _terms(make_case(root, mode="replace")) != _terms(make_case(root))
 
 
 @pytest.mark.parametrize(
