@@ -459,7 +459,7 @@ def test_an_approval_under_older_terms_is_void_and_says_why(
     root: Path, monkeypatch: pytest.MonkeyPatch, older: str, reason: str
 ) -> None:
     with monkeypatch.context() as then:
-        then.setattr(cases, "terms", lambda ticket: older)
+        then.setattr(cases, "terms", lambda *_: older)
         case = make_case(root)
         case.approve(planned(case))
 
