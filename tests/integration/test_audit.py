@@ -104,7 +104,9 @@ def _site(data_lake: Sandbox, folder: Path) -> Iterator[Site]:
     with own_configuration(data_lake, folder) as lake:
         root = folder / "workbook"
         (root / "parameters" / "targets").mkdir(parents=True)
-        told: dict[str, Any] = {"s3": {}, "catalog": {}, "stac_api": {}, "hda": {}}
+        # The trial has tests of its own.
+        quick = {"no_trial": "only the audit is tested here"}
+        told: dict[str, Any] = {"s3": {}, "catalog": {}, "stac_api": {}, "hda": quick}
         target = root / "parameters" / "targets" / "site.yaml"
         target.write_text(yaml.safe_dump(told | {"archive": "archive"}))
         lines = [
@@ -138,7 +140,10 @@ def test_what_stands_as_it_was_published_is_the_same_and_nothing_is_changed(
         "catalogue", "STAC API", "pool", "HDA", "scopes",
     }  # fmt: skip
     assert [row for row in told["rows"] if row["state"] != "same"] == []
-    assert site.state() == before
+    after = site.state()
+    assert [part for part in before if part != "files" and after[part] != before[part]] == []
+    differing = before["files"].items() ^ after["files"].items()
+    assert sorted({path for path, _ in differing}) == []
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from dedl_workbook.notebooks.explore import images
 from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, png, tiff, write
 
 
-def views_of(seen: explore.Seen) -> dict[str, str]:
+def views_of(seen: explore.Sample) -> dict[str, str]:
     """Show all that the notebook shows, as text."""
     shown = (
         *(explore.overview, explore.footprints, explore.timeline, explore.formats, explore.sizes),
@@ -262,7 +262,7 @@ def test_says_in_a_line_what_to_install(
     small_sample: Path,
     monkeypatch: pytest.MonkeyPatch,
     package: str,
-    view: Callable[[explore.Seen], Any],
+    view: Callable[[explore.Sample], Any],
 ) -> None:
     real = builtins.__import__
 
