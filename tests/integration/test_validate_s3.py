@@ -114,6 +114,7 @@ def test_no_more_is_read_of_objects_than_rules_need(shore: Shore, tmp_path: Path
         ITEM: (root / ITEM).stat().st_size,
         f"{below}/map.tif": 4096,
         f"{below}/picture.png": 4096 + 12,
+        f"{below}/table.csv": 4096,
         f"{below}/tiny.png": len(content),
     }
     asked = {name for name, key in traffic.calls if key.startswith("data/")}

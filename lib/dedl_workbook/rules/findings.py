@@ -130,6 +130,7 @@ class Report:
             notes=tuple(value["notes"]),
             unchecked=tuple(value.get("not_checked", {}).get("extensions", ())),
             unchecked_documents=value.get("not_checked", {}).get("documents", 0),
+            content=dict(value.get("content", {})),
         )
 
 
