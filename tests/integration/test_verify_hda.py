@@ -220,7 +220,7 @@ def test_a_download_that_fails_once_is_tried_again(
 
     monkeypatch.setattr(verify, "fetched", once)
     monkeypatch.setattr(verify_hda, "AGAIN", spare)
-    monkeypatch.setattr(verify_hda, "PAUSE", 0)
+    monkeypatch.setattr(verify_hda, "PAUSE", 0.5)
 
     outcome = verify_hda.check(public.job, _nobody)
 

@@ -53,7 +53,7 @@ def test_the_console_runs_without_anybody_who_clicks_and_keeps_what_it_showed(la
     assert done.returncode == 0, done.stderr
     cells = json.loads((lake.root / "console.ipynb").read_text())["cells"]
     kept = "".join(cells[-1]["outputs"][0]["data"]["text/plain"])
-    assert "DEDL-1  EO.DEDL.DAT.DEMO_HEAT  lake  verify  passed" in kept
+    assert "DEDL-1  EO.DEDL.DAT.DEMO_HEAT  lake  published" in kept
     assert "lake: database answers" in kept
     assert "No choice was made." in kept
 

@@ -102,17 +102,17 @@ def test_of_a_large_dataset_a_sample_is_read_and_the_count_is_said(tmp_path: Pat
     seen = explore.look(root, sample=7)
 
     assert "looked at: 7 of 100 items, picked at random" in repr(explore.overview(seen))
-    assert len({glance.id for glance in seen.sample}) == 7
+    assert len({glance.id for glance in seen.glances}) == 7
     assert seen.files == 100
-    assert explore.look(root, sample=7).sample == seen.sample
+    assert explore.look(root, sample=7).glances == seen.glances
 
 
 def test_a_sample_does_not_miss_what_repeats_itself(tmp_path: Path) -> None:
     """Each seventh item of a dataset is of one weekday; a seventh of the items is of all."""
     seen = explore.look(str(many(tmp_path, 700)), sample=100)
 
-    assert {int(glance.id[-5:]) % 7 for glance in seen.sample} == set(range(7))
-    assert len({int(glance.id[-5:]) // 70 for glance in seen.sample}) == 10
+    assert {int(glance.id[-5:]) % 7 for glance in seen.glances} == set(range(7))
+    assert len({int(glance.id[-5:]) // 70 for glance in seen.glances}) == 10
 
 
 def test_items_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_large_items_leave_little_behind(tmp_path: Path) -> None:
     item = any_item(geometry={"type": "LineString", "coordinates": line})
     seen = explore.look(str(any_dataset(tmp_path, item)))
 
-    shape = seen.sample[0].shape
+    shape = seen.glances[0].shape
     assert shape is not None
     assert len(json.dumps(shape.lines)) < 20_000
 

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 from dedl_workbook.notebooks import explore
-from dedl_workbook.notebooks.attempt import VARIABLE
 from dedl_workbook.notebooks.explore import live_map
+from dedl_workbook.notebooks.handover import Handover
 
 from tests.unit.builders import any_dataset, any_item
+
+(ATTEMPT,) = Handover(attempt=Path("any")).to_environment()
 
 
 def glances(folder: Path, *geometries: dict[str, Any], **first: Any) -> list[explore.Glance]:
     items = [any_item(f"heat_{n}", geometry=g, bbox=None) for n, g in enumerate(geometries)]
     items[0] |= first
-    return explore.look(str(any_dataset(folder, *items))).sample
+    return explore.look(str(any_dataset(folder, *items))).glances
 
 
 def point(lon: float, lat: float) -> dict[str, Any]:
@@ -96,14 +98,14 @@ def test_without_a_footprint_there_is_no_map(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("set_", "shown"),
-    [((), 1), (("JPY_SESSION_NAME",), 2), (("JPY_SESSION_NAME", VARIABLE), 1)],
+    [((), 1), (("JPY_SESSION_NAME",), 2), (("JPY_SESSION_NAME", ATTEMPT), 1)],
 )
 def test_is_shown_below_the_picture_only_where_somebody_looks_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_: tuple[str, ...], shown: int
 ) -> None:
     displayed: list[dict[str, str]] = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: displayed.append(data))
-    for name in ("JPY_SESSION_NAME", VARIABLE):
+    for name in ("JPY_SESSION_NAME", ATTEMPT):
         monkeypatch.delenv(name, raising=False)
     for name in set_:
         monkeypatch.setenv(name, "x")
