@@ -89,9 +89,15 @@ class Site:
             rows = connection.execute(
                 "select id, content::text from pgstac.items where collection = %s", [self.id]
             ).fetchall()
-        files = [path for path in (self.root / "archive").rglob("*") if path.is_file()]
+        # What steps keep for going on is no evidence; SQLite tidies its files up when it likes.
+        files = [
+            path
+            for path in (self.root / "archive").rglob("*")
+            if path.is_file() and "work" not in path.relative_to(self.root).parts
+        ]
         # HDA itself keeps its own beside its configuration, whenever it starts.
-        files += [*self.lake.config.rglob("*.yml"), *self.lake.config.rglob("*.json")]
+        config = self.lake.config
+        files += [*config.rglob("*.yml"), *(config / "collections").glob("*.json")]
         return {
             "objects": [(one["Key"], one["ETag"]) for one in listed["Contents"]],
             "items": sorted(rows),
