@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ PAGES = [page for page in PAGES if not {"_build", "generated_pages"} & set(page.
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+    """Return the blocks in a language, also those within a list, which are indented."""
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(), flags=re.M | re.S)
+    return [textwrap.dedent(block) for block in found]
 
 
 COMMANDS = [
@@ -82,9 +85,11 @@ def test_each_command_is_one_that_there_is(page: str, command: str) -> None:
     program, *arguments = shlex.split(command)
     if program == "dedl-workbook":
         parse(main.cli, arguments)
-    else:
-        assert program == "cp"
+    elif program == "cp":
         assert (PROJECT / arguments[0]).is_file()
+    else:
+        # Those are run, by tests/integration/test_keep_it_running.py.
+        assert page == "keep-it-running.md"
 
 
 @pytest.mark.parametrize(("page", "number", "section"), SECTIONS)
@@ -128,10 +133,11 @@ def test_each_message_under_troubleshooting_is_in_the_code() -> None:
         " ".join(re.sub(r'"\s*\n\s*f?"', "", file.read_text()).split())
         for file in (PROJECT / "lib" / "dedl_workbook").rglob("*.py")
     )
-    headings = re.findall(r"^### (.+)$", (DOCS / "troubleshooting.md").read_text(), flags=re.M)
+    page = (DOCS / "troubleshooting.md").read_text()
+    messages = re.findall(r"^### .+\n\n> (.+)$", page, flags=re.M)
 
-    assert len(headings) > 20
-    assert [heading for heading in headings if heading not in code] == []
+    assert len(messages) == page.count("\n### ") > 20
+    assert [message for message in messages if message not in code] == []
 
 
 def test_every_page_is_reached_from_the_first() -> None:
