@@ -1,4 +1,4 @@
-"""The command line: parses, forwards, prints, and returns the exit code."""
+"""The program: finds the command, and says on a line or two what failed, as a full disk does."""
 
 from __future__ import annotations
 
