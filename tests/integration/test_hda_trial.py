@@ -75,7 +75,9 @@ def _stored(
 
 
 def _files(lake: HdaLake) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in lake.config.rglob("*") if path.is_file()}
+    """Return what HDA's folder holds; what Python compiles there meanwhile says nothing."""
+    paths = (path for path in lake.config.rglob("*") if "__pycache__" not in path.parts)
+    return {path: path.read_bytes() for path in paths if path.is_file()}
 
 
 def _no_token(job: Job, case: str) -> str | None:
