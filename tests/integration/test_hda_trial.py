@@ -20,6 +20,7 @@ from dedl_workbook.dataset import s3
 from dedl_workbook.publication import addresses
 from dedl_workbook.publication.job import Job, Verdict
 from dedl_workbook.services.hda import serving
+from dedl_workbook.services.hda.files import LOCK
 from dedl_workbook.steps import catalog, hda, upload
 from dedl_workbook.steps.verify import hda as verify_hda
 
@@ -75,9 +76,9 @@ def _stored(
 
 
 def _files(lake: HdaLake) -> dict[Path, bytes]:
-    """Return what HDA's folder holds; what Python compiles there meanwhile says nothing."""
+    """Return what HDA's folder holds, without the lock on it and what Python compiles there."""
     paths = (path for path in lake.config.rglob("*") if "__pycache__" not in path.parts)
-    return {path: path.read_bytes() for path in paths if path.is_file()}
+    return {path: path.read_bytes() for path in paths if path.is_file() and path.name != LOCK}
 
 
 def _no_token(job: Job, case: str) -> str | None:
