@@ -1,12 +1,15 @@
-"""Writes the pages that the code knows best: rules, commands, keys, and the layout.
+"""Writes the pages that the code knows best: rules, commands, keys, the layout, and licences.
 
-`python docs/generated.py` writes `docs/layout.md`, which is kept in git for those who read there.
+`python docs/generated.py` writes `docs/layout.md` and `docs/licences.md`, which are kept in git for
+those who read there.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import inspect
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +67,40 @@ def layout() -> str:
             lines += ["", *_room(_ROOT / "lib" / "dedl_workbook" / name, "###")]
     lines += ["", *_room(_ROOT / "lib" / "dedl_sandbox", "##")]
     return "\n".join(lines) + "\n"
+
+
+def licences(page: str) -> str:
+    """Return the page of the licences of all that the lock names, as the packages state them.
+
+    What is not installed on this machine is as the page has it.
+    """
+    known = dict(re.findall(r"^\| (\S+) \| (.+) \|$", page, flags=re.MULTILINE))
+    lock = (_ROOT / "requirements" / "workbook.txt").read_text()
+    names = sorted(set(re.findall(r"^([a-z0-9][a-z0-9.-]*)==", lock, flags=re.MULTILINE)))
+    lines = [
+        "# Licences",
+        "",
+        "What `requirements/workbook.txt` names, and the licence that each package states. The",
+        "workbook itself is under MIT. Whoever gives away an image with all of it in it should",
+        "know: pypgstac brings plpygis, which is under GPL-3.0-only.",
+        "",
+        "| package | licence |",
+        "|---|---|",
+    ]
+    lines += [f"| {name} | {_licence(name) or known.get(name, 'not known')} |" for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def _licence(name: str) -> str:
+    """Return what an installed package states, in one line; nothing where it is not installed."""
+    try:
+        metadata = importlib.metadata.metadata(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    classifiers = [line.split(" :: ") for line in metadata.get_all("Classifier") or []]
+    classes = [parts[-1] for parts in classifiers if parts[0] == "License"]
+    whole = metadata.get("License-Expression") or "; ".join(classes) or metadata.get("License")
+    return (whole or "").partition("\n")[0].strip()
 
 
 def _room(folder: Path, heading: str) -> Iterator[str]:
@@ -156,3 +193,5 @@ def _docstring(node: ast.stmt | None) -> str:
 
 if __name__ == "__main__":
     (_ROOT / "docs" / "layout.md").write_text(layout())
+    page = _ROOT / "docs" / "licences.md"
+    page.write_text(licences(page.read_text()))

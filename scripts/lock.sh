@@ -27,6 +27,7 @@ awk '/^[a-z]/ { mine = /^uv==/ } mine' requirements/workbook.txt >requirements/b
 echo 'lock: requirements/bootstrap.txt'
 # In the place of the workbook's own, whose dependencies it shares.
 compile requirements/pypgstac-0.9.txt --no-deps requirements/pypgstac-0.9.in "$@"
+compile requirements/release.txt requirements/release.in "$@"
 for wanted in lib/dedl_sandbox/requirements/*.in; do
     compile "${wanted%.in}.txt" "$wanted" "$@"
 done

@@ -1,8 +1,10 @@
-"""The layout page: what the linter's floors and the packages' docstrings say, and no more."""
+"""The generated pages that are kept in git: what the code, the linter and the lock say, no more."""
 
 import subprocess
 import sys
 import tomllib
+
+import pytest
 
 from tests.conftest import PROJECT
 
@@ -15,17 +17,25 @@ def floors() -> list[str]:
     return list(next(c["layers"] for c in contracts if c["type"] == "layers"))
 
 
-def test_the_page_is_what_the_code_says() -> None:
-    code = "import generated; print(generated.layout(), end='')"
-    made = subprocess.run(
+@pytest.mark.parametrize("name", ["layout", "licences"])
+def test_the_page_is_what_the_code_says(name: str) -> None:
+    page = (PROJECT / "docs" / f"{name}.md").read_text()
+    arguments = "sys.stdin.read()" if name == "licences" else ""
+    code = f"import generated, sys; print(generated.{name}({arguments}), end='')"
+    run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=PROJECT / "docs",
+        input=page,
         capture_output=True,
         text=True,
         check=True,
     )
 
-    assert made.stdout == (PROJECT / "docs" / "layout.md").read_text(), "python docs/generated.py"
+    assert run.stdout == page, "python docs/generated.py"
+
+
+def test_every_locked_package_states_a_licence() -> None:
+    assert "not known" not in (PROJECT / "docs" / "licences.md").read_text()
 
 
 def test_every_package_stands_on_a_floor_and_there_are_few_of_both() -> None:

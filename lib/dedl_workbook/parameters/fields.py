@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from dedl_workbook.base.parallel import CHOICE
-
-
-class StepName(StrEnum):
-    """The steps of the procedure, in the order in which they run, and the one that undoes them."""
-
-    VALIDATE = "validate"
-    ACCESS = "access"
-    UPLOAD = "upload"
-    CATALOG = "catalog"
-    HDA = "hda"
-    VERIFY = "verify"
-    NOTIFY = "notify"
-    WITHDRAW = "withdraw"
-
-    @classmethod
-    def run(cls) -> tuple[StepName, ...]:
-        """Return those of a run: all but the one that undoes them."""
-        return tuple(step for step in cls if step is not cls.WITHDRAW)
 
 
 def like(pattern: str, allowed: str) -> AfterValidator:

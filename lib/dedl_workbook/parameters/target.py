@@ -18,7 +18,7 @@ from pydantic_settings import (
 
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.text import nearest
-from dedl_workbook.parameters.fields import ExecutorName, RuleId, StepName
+from dedl_workbook.parameters.fields import ExecutorName, RuleId
 from dedl_workbook.parameters.sections import (
     S3,
     Approvals,
@@ -51,6 +51,7 @@ __all__ = [
     "variables",
 ]
 
+StepName = Literal["validate", "access", "upload", "catalog", "hda", "verify", "notify", "withdraw"]
 RuleSetting = Literal["off", "info", "warning", "error"]
 SECRET_KEYS = ("access_key", "secret_key", "password", "client_secret", "token", "pseudonym_key")
 
@@ -171,9 +172,9 @@ class Target(BaseSettings):
             **({"hda": self.hda.url} if self.hda else {}),
         }
 
-    def hours(self, step: StepName) -> float:
+    def hours(self, step: str) -> float:
         """Return for how many hours a step may run."""
-        return self.step_hours.get(step, 72)
+        return {str(name): hours for name, hours in self.step_hours.items()}.get(step, 72)
 
     def secrets(self) -> list[str]:
         """Return the value of every secret, for redaction. Never print it."""

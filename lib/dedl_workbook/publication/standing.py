@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from dedl_workbook.parameters.fields import StepName
-from dedl_workbook.publication.job import Cause, Verdict
+from dedl_workbook.publication.job import Cause, StepName, Verdict
 
 Event = Mapping[str, Any]
 Kind = Literal["accepted", "refused", "withdrawn"]
@@ -113,8 +112,8 @@ class Standing:
         )
 
     @property
-    def informed(self) -> bool:
-        """Whether the user knows how it stands."""
+    def told(self) -> bool:
+        """Whether the user was told how it stands."""
         return self.outcomes.get(StepName.NOTIFY, {}).get("verdict") == Verdict.PASSED
 
     def number(self, kind: Kind) -> int:
@@ -309,9 +308,9 @@ class _History:
         if verdict != Verdict.PASSED:
             return
         # Only validating changed nothing that a withdrawal takes back.
-        remaining = {StepName.VALIDATE, StepName.WITHDRAW}
-        self.outcomes = {step: line for step, line in self.outcomes.items() if step in remaining}
-        self.passed = {step: line for step, line in self.passed.items() if step in remaining}
+        kept = {StepName.VALIDATE, StepName.WITHDRAW}
+        self.outcomes = {step: line for step, line in self.outcomes.items() if step in kept}
+        self.passed = {step: line for step, line in self.passed.items() if step in kept}
         self.passed[StepName.WITHDRAW] = event
         self.content, self.since, self.verified = None, "", ""
         self.withdrawn, self.resumed, self.refused = True, False, False

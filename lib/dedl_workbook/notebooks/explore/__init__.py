@@ -204,17 +204,17 @@ def _power(digits: int) -> str:
 
 def thumbnails(sample: Sample) -> View:
     """Show thumbnails of some sampled items, evenly spread."""
-    pictures = [
+    found = [
         (glance, asset) for glance in sample.glances if (asset := _picture_of(glance)) is not None
     ]
-    if not pictures:
+    if not found:
         return _line("No thumbnails: no sampled item has a PNG or JPEG.")
-    shown = pictures[:: max(1, -(-len(pictures) // _THUMBNAILS))]
+    shown = found[:: max(1, -(-len(found) // _THUMBNAILS))]
     try:
         figures = [_figure(sample.dataset, glance, asset) for glance, asset in shown]
     except ImportError as error:
         return _absent("Thumbnails", error)
-    text = f"{len(figures)} of {len(pictures):,} thumbnails of the sample"
+    text = f"{len(figures)} of {len(found):,} thumbnails of the sample"
     style = "display:flex;flex-wrap:wrap;gap:12px"
     return View(f'<div style="{style}">{"".join(figures)}</div><p>{text}</p>', text)
 
@@ -234,8 +234,8 @@ def _picture_of(glance: Glance) -> Asset | None:
 
 
 def _roles(asset: Asset) -> list[object]:
-    roles = asset.value.get("roles")
-    return roles if isinstance(roles, list) else []
+    found = asset.value.get("roles")
+    return found if isinstance(found, list) else []
 
 
 def _figure(dataset: Dataset, glance: Glance, asset: Asset) -> str:
@@ -272,16 +272,16 @@ def data_file(sample: Sample, path: str = "") -> View:
         if path:
             raise
         return _line(str(error))
-    name = printable(chosen)
-    markup = f"<p><code>{html.escape(name)}</code></p>" + views.pairs(facts)
-    text = [name]
+    said = printable(chosen)
+    markup = f"<p><code>{html.escape(said)}</code></p>" + views.pairs(facts)
+    text = [said]
     for part in parts:
-        variable = part.facts.get("variable", "band 1")
+        name = part.facts.get("variable", "band 1")
         values = part.raster.text if part.raster else "not shown"
-        text.append(f"{variable}: {values}")
-        markup += f"<h4>{html.escape(str(variable))}</h4>"
+        text.append(f"{name}: {values}")
+        markup += f"<h4>{html.escape(str(name))}</h4>"
         if part.raster:
-            alt = f"The first band of {variable} in {name}, {values}"
+            alt = f"The first band of {name} in {said}, {values}"
             markup += part.raster.markup(alt) + f"<p>Values: {html.escape(values)}</p>"
         markup += views.pairs(part.facts)
     return View(markup, "\n".join(text))
@@ -289,13 +289,13 @@ def data_file(sample: Sample, path: str = "") -> View:
 
 def _openable(sample: Sample) -> Iterator[str]:
     """Yield data files that can be opened, those with the role data first."""
-    files = [
+    found = [
         (asset.path, "data" in _roles(asset))
         for glance in sample.glances
         for asset in glance.assets
         if asset.path and ending(asset.path) in preview.OPENED
     ]
-    yield from (path for path, _ in sorted(files, key=lambda pair: not pair[1]))
+    yield from (path for path, _ in sorted(found, key=lambda pair: not pair[1]))
 
 
 def table(sample: Sample) -> View:

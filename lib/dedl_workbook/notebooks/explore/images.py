@@ -42,12 +42,12 @@ class Raster:
         values: np.ma.MaskedArray[Any, Any] = np.ma.masked_invalid(
             np.ma.asarray(read, dtype="float64")
         )
-        valid = values.compressed()
-        if not valid.size:
+        found = values.compressed()
+        if not found.size:
             return cls(values, 0, 0, 0, 0, 1.0)
-        low, high = np.percentile(valid, [2, 98])
-        empty = 1 - valid.size / values.size
-        return cls(values, low, high, valid.min(), valid.max(), empty)
+        low, high = np.percentile(found, [2, 98])
+        empty = 1 - found.size / values.size
+        return cls(values, low, high, found.min(), found.max(), empty)
 
     @property
     def text(self) -> str:

@@ -141,7 +141,7 @@ class _Ranges(io.RawIOBase):
 def _facts(source: DatasetReader) -> dict[str, Any]:
     west, south, east, north = source.bounds
     tags = source.tags(1) if source.count else {}
-    facts = {
+    found = {
         "variable": source.name.rpartition(":")[2].lstrip("/")
         if source.name.count(":") > 1
         else None,
@@ -157,7 +157,7 @@ def _facts(source: DatasetReader) -> dict[str, Any]:
         "overviews": ", ".join(map(str, source.overviews(1))) if source.count else None,
         **_texts(tags),
     }
-    return {name: value for name, value in facts.items() if value not in (None, "")}
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def _texts(tags: dict[str, str]) -> dict[str, str]:

@@ -21,7 +21,6 @@ from urllib.parse import quote
 
 from dedl_workbook.base.parallel import map_shards
 from dedl_workbook.dataset.dataset import bounded
-from dedl_workbook.parameters.fields import StepName
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.publication.job import Check, Job, Outcome, judged
 from dedl_workbook.publication.metadata import (
@@ -86,9 +85,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
         raise ValueError("the target has no HDA")
     reader = tokens(job, MEMBER) if job.ticket.roles or not hda.anonymous_downloads else None
     if reader is None and job.ticket.roles:
-        return judged(
-            StepName.VERIFY, [Check(f"HDA, {MEMBER}", False, "no token is to be had")], ""
-        )
+        return judged("verify", [Check(f"HDA, {MEMBER}", False, "no token is to be had")], "")
     most = job.ticket.downloads
     seen = Seen(most, every=len(upload.digests(job)) <= most)
     with asking(hda, reader) as user:
@@ -105,7 +102,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
         f"{seen.total} items of {job.ticket.collection} were found through HDA; "
         f"{len(tried['downloads'])} files were downloaded and are those delivered"
     )
-    return judged(StepName.VERIFY, checks, summary, **tried)
+    return judged("verify", checks, summary, **tried)
 
 
 # --- Those who may
