@@ -66,7 +66,7 @@ def demand_whole_record(lake: Lake) -> None:
             json.loads(file.read_bytes())
         if (folder / "notebook.ipynb").is_file():
             assert (folder / "notebook.html").is_file()
-    sealing.demand_unchanged(case)
+    sealing.require_unchanged(case)
 
 
 @pytest.mark.parametrize(

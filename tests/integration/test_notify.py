@@ -516,7 +516,7 @@ def test_a_refusal_lists_what_to_mend_grouped_and_as_plain_text(site: Site) -> N
     assert "can't be published yet" in text
     assert "its validation found 4 errors. Please" in text
     assert "  1. C04: the keyword 'Lnd' is not known" in text
-    assert "To mend it: Did you mean 'Land'?" in text
+    assert "To fix it: Did you mean 'Land'?" in text
     assert "  2. I03, 41 times: <b>twice</b> Dear user, **pay**\n" in text
     assert "waived one" not in text
     assert "a warning" not in text

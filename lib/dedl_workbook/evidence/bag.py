@@ -44,7 +44,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Bag:
-    """A bag that was found whole."""
+    """A bag that was verified."""
 
     path: Path
     digest: str
@@ -61,7 +61,7 @@ class Bag:
 
     @property
     def state(self) -> str:
-        """What was found, in words."""
+        """What was verified, in words."""
         if self.signer:
             return f"intact, signed by {self.signer}"
         signed = f", signed with {self.key}" if self.key else ""
@@ -76,7 +76,7 @@ def verify(path: Path, *, digest: str = "", signers: Path | None = None, anchor:
         digest: the digest that the bag should have, as the ledger or the reply to the user
             holds it.
         signers: a file of allowed signers, of whom one must have signed it. Without this and
-            without a digest, a bag can be found intact, not whose it is.
+            without a digest, a bag can be called intact, not whose it is.
         anchor: the number and digest of a line that the ledger must have, as the reply names it.
 
     Raises:
@@ -106,17 +106,17 @@ def _verified(
     listed, tags = manifest(_read(store, MANIFEST), MANIFEST), manifest(raw, TAG_MANIFEST)
     problems = list(_misplaced(listed, tags))
     if manifest_of(tags.items()) != raw:
-        # Nothing else vouches for its bytes, where no digest or signature is at hand.
+        # Where no digest or signature is at hand, nothing else vouches for its bytes.
         problems.append(f"{TAG_MANIFEST} was changed: it is written otherwise than we write it")
     expected = {*listed, *tags, LEDGER, TAG_MANIFEST}
     problems += [f"{shown(name)} is missing" for name in sorted(expected - present)]
     problems += [f"{shown(name)} was added" for name in sorted(present - expected - {SIGNATURE})]
-    problems += _told_otherwise(store, present)
+    problems += _misdescribed(store, present)
     whole = {**listed, **tags}
     problems += _changed(store, {name: whole[name] for name in present & whole.keys()})
-    found = hashlib.sha256(raw).hexdigest()
-    if digest and found != digest:
-        problems.append(f"the bag's digest is {found}, not {digest}")
+    actual = hashlib.sha256(raw).hexdigest()
+    if digest and actual != digest:
+        problems.append(f"the bag's digest is {actual}, not {digest}")
     key = signer = ""
     try:
         key, signer = _signed(store, present, raw, who)
@@ -133,7 +133,7 @@ def _verified(
             where=str(path),
         )
     size = sum(store.size(name) for name in listed)
-    return Bag(path, found, len(listed), size, key, signer, bool(digest))
+    return Bag(path, actual, len(listed), size, key, signer, bool(digest))
 
 
 def _signed(store: Store, present: set[str], raw: bytes, who: Path | None) -> tuple[str, str]:
@@ -143,9 +143,9 @@ def _signed(store: Store, present: set[str], raw: bytes, who: Path | None) -> tu
         if who or named:
             raise EvidenceError("is not signed" + (f", but should be with {named}" * bool(named)))
         return "", ""
-    made = _read(store, SIGNATURE)
-    signer = signature.signer(raw, made, who) if who else ""
-    key = signature.key_of(raw, made)
+    signed = _read(store, SIGNATURE)
+    signer = signature.signer(raw, signed, who) if who else ""
+    key = signature.key_of(raw, signed)
     if key and key != named:
         raise EvidenceError(f"is signed with {key}, and should be with {named or 'no key'}")
     return key or "a key that wasn't checked, since ssh-keygen is not installed", signer
@@ -170,16 +170,16 @@ def manifest(raw: bytes, where: str) -> dict[str, str]:
             f"was changed: it is not UTF-8 at byte {error.start}", where=where
         ) from error
     for number, line in enumerate(lines, start=1):
-        found = _LINE.fullmatch(line)
-        if not found and line:
+        match = _LINE.fullmatch(line)
+        if not match and line:
             raise EvidenceError("was changed: no line of a manifest", where=f"{where}:{number}")
-        if found:
-            name = _decoded(found[2])
+        if match:
+            name = _decoded(match[2])
             if name in entries or not _inside(name):
                 raise EvidenceError(
                     "names a file twice, or outside of the bag", where=f"{where}: {shown(name)}"
                 )
-            entries[name] = found[1].lower()
+            entries[name] = match[1].lower()
     return entries
 
 
@@ -219,19 +219,19 @@ def _misplaced(listed: dict[str, str], tags: dict[str, str]) -> Iterator[str]:
             yield f"{shown(name)} and {shown(twin)} differ in case or Unicode form alone"
 
 
-def _told_otherwise(store: Store, present: set[str]) -> Iterator[str]:
-    """Yield what a bag tells of itself that doesn't hold, as far as no byte need be hashed."""
+def _misdescribed(store: Store, present: set[str]) -> Iterator[str]:
+    """Yield what bag-info.txt and bagit.txt get wrong, as far as no byte need be hashed."""
     version = _tag(_read(store, "bagit.txt"), "BagIt-Version")
     if version not in _VERSIONS:
         known = " or ".join(_VERSIONS)
         yield f"bagit.txt names BagIt {shown(version) or 'without a version'}, not {known}"
     payload = [name for name in present if name.startswith("data/") and name[-1] != "/"]
     held = f"{sum(map(store.size, payload))}.{len(payload)}"
-    told = _tag(_read(store, "bag-info.txt"), "Payload-Oxum")
-    if told != held:
+    oxum = _tag(_read(store, "bag-info.txt"), "Payload-Oxum")
+    if oxum != held:
         octets, _, files = held.partition(".")
         yield (
-            f"bag-info.txt tells of a payload of {shown(told) or 'nothing'} (bytes.files), "
+            f"bag-info.txt names a payload of {shown(oxum) or 'nothing'} (bytes.files), "
             f"and there are {octets} bytes in {files} files"
         )
 
@@ -240,10 +240,10 @@ def _changed(store: Store, wanted: dict[str, str]) -> list[str]:
     names = sorted(wanted)
     # Hashing releases the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as executor:
-        found = list(executor.map(lambda name: _digest(store, name), names))
+        digests = list(executor.map(lambda name: _digest(store, name), names))
     return [
         f"{shown(name)} was changed"
-        for name, value in zip(names, found, strict=True)
+        for name, value in zip(names, digests, strict=True)
         if value != wanted[name]
     ]
 
@@ -258,7 +258,7 @@ def _digest(store: Store, name: str) -> str:
 
 
 def _ledger_problems(store: Store, present: set[str]) -> Iterator[str]:
-    """Yield how the ledger of a bag, whose bytes are as packed, isn't what it tells of itself."""
+    """Yield what contradicts the ledger of a bag, whose bytes are as packed."""
     try:
         lines = ledger.parse(_read(store, LEDGER), LEDGER)
     except EvidenceError as error:
@@ -271,11 +271,11 @@ def _ledger_problems(store: Store, present: set[str]) -> Iterator[str]:
         name = f"data/attempts/{line.get('attempt')}/{kind}.json"
         if kind and name not in present:
             yield f"{shown(name)} is missing, which the ledger tells of"
-        elif kind and _said(_read(store, name), key) != line.get(key):
+        elif kind and _value(_read(store, name), key) != line.get(key):
             yield f"{shown(name)} is not what the ledger tells of"
 
 
-def _said(raw: bytes, key: str) -> object:
+def _value(raw: bytes, key: str) -> object:
     try:
         return json.loads(raw)[key]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -2,7 +2,7 @@
 
 The kernel writes the trace into the attempt's folder while cells run, so that it is there whatever
 becomes of the notebook. A notebook carries a link to its attempt in the output of the cell that
-began it, so that it can be told what it is evidence of, wherever it was saved.
+began it, so that it is known what it is evidence of, wherever it was saved.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def link_of(notebook: Mapping[str, Any]) -> Link | None:
 
     Names that aren't plain file names don't count: the link is used as a path.
     """
-    found = None
+    link = None
     for cell in notebook.get("cells", []):
         for output in cell.get("outputs") or ():
             value = (output.get("metadata") or {}).get(_LINK)
             if isinstance(value, Mapping) and set(value) == {"target", "ticket", "attempt"}:
                 plain = all(isinstance(v, str) and _SAFE.fullmatch(v) for v in value.values())
-                found = Link(**value) if plain else found
-    return found
+                link = Link(**value) if plain else link
+    return link
 
 
 @dataclass(frozen=True)

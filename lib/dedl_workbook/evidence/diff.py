@@ -60,7 +60,7 @@ def diff(first: Path, second: Path) -> list[Row]:
     bag.verify(first)
     bag.verify(second)
     with open_store(first) as a, open_store(second) as b:
-        one, other = _Told(a), _Told(b)
+        one, other = _Pack(a), _Pack(b)
         if one.ticket.get("collection") != other.ticket.get("collection"):
             raise InputError(
                 f"is of {other.ticket.get('collection')}, and the other pack is of "
@@ -89,8 +89,8 @@ def as_json(rows: Iterable[Row]) -> list[dict[str, str]]:
     return [asdict(row) for row in rows]
 
 
-class _Told:
-    """What a pack tells of its publication, as flat mappings."""
+class _Pack:
+    """A pack, as flat mappings."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.present = store, store.entries()
@@ -106,10 +106,10 @@ class _Told:
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads(self._read(name))
+            document = json.loads(self._read(name))
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return document if isinstance(document, dict) else {}
 
     def _of(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]
@@ -122,13 +122,13 @@ class _Told:
 
     def dataset(self) -> dict[str, Any]:
         """Return the dataset's identity, and what validation counted."""
-        found: dict[str, Any] = {}
+        identity: dict[str, Any] = {}
         for line in self._of("outcome"):
             if line["step"] == StepName.VALIDATE:
                 detail = self._json(f"attempts/{line['attempt']}/outcome.json").get("detail") or {}
                 counts = (detail.get("report") or {}).get("counts") or {}
-                found = {"fingerprint": line.get("dataset"), **counts}
-        return found
+                identity = {"fingerprint": line.get("dataset"), **counts}
+        return identity
 
     def collection(self) -> dict[str, Any]:
         """Return the published Collection."""
@@ -160,15 +160,15 @@ class _Told:
     def people(self) -> dict[str, Any]:
         """Return who planned, approved, and did it, and where."""
         words = {"started": "ran", "approved": "approved"}
-        found: dict[str, set[str]] = {}
+        people: dict[str, set[str]] = {}
         for line in self.lines:
             if line["event"] in words:
                 who = f"{line['operator']} on {line['host']}"
-                found.setdefault(words[line["event"]], set()).add(who)
-        return {key: sorted(names) for key, names in found.items()}
+                people.setdefault(words[line["event"]], set()).add(who)
+        return {key: sorted(names) for key, names in people.items()}
 
 
-def _mappings(one: _Told, other: _Told) -> Iterator[Row]:
+def _mappings(one: _Pack, other: _Pack) -> Iterator[Row]:
     for area, first, second in (
         ("parameters", one.ticket, other.ticket),
         ("dataset", one.dataset(), other.dataset()),
@@ -196,7 +196,7 @@ def _lists(area: str, name: str, first: Store, second: Store) -> Iterator[Row]:
         for kind, query in _KINDS.items():
             count = database.execute(f"select count(*) from ({query})").fetchone()[0]  # noqa: S608
             rows = database.execute(f"{query} limit {_EXAMPLES}")
-            yield from (Row(area, str(found), *_SIDES[kind]) for (found,) in rows)
+            yield from (Row(area, str(entry), *_SIDES[kind]) for (entry,) in rows)
             if count > _EXAMPLES:
                 more = count - _EXAMPLES
                 yield Row(area, f"… and {more:,} more", *_SIDES[kind], count=more)
@@ -208,8 +208,8 @@ def _listed(store: Store, name: str) -> Iterator[tuple[str, str]]:
         return
     with stream:
         for line in stream:
-            value, _, found = line.decode("utf-8", "replace").rstrip("\n").partition("  ")
-            yield found, value
+            value, _, entry = line.decode("utf-8", "replace").rstrip("\n").partition("  ")
+            yield entry, value
 
 
 def _text(value: Any) -> str:

@@ -87,8 +87,8 @@ def sentence(now: Standing) -> str:
     if sentence := _SENTENCES.get(now.state, ""):
         return sentence.format(by=now.superseded_by)
     if now.state is State.PUBLISHED:
-        told = ", and the user was told" if now.told else ". The user was not told yet"
-        return f"Published, verified from outside{told}."
+        end = ", and the user was told" if now.told else ". The user was not told yet"
+        return f"Published, verified from outside{end}."
     if now.state is State.UNVERIFIED:
         failed = now.outcomes.get(StepName.VERIFY, {}).get("verdict") == Verdict.FAILED
         return f"PUBLISHED, UNVERIFIED: {'the verification failed' if failed else 'not verified'}."

@@ -46,14 +46,14 @@ def pack(case: Case, *, without: str = "") -> bag.Bag:
         EvidenceError: a secret stands in a file, or a plan is not what the ledger records; names
             the file, and nothing was packed.
     """
-    sealing.seal_what_is_left(case)
+    sealing.seal_rest(case)
     lines = case.ledger()
     if not lines:
         raise InputError("nothing to pack: this case has no attempts", where=str(case.folder))
     for line in lines:
         if line["event"] == "planned":
             case.read_plan(line)
-    sealing.demand_unchanged(case)
+    sealing.require_unchanged(case)
     target = case.folder / "bag"
     with tempfile.TemporaryDirectory(dir=case.folder, prefix=".bag-") as scratch:
         folder = Path(scratch) / "bag"
@@ -61,10 +61,10 @@ def pack(case: Case, *, without: str = "") -> bag.Bag:
         if target.exists():
             target.rename(Path(scratch) / "earlier")
         folder.rename(target)
-    found = bag.verify(target)
-    key = {"key": found.key} if found.key else {}
-    case.record("packed", digest=found.digest, files=found.files, bytes=found.size, **key)
-    return found
+    packed = bag.verify(target)
+    key = {"key": packed.key} if packed.key else {}
+    case.record("packed", digest=packed.digest, files=packed.files, bytes=packed.size, **key)
+    return packed
 
 
 def _fill(case: Case, lines: list[dict[str, Any]], folder: Path, without: str) -> None:
@@ -72,17 +72,17 @@ def _fill(case: Case, lines: list[dict[str, Any]], folder: Path, without: str) -
     sources = dict(_sources(case.folder, without))
     with ThreadPoolExecutor(os.cpu_count()) as executor:
         # Reading, hashing, searching and writing release the interpreter's lock.
-        made = list(executor.map(writer.copy, sources, sources.values()))
+        payload = list(executor.map(writer.copy, sources, sources.values()))
     ticket = case.people.value(case.redactor.value(case.ticket.parameters()))
-    made.append(writer.write("ticket.json", pretty(ticket)))
-    page = index.page(case, lines, {file.name for file in made})
-    made.append(writer.write("index.html", case.people.text(case.redactor.text(page))))
-    metadata = crate.metadata(case.ticket, lines, {file.name: file.size for file in made})
-    told = case.people.value(case.redactor.value(metadata))
-    made.append(writer.write("ro-crate-metadata.json", pretty(told)))
-    suspects = sorted(file.name for file in made if file.suspicious)
+    payload.append(writer.write("ticket.json", pretty(ticket)))
+    page = index.page(case, lines, {file.name for file in payload})
+    payload.append(writer.write("index.html", case.people.text(case.redactor.text(page))))
+    metadata = crate.metadata(case.ticket, lines, {file.name: file.size for file in payload})
+    clean = case.people.value(case.redactor.value(metadata))
+    payload.append(writer.write("ro-crate-metadata.json", pretty(clean)))
+    suspects = sorted(file.name for file in payload if file.suspicious)
     _refuse_secrets(folder / "data", suspects, case)
-    _seal(case, folder, made)
+    _seal(case, folder, payload)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class _Writer:
         if self.people and source.suffix in _TEXTS and name not in _AS_THEY_ARE:
             return self.write(name, self._with_pseudonyms(source))
         with source.open("rb", buffering=0) as stream:
-            return self._kept(name, _chunks(stream))
+            return self._stored(name, _chunks(stream))
 
     def _with_pseudonyms(self, source: Path) -> str:
         text = source.read_text("utf-8", "surrogateescape")
@@ -123,20 +123,20 @@ class _Writer:
 
     def write(self, name: str, text: str) -> _Written:
         """Write a text."""
-        return self._kept(name, [text.encode("utf-8", "surrogateescape")])
+        return self._stored(name, [text.encode("utf-8", "surrogateescape")])
 
-    def _kept(self, name: str, chunks: Iterable[bytes | memoryview]) -> _Written:
+    def _stored(self, name: str, chunks: Iterable[bytes | memoryview]) -> _Written:
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         total, size = hashlib.sha256(), 0
-        found: list[Any] = []
-        with file.open("xb") as out, self.search.of(found) as search:
+        hits: list[Any] = []
+        with file.open("xb") as out, self.search.of(hits) as search:
             for chunk in chunks:
                 total.update(chunk)
                 search(chunk)
                 out.write(chunk)
                 size += len(chunk)
-        return _Written(name, total.hexdigest(), size, bool(found))
+        return _Written(name, total.hexdigest(), size, bool(hits))
 
 
 def _chunks(stream: io.FileIO) -> Iterator[memoryview]:
@@ -166,24 +166,24 @@ def _sources(case: Path, without: str) -> Iterator[tuple[str, Path]]:
 
 def _refuse_secrets(payload: Path, names: list[str], case: Case) -> None:
     for name in names:
-        if found := case.redactor.find((payload / name).read_bytes()):
+        if secrets := case.redactor.find((payload / name).read_bytes()):
             raise EvidenceError(
-                f"{bag.shown(name)} holds {' and '.join(found)}: nothing was packed",
+                f"{bag.shown(name)} holds {' and '.join(secrets)}: nothing was packed",
                 where=str(case.folder),
                 remedy="Find out how it came there, change that secret, then remove it from "
                 "the file.",
             )
 
 
-def _seal(case: Case, folder: Path, made: list[_Written]) -> None:
+def _seal(case: Case, folder: Path, payload: list[_Written]) -> None:
     """Write what makes a bag of the payload: tag files, manifests, the signature."""
     key = case.target.evidence.signing_key
-    size = sum(file.size for file in made)
+    size = sum(file.size for file in payload)
     info = {
         "External-Identifier": case.ticket.ticket,
         "External-Description": f"Promotion of {case.ticket.collection}",
         "Bagging-Date": now()[:10],
-        "Payload-Oxum": f"{size}.{len(made)}",
+        "Payload-Oxum": f"{size}.{len(payload)}",
         "Bag-Software-Agent": f"dedl-workbook {__version__}",
     }
     if key:
@@ -191,7 +191,7 @@ def _seal(case: Case, folder: Path, made: list[_Written]) -> None:
     tags = {
         "bagit.txt": _tags({"BagIt-Version": bag.VERSION, "Tag-File-Character-Encoding": "UTF-8"}),
         "bag-info.txt": _tags(info),
-        bag.MANIFEST: bag.manifest_of((f"data/{file.name}", file.digest) for file in made),
+        bag.MANIFEST: bag.manifest_of((f"data/{file.name}", file.digest) for file in payload),
     }
     listed = bag.manifest_of((name, hashlib.sha256(raw).hexdigest()) for name, raw in tags.items())
     tags[bag.TAG_MANIFEST] = listed

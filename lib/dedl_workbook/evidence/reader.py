@@ -69,15 +69,15 @@ class _Folder:
         self.path = path
 
     def entries(self) -> set[str]:
-        found = set()
+        names = set()
         for place, folders, files in os.walk(self.path, onerror=_raise):
             within = os.path.relpath(place, self.path)
             head = "" if within == "." else within + "/"
             links = [name for name in folders if (Path(place) / name).is_symlink()]
-            found |= {head + name for name in (*files, *links)}
+            names |= {head + name for name in (*files, *links)}
             if head and not folders and not files:
-                found.add(head)
-        return found
+                names.add(head)
+        return names
 
     def size(self, name: str) -> int:
         return (self.path / name).lstat().st_size

@@ -38,8 +38,8 @@ def seal(case: Case, attempt: str, notebook: Mapping[str, Any]) -> Shown | None:
     text = nbformat.writes(clean) + "\n"
     file = folder / NOTEBOOK
     if (folder / SEAL).is_file():
-        kept = file.read_text("utf-8")
-        if kept == text or _code(nbformat.reads(kept, as_version=4)) != _code(clean):
+        sealed = file.read_text("utf-8")
+        if sealed == text or _code(nbformat.reads(sealed, as_version=4)) != _code(clean):
             return None
         earlier = folder / "earlier" / f"notebook-{_sha256(file)[:12]}.ipynb"
         write_atomic(earlier, file.read_bytes())
@@ -47,7 +47,7 @@ def seal(case: Case, attempt: str, notebook: Mapping[str, Any]) -> Shown | None:
     return _sealed(case, folder) if _ended(case, attempt) else None
 
 
-def seal_what_is_left(case: Case) -> None:
+def seal_rest(case: Case) -> None:
     """Seal the notebooks of headless attempts whose process died before it could.
 
     One that was run by hand, and never saved with its verdict, stays a draft: no page is made.
@@ -64,8 +64,8 @@ def seal_what_is_left(case: Case) -> None:
                 _sealed(case, folder)
 
 
-def demand_unchanged(case: Case) -> None:
-    """Demand that every sealed notebook, and its page, is what the ledger says.
+def require_unchanged(case: Case) -> None:
+    """Require that every sealed notebook, and its page, is what the ledger says.
 
     Raises:
         EvidenceError: naming those that were changed, or are gone.

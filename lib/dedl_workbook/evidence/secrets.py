@@ -1,6 +1,6 @@
-"""Secrets: look for them in whatever passes by, as fast as it is hashed.
+"""Secrets: looks for them in whatever passes by, as fast as it is hashed.
 
-Hyperscan tells in one pass whether a file is suspicious; only such files are then searched by the
+Hyperscan finds in one pass what is suspicious; only such files are then searched by the
 redactor itself, whose word counts.
 """
 
@@ -43,19 +43,19 @@ class Search:
         self._local = threading.local()
 
     @contextmanager
-    def of(self, found: list[Any]) -> Iterator[Callable[[bytes | memoryview], object]]:
-        """Search what is handed over in pieces; `found` has members afterwards if it may be one."""
+    def of(self, hits: list[Any]) -> Iterator[Callable[[bytes | memoryview], object]]:
+        """Search what is handed over in pieces; `hits` has members afterwards if it may be one."""
         import hyperscan
 
         if not hasattr(self._local, "scratch"):
             self._local.scratch = hyperscan.Scratch(self._database)
-        note = partial(_note, found)
+        note = partial(_note, hits)
         with self._database.stream(match_event_handler=note) as stream:
             yield partial(stream.scan, scratch=self._local.scratch)
 
 
-def _note(found: list[Any], number: int, *_: object) -> None:
-    found.append(number)
+def _note(hits: list[Any], number: int, *_: object) -> None:
+    hits.append(number)
 
 
 def _literal(raw: bytes) -> bytes:

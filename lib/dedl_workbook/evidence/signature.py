@@ -26,11 +26,11 @@ def sign(data: bytes, key: Path) -> bytes:
     Raises:
         InputError: ssh-keygen or the key is missing, or the key can't be used without asking.
     """
-    _demand(key)
+    _require_key(key)
     done = _run("-Y", "sign", "-f", str(key), "-n", NAMESPACE, given=data)
     if done.returncode:
         raise InputError(
-            f"the evidence can't be signed with this key: {_said(done)}",
+            f"the evidence can't be signed with this key: {_last_line(done)}",
             where=str(key),
             remedy="Nobody is asked for a passphrase: use a key without one, or add it to "
             "ssh-agent and name the public key.",
@@ -44,15 +44,15 @@ def fingerprint(key: Path) -> str:
     Raises:
         InputError: ssh-keygen or the key is missing, or it is no key.
     """
-    _demand(key)
+    _require_key(key)
     done = _run("-l", "-f", str(key))
-    found = _FINGERPRINT.search(done.stdout)
-    if done.returncode or not found:
-        raise InputError(f"is no SSH key: {_said(done)}", where=str(key))
-    return found[0].decode()
+    match = _FINGERPRINT.search(done.stdout)
+    if done.returncode or not match:
+        raise InputError(f"is no SSH key: {_last_line(done)}", where=str(key))
+    return match[0].decode()
 
 
-def _demand(key: Path) -> None:
+def _require_key(key: Path) -> None:
     if not key.is_file():
         raise InputError(
             "there is no such key to sign the evidence with",
@@ -70,12 +70,12 @@ def key_of(data: bytes, signature: bytes) -> str | None:
     """
     if shutil.which("ssh-keygen") is None:
         return None
-    with _kept(signature) as file:
+    with _file_of(signature) as file:
         done = _run("-Y", "check-novalidate", "-n", NAMESPACE, "-s", file.name, given=data)
-    found = _FINGERPRINT.search(done.stdout)
-    if done.returncode or not found:
-        raise EvidenceError(f"is badly signed: {_said(done)}")
-    return found[0].decode()
+    match = _FINGERPRINT.search(done.stdout)
+    if done.returncode or not match:
+        raise EvidenceError(f"is badly signed: {_last_line(done)}")
+    return match[0].decode()
 
 
 def signer(data: bytes, signature: bytes, signers: Path) -> str:
@@ -92,21 +92,21 @@ def signer(data: bytes, signature: bytes, signers: Path) -> str:
     """
     if not signers.is_file():
         raise InputError("there is no such file of signers", where=str(signers))
-    with _kept(signature) as file:
-        found = _run("-Y", "find-principals", "-f", str(signers), "-s", file.name)
-        names = found.stdout.decode("utf-8", "replace").splitlines()
+    with _file_of(signature) as file:
+        listing = _run("-Y", "find-principals", "-f", str(signers), "-s", file.name)
+        names = listing.stdout.decode("utf-8", "replace").splitlines()
         options = ("-f", str(signers), "-n", NAMESPACE, "-s", file.name)
         for name in names:
             done = _run("-Y", "verify", "-I", name, *options, given=data)
             if done.returncode == 0:
                 return name
     if names:
-        raise EvidenceError(f"is badly signed, in the name of {names[0]}: {_said(done)}")
+        raise EvidenceError(f"is badly signed, in the name of {names[0]}: {_last_line(done)}")
     key = key_of(data, signature)
     raise EvidenceError(f"is signed with the key {key}, which {signers} doesn't name")
 
 
-def _kept(signature: bytes) -> tempfile._TemporaryFileWrapper[bytes]:
+def _file_of(signature: bytes) -> tempfile._TemporaryFileWrapper[bytes]:
     """Return a file with the signature, which ssh-keygen takes from a file alone."""
     file = tempfile.NamedTemporaryFile(prefix="dedl-", suffix=".sig")  # noqa: SIM115
     file.write(signature)
@@ -132,6 +132,6 @@ def _run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[byt
         ) from error
 
 
-def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+def _last_line(done: subprocess.CompletedProcess[bytes]) -> str:
     lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
     return lines[-1].strip() if lines else f"ssh-keygen ended with {done.returncode}"

@@ -171,12 +171,12 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
         KeyboardInterrupt: it was ended by Ctrl-C or a signal; that is recorded.
     """
     source = notebook_file(case.root, step)
-    sealing.seal_what_is_left(case)
+    sealing.seal_rest(case)
     with Interrupts() as interrupts:
         folder = case.new_attempt(step.name)
         error = execute(case, step, source, folder, say, interrupts)
         outcome = _outcome(case, step, folder, error)
-        sealing.seal_what_is_left(case)
+        sealing.seal_rest(case)
         if step.tells and outcome.verdict is Verdict.PASSED:
             _pack_again(case, say)
     if interrupts.came:

@@ -194,7 +194,7 @@ def test_a_bag_that_was_made_again_has_another_digest(bag: evidence.Bag) -> None
 def test_says_what_a_bag_tells_of_itself_and_does_not_hold(bag: evidence.Bag) -> None:
     told = bag.path / "data" / "told.txt"
     told.write_text("more")
-    with pytest.raises(EvidenceError, match=r"tells of a payload of \d+\.\d+ .* files"):
+    with pytest.raises(EvidenceError, match=r"names a payload of \d+\.\d+ .* files"):
         evidence.verify(bag.path)
     told.unlink()
 

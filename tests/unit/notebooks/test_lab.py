@@ -81,10 +81,10 @@ def test_a_step_run_by_hand_is_kept_when_it_is_saved(case: Case, server: Server)
 
     assert "seen" in (attempt(case) / "notebook.ipynb").read_text()
     assert "seen" in (attempt(case) / "notebook.html").read_text()
-    sealing.demand_unchanged(case)
+    sealing.require_unchanged(case)
     (attempt(case) / "notebook.html").write_text("other")
     with pytest.raises(EvidenceError, match="001-validate/notebook.html"):
-        sealing.demand_unchanged(case)
+        sealing.require_unchanged(case)
     events = [(line["event"], line["operator"]) for line in case.ledger()]
     assert events == [("started", "alice"), ("outcome", "alice"), ("sealed", "alice")]
     assert (sealed(case)[0]["whole"], case.ledger()[0]["by"]) == (True, "hand")

@@ -2,7 +2,7 @@
 
 The procedure's last step. What is approved is the letter and the names of what goes with it; what
 can't be known before (the digest of the evidence, sizes) is filled in when it is sent. What was
-sent is kept in the case's folder `sent`, and a second try sends the very same.
+sent lies in the case's folder `sent`, and a second try sends the very same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dedl_workbook.services import helpdesk
 from dedl_workbook.services.helpdesk import HelpDesk, Message
 from dedl_workbook.steps.notify import archive, reply
 from dedl_workbook.steps.notify.letters import letter
-from dedl_workbook.steps.notify.reply import Kept
+from dedl_workbook.steps.notify.reply import Parcel
 
 STEP = "notify"
 
@@ -54,11 +54,11 @@ class _Sending:
 
     @property
     def folder(self) -> Path:
-        """Where what is sent is kept."""
+        """Where the parcel lies."""
         return self.job.case / "sent" / f"{self.kind}-{self.marker[:12]}"
 
-    def kept(self) -> Kept | None:
-        return reply.kept(self.folder)
+    def parcel(self) -> Parcel | None:
+        return reply.load(self.folder)
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each attachment, as it would be sent; 0: it isn't made yet."""
@@ -88,8 +88,8 @@ def plan(job: Job, kind: Kind | None = None) -> Plan:
     sending = _Sending(job, kind or standing(job.events).kind)
     desk, draft = sending.desk, sending.draft
     place = desk.find(sending.ticket)
-    told = sending.reply_sent()
-    kept = sending.kept()
+    reference = sending.reply_sent()
+    parcel = sending.parcel()
     names = list(draft.attachments)
     goal = {
         "tells": sending.kind,
@@ -104,22 +104,22 @@ def plan(job: Job, kind: Kind | None = None) -> Plan:
     detail: dict[str, Any] = {
         "to": place,
         "subject": draft.subject,
-        "text": kept.text if kept else draft.text,
+        "text": parcel.text if parcel else draft.text,
         "attachments": [
             {"name": name, "bytes": size or "not made yet"}
             for name, size in sending.sizes().items()
         ],
     }
-    if told:
-        detail["told"] = told
-    return Plan(STEP, job, goal, {}, tuple(_actions(sending, told)), detail)
+    if reference:
+        detail["told"] = reference
+    return Plan(STEP, job, goal, {}, tuple(_actions(sending, reference)), detail)
 
 
-def _actions(sending: _Sending, told: str | None) -> Iterator[Action]:
+def _actions(sending: _Sending, reference: str | None) -> Iterator[Action]:
     where = f"the ticket {sending.ticket} in {sending.desk.place}"
     if sending.desk.comments and not sending.evidence_sent():
         yield Action("attach", f"the evidence to {where}, as an internal comment")
-    if told:
+    if reference:
         return
     verb = "send" if sending.desk.delivers else "lay out"
     yield Action(verb, f"the reply that it is {sending.kind} to {where}")
@@ -128,7 +128,7 @@ def _actions(sending: _Sending, told: str | None) -> Iterator[Action]:
 
 
 def apply(plan: Plan) -> Receipt:
-    """Send what isn't sent yet, and keep a copy first, which a second try would send.
+    """Send what isn't sent yet; store a copy first, which a second try would send.
 
     Raises:
         GateError: an executed notebook, or the evidence, is missing.
@@ -138,31 +138,31 @@ def apply(plan: Plan) -> Receipt:
     begun = time.monotonic()
     sending = _Sending(plan.job, plan.goal["tells"])
     limit = plan.job.target.helpdesk.attachment_limit
-    kept = _keep(sending, limit)
-    done: dict[str, Any] = {"tells": sending.kind, "evidence": kept.evidence}
-    if kept.place:
-        archive.put(plan.job, kept.pack)
-        done["archived"] = kept.place
+    parcel = _parcel(sending, limit)
+    done: dict[str, Any] = {"tells": sending.kind, "evidence": parcel.evidence}
+    if parcel.place:
+        archive.put(plan.job, parcel.pack)
+        done["archived"] = parcel.place
     if sending.desk.comments:
         comment = helpdesk.deliver(
-            sending.desk, _comment(sending, kept), limit=limit, internal=True
+            sending.desk, _comment(sending, parcel), limit=limit, internal=True
         )
         done["evidence_in"] = comment.reference
     else:
-        done["evidence_in"] = str(kept.pack.path)
-    sent = helpdesk.deliver(sending.desk, _reply(sending, kept), limit=limit)
+        done["evidence_in"] = str(parcel.pack.path)
+    sent = helpdesk.deliver(sending.desk, _reply(sending, parcel), limit=limit)
     done |= {"reply": sent.reference, "sent_before": sent.already}
-    done["attachments"] = len(kept.attachments)
+    done["attachments"] = len(parcel.attachments)
     return Receipt(STEP, done, time.monotonic() - begun)
 
 
-def _keep(sending: _Sending, limit: int) -> Kept:
-    """Return what is sent: what an earlier try kept, or else what is made now."""
-    kept = sending.kept()
+def _parcel(sending: _Sending, limit: int) -> Parcel:
+    """Return what is sent: the parcel of an earlier try, or else a new one."""
+    parcel = sending.parcel()
     # What the desk has is never made anew. A limit that was lowered since makes another reply.
-    if kept is not None and (kept.limit == limit or sending.reply_sent()):
-        return kept
-    return reply.keep(
+    if parcel is not None and (parcel.limit == limit or sending.reply_sent()):
+        return parcel
+    return reply.store(
         sending.job,
         sending.kind,
         sending.draft,
@@ -172,54 +172,61 @@ def _keep(sending: _Sending, limit: int) -> Kept:
     )
 
 
-def _reply(sending: _Sending, kept: Kept) -> Message:
+def _reply(sending: _Sending, parcel: Parcel) -> Message:
     return Message(
-        sending.ticket, sending.kind, kept.subject, kept.text, sending.marker, kept.attachments
+        sending.ticket,
+        sending.kind,
+        parcel.subject,
+        parcel.text,
+        sending.marker,
+        parcel.attachments,
     )
 
 
-def _comment(sending: _Sending, kept: Kept) -> Message:
+def _comment(sending: _Sending, parcel: Parcel) -> Message:
     subject, text = letter(
         "evidence",
         ticket=sending.ticket,
         collection=sending.job.ticket.collection,
-        evidence=kept.evidence_lines,
-        digest=kept.evidence,
+        evidence=parcel.evidence_lines,
+        digest=parcel.evidence,
     )
-    fits = kept.pack.size <= kept.limit
-    files = (kept.pack,) if fits else ()
+    fits = parcel.pack.size <= parcel.limit
+    files = (parcel.pack,) if fits else ()
     return Message(sending.ticket, "evidence", subject, text, sending.evidence_marker, files)
 
 
 def check(plan: Plan) -> Outcome:
-    """Read the reply back from the help desk, and compare it with what was kept.
+    """Read the reply back from the help desk, and compare it with the parcel.
 
     Raises:
         ServiceError: the help desk doesn't answer.
     """
     sending = _Sending(plan.job, plan.goal["tells"])
-    where, kept = sending.desk.place, sending.kept()
-    if kept is None:
+    where, parcel = sending.desk.place, sending.parcel()
+    if parcel is None:
         missing = Check("kept copy", False, f"there is none of what was sent in {sending.folder}")
         return judged(STEP, [missing], "")
     reference = sending.reply_sent()
     checks = [Check("the reply is there", reference is not None, reference or f"not in {where}")]
     if reference:
-        checks += _compared("reply", sending, reference, _reply(sending, kept))
+        checks += _compared("reply", sending, reference, _reply(sending, parcel))
     if sending.desk.comments:
-        found = sending.evidence_sent()
-        checks.append(Check("the evidence is there", found is not None, found or f"not in {where}"))
-        if found:
-            checks += _compared("comment", sending, found, _comment(sending, kept))
-    whole = kept.pack.path.is_file() and kept.pack.sha256 == kept.pack_sha256
-    checks.append(Check("evidence kept", whole, f"{kept.pack.path}, {kept.evidence}"))
-    if kept.place:
-        there = archive.found(plan.job, kept.pack_sha256)
-        checks.append(Check("evidence in the archive's bucket", there, kept.place))
+        comment = sending.evidence_sent()
+        checks.append(
+            Check("the evidence is there", comment is not None, comment or f"not in {where}")
+        )
+        if comment:
+            checks += _compared("comment", sending, comment, _comment(sending, parcel))
+    whole = parcel.pack.path.is_file() and parcel.pack.sha256 == parcel.pack_sha256
+    checks.append(Check("evidence kept", whole, f"{parcel.pack.path}, {parcel.evidence}"))
+    if parcel.place:
+        there = archive.holds(plan.job, parcel.pack_sha256)
+        checks.append(Check("evidence in the archive's bucket", there, parcel.place))
     summary = f"The user was told that the dataset is {sending.kind}: {reference}"
     if not sending.desk.delivers:
         summary = f"The reply is laid out, for a person to send: {reference}"
-    return judged(STEP, checks, summary, reference=reference, evidence=kept.evidence)
+    return judged(STEP, checks, summary, reference=reference, evidence=parcel.evidence)
 
 
 def _compared(what: str, sending: _Sending, reference: str, message: Message) -> Iterator[Check]:
@@ -232,6 +239,6 @@ def _compared(what: str, sending: _Sending, reference: str, message: Message) ->
         for name in wanted.keys() | posted.attachments.keys()
         if wanted.get(name) != posted.attachments.get(name)
     )
-    found = f"{len(posted.attachments)} read back"
-    found += f"; missing, changed or added: {', '.join(wrong)}" if wrong else ""
-    yield Check(f"attachments of the {what}", not wrong, found)
+    summary = f"{len(posted.attachments)} read back"
+    summary += f"; missing, changed or added: {', '.join(wrong)}" if wrong else ""
+    yield Check(f"attachments of the {what}", not wrong, summary)

@@ -35,7 +35,7 @@ def put(job: Job, pack: Attachment) -> None:
         ServiceError: the store refuses, doesn't answer, or gives other bytes back.
     """
     where = place(job, pack.sha256)
-    if not where or found(job, pack.sha256):
+    if not where or holds(job, pack.sha256):
         return
     with s3.calling(f"evidence to {where}"):
         client = s3.client(_settings(job.target))
@@ -45,14 +45,14 @@ def put(job: Job, pack: Attachment) -> None:
             key(job, pack.sha256),
             ExtraArgs={"ContentType": "application/zip"},
         )
-    if not found(job, pack.sha256):
+    if not holds(job, pack.sha256):
         raise ServiceError(
             f"{where} doesn't give back what was written",
             remedy="The store damages objects or hides them: tell its operators; then run again.",
         )
 
 
-def found(job: Job, sha256: str) -> bool:
+def holds(job: Job, sha256: str) -> bool:
     """Whether the bucket gives a pack back, byte by byte.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the user is told, and what goes with it: composed from the case, kept before it is sent."""
+"""Reply: what the user is told and what goes with it, stored before it is sent."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Parcel:
     """What is sent, byte by byte, as it lies in the archive."""
 
     subject: str
@@ -114,7 +114,7 @@ def draft(job: Job, kind: Kind) -> Draft:
         passed = verified is not None and verified.verdict == Verdict.PASSED
         sources["60-verify.html"] = _notebook(verified) if verified and passed else None
     if kind == "refused":
-        values["findings"] = list(_to_mend(report))
+        values["findings"] = list(_error_lines(report))
     if kind != "withdrawn":
         sources[REPORT] = validated.folder / "outcome.json"
     names = [f"  - {name}" for name in sources] or ["  nothing"]
@@ -124,16 +124,16 @@ def draft(job: Job, kind: Kind) -> Draft:
 
 def _validated(job: Job, kind: Kind) -> Attempt:
     wanted = Verdict.FAILED if kind == "refused" else Verdict.PASSED
-    found = _attempt(job, StepName.VALIDATE, wanted)
+    attempt = _attempt(job, StepName.VALIDATE, wanted)
     # Of what was changed meanwhile, the report may tell what never was.
-    if found is None or "report" not in found.detail or found.detail.get("changed"):
+    if attempt is None or "report" not in attempt.detail or attempt.detail.get("changed"):
         raise InputError(
             f"the dataset can't be called {kind}: no validation of this case has {wanted} "
             "that saw it as it is",
             where=job.ticket.ticket,
             remedy=f"Run it first: dedl-workbook run {job.ticket.ticket} --step validate",
         )
-    return found
+    return attempt
 
 
 def _notebook(attempt: Attempt) -> Path:
@@ -163,7 +163,7 @@ def _counts(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _to_mend(report: Mapping[str, Any]) -> Iterator[str]:
+def _error_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a report as lines: alike ones as one, each with its remedy."""
     findings = [Finding(**f | {"severity": Severity(f["severity"])}) for f in report["findings"]]
     groups = grouped(f for f in findings if f.severity is Severity.ERROR and not f.waived)
@@ -175,55 +175,57 @@ def _to_mend(report: Mapping[str, Any]) -> Iterator[str]:
         for place in group.examples:
             yield f"       in {place or 'the dataset'}"
         if finding.fix:
-            yield f"       To mend it: {finding.fix}"
+            yield f"       To fix it: {finding.fix}"
     if len(groups) > _KINDS:
         yield ""
         yield f"  … and {len(groups) - _KINDS:,} more kinds of errors: see {REPORT}."
 
 
-def kept(folder: Path) -> Kept | None:
-    """Return what was kept in a folder, or None.
+def load(folder: Path) -> Parcel | None:
+    """Return the parcel that lies in a folder, or None.
 
     Raises:
-        EvidenceError: it isn't any more what was kept.
+        EvidenceError: it isn't any more what was stored.
     """
     record = folder / RECORD
     if not record.is_file():
         return None
-    said = json.loads(record.read_bytes())
-    files = {row["name"]: _attachment(folder / row["name"]) for row in said["files"]}
+    message = json.loads(record.read_bytes())
+    files = {row["name"]: _attachment(folder / row["name"]) for row in message["files"]}
     changed = [
         row["name"]
-        for row in said["files"]
+        for row in message["files"]
         if not files[row["name"]].path.is_file() or files[row["name"]].sha256 != row["sha256"]
     ]
     if changed:
         raise EvidenceError(
-            f"what was kept of a message was changed: {', '.join(changed)}",
+            f"the copy of a message was changed: {', '.join(changed)}",
             where=str(folder),
             remedy="Restore it from the archive's backup.",
         )
-    return Kept(
-        said["subject"],
-        said["text"],
-        tuple(files[name] for name in said["attached"]),
-        files[said["pack"]],
-        files[said["pack"]].sha256,
-        said["evidence"],
-        tuple(said["evidence_lines"]),
-        said["limit"],
-        said.get("place", ""),
+    return Parcel(
+        message["subject"],
+        message["text"],
+        tuple(files[name] for name in message["attached"]),
+        files[message["pack"]],
+        files[message["pack"]].sha256,
+        message["evidence"],
+        tuple(message["evidence_lines"]),
+        message["limit"],
+        message.get("place", ""),
     )
 
 
-def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int, *, comments: bool) -> Kept:
-    """Make all that is sent, and keep it, whole or not at all.
+def store(
+    job: Job, kind: Kind, draft: Draft, folder: Path, limit: int, *, comments: bool
+) -> Parcel:
+    """Make all that is sent, and store it, whole or not at all.
 
     Args:
         job: whose user is told.
         kind: what.
         draft: the letter.
-        folder: where it is kept; what is there of an earlier try is replaced.
+        folder: where it is stored; what is there of an earlier try is replaced.
         limit: bytes that an attachment may have; larger ones stay here, named in the reply.
         comments: whether the desk takes the evidence, as long as it is within the limit.
 
@@ -232,29 +234,29 @@ def keep(job: Job, kind: Kind, draft: Draft, folder: Path, limit: int, *, commen
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".draft-") as scratch:
-        made = Path(scratch) / "message"
-        made.mkdir()
+        files = Path(scratch) / "message"
+        files.mkdir()
         redactor = Redactor(job.target.secrets())
-        evidence, pack = _pack(job, kind, made)
+        evidence, pack = _pack(job, kind, files)
         for name, source in draft.attachments.items():
-            write_atomic(made / name, redactor.text(_content(job, name, _packed(job, source))))
-        goes_along = comments and (made / pack).stat().st_size <= limit
-        sha256 = _attachment(made / pack).sha256
+            write_atomic(files / name, redactor.text(_content(job, name, _packed(job, source))))
+        goes_along = comments and (files / pack).stat().st_size <= limit
+        sha256 = _attachment(files / pack).sha256
         place = "" if goes_along else archive.place(job, sha256)
-        record = _record(kind, draft, made, folder, evidence, pack, limit, place)
-        write_atomic(made / RECORD, pretty(redactor.value(record)))
+        record = _record(kind, draft, files, folder, evidence, pack, limit, place)
+        write_atomic(files / RECORD, pretty(redactor.value(record)))
         if folder.exists():
             folder.rename(Path(scratch) / "earlier")
-        made.rename(folder)
-    found = kept(folder)
-    assert found is not None  # noqa: S101 (it was written just now)
-    return found
+        files.rename(folder)
+    parcel = load(folder)
+    assert parcel is not None  # noqa: S101 (it was written just now)
+    return parcel
 
 
 def _record(
     kind: Kind,
     draft: Draft,
-    made: Path,
+    files: Path,
     folder: Path,
     evidence: str,
     pack: str,
@@ -268,12 +270,12 @@ def _record(
         f"  Its ledger   {ledger}",
         f"  Kept in the archive as {place or pack}; ask in this ticket if you want to see it.",
     ]
-    lines = [_line(made / name, limit) for name in names] or ["  nothing"]
+    lines = [_line(files / name, limit) for name in names] or ["  nothing"]
     subject, text = letter(kind, **draft.values, attached=lines, evidence=proof)
     return {
         "subject": subject,
         "text": text,
-        "attached": [name for name in names if (made / name).stat().st_size <= limit],
+        "attached": [name for name in names if (files / name).stat().st_size <= limit],
         "pack": pack,
         "evidence": evidence,
         "place": place,
@@ -285,7 +287,7 @@ def _record(
         ],
         "limit": limit,
         "files": [
-            {"name": name, "sha256": _attachment(made / name).sha256} for name in [*names, pack]
+            {"name": name, "sha256": _attachment(files / name).sha256} for name in [*names, pack]
         ],
     }
 
