@@ -167,20 +167,24 @@ def schemas() -> None:
 @schemas.command(example="dedl-workbook schemas sync --from-packages")
 @click.option("--from", "folder", type=EXISTING, metavar="FOLDER", help="From a folder.")
 @click.option("--from-packages", is_flag=True, help="The core schemas only, from packages.")
+@click.option("--accept", is_flag=True, help="Use what has changed since it was locked, too.")
 @takes_json
-def sync(folder: Path | None, from_packages: bool, as_json: bool) -> int:
+def sync(folder: Path | None, from_packages: bool, accept: bool, as_json: bool) -> int:
     """Fill the store: from the network, from packages, or from a folder."""
     from dedl_workbook.rules.schemas import store
     from dedl_workbook.views import terminal
 
     exclusive(**{"from": folder, "from_packages": from_packages})
-    report = store.sync(source=folder or ("packages" if from_packages else "network"))
+    report = store.sync(
+        source=folder or ("packages" if from_packages else "network"), accept=accept
+    )
     code = FAILED if report.problems else DONE
     if as_json:
         terminal.show_json(
             {
                 "store": str(store.default_store()),
                 "written": len(report.written),
+                "accepted": list(report.accepted),
                 "kept": len(report.kept),
                 "absent": len(report.absent),
                 "problems": list(report.problems),
@@ -191,6 +195,8 @@ def sync(folder: Path | None, from_packages: bool, as_json: bool) -> int:
         f"{len(report.written)} schemas written, {len(report.kept)} were there, "
         f"{len(report.absent)} absent, in {store.default_store()}"
     )
+    for url in report.accepted:
+        terminal.out.print(f"accepted as it is now: {url}", markup=False)
     for problem in report.problems:
         terminal.err.print(problem, markup=False)
     if report.problems and not (folder or from_packages):

@@ -1,6 +1,6 @@
-"""What a data file holds, told from a few ranged reads: its format, and whether its end is there.
+"""Content: a data file's format, and whether its end is there, from a few ranged reads.
 
-Nothing is decoded: a file passes if its first bytes are those of its format and every part that
+Nothing is decoded. A file passes if its first bytes are those of its format, and every part that
 its own tables promise lies inside it.
 """
 
@@ -72,10 +72,10 @@ class Truncated(Exception):  # noqa: N818 - a finding, no error
     """The file ends before what its tables promise."""
 
 
-def _require(found: bytes, length: int) -> bytes:
-    if len(found) < length:
+def _require(data: bytes, length: int) -> bytes:
+    if len(data) < length:
         raise Truncated
-    return found
+    return data
 
 
 class _Tiff(NamedTuple):
@@ -101,7 +101,7 @@ _TIFF_SIZES = {
 }
 
 
-def _laid_out(order: str, big: bool) -> _Tiff:
+def _layout(order: str, big: bool) -> _Tiff:
     start, forms = (8, ("Q", "Q", "HHQ8x")) if big else (4, ("I", "H", "HHI4x"))
     place, entries, entry = (struct.Struct(order + form) for form in forms)
     one = {kind: struct.Struct(order + code) for kind, code in _TIFF_CODES.items()}
@@ -109,10 +109,10 @@ def _laid_out(order: str, big: bool) -> _Tiff:
 
 
 _TIFFS = {
-    b"II*\0": _laid_out("<", False),
-    b"MM\0*": _laid_out(">", False),
-    b"II+\0": _laid_out("<", True),
-    b"MM\0+": _laid_out(">", True),
+    b"II*\0": _layout("<", False),
+    b"MM\0*": _layout(">", False),
+    b"II+\0": _layout("<", True),
+    b"MM\0+": _layout(">", True),
 }
 
 
@@ -123,9 +123,9 @@ def _tiff(source: Source) -> None:
     if not directory:
         # Writers fill it in last.
         raise Truncated
-    seen: set[int] = set()
-    while directory and directory not in seen and len(seen) < 100:
-        seen.add(directory)
+    directories: set[int] = set()
+    while directory and directory not in directories and len(directories) < 100:
+        directories.add(directory)
         (count,) = tiff.entries.unpack(source.at(directory, before))
         length = count * tiff.entry.size
         if not count or directory + before + length + width > source.size:
@@ -150,9 +150,9 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
     at = -inline
     for tag, kind, count in tiff.entry.iter_unpack(whole):
         at += entry
-        wanted = tag in _PLACES and kind in _TIFF_CODES
+        is_place = tag in _PLACES and kind in _TIFF_CODES
         if count == 1 and kind not in _WIDE:
-            if wanted:
+            if is_place:
                 arrays[tag] = tiff.one[kind].unpack_from(table, at)
             continue
         size = _TIFF_SIZES.get(kind, 1)
@@ -161,12 +161,12 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
             (offset,) = tiff.place.unpack_from(table, at)
             if offset + total > source.size:
                 raise Truncated
-            if wanted and tag not in arrays:
-                # Of a giant's tiles the last ones tell whether it is whole.
+            if is_place and tag not in arrays:
+                # Of a giant's tiles the last ones show whether it is whole.
                 few = min(count, 2**18)
                 raw = _require(source.at(offset + (count - few) * size, few * size), few * size)
                 arrays[tag] = struct.unpack(f"{tiff.order}{few}{_TIFF_CODES[kind]}", raw)
-        elif wanted:
+        elif is_place:
             arrays[tag] = struct.unpack_from(f"{tiff.order}{count}{_TIFF_CODES[kind]}", table, at)
     for offsets, counts in _OFFSETS.items():
         if offsets in arrays and counts in arrays:
@@ -436,7 +436,7 @@ class _Look(NamedTuple):
 
     check_end: Callable[[Source], None]
     deeper: Callable[[Source], bool] | None = None
-    """Tells whether what makes it the format comes later than at the start."""
+    """Whether what makes it the format comes later than at the start."""
 
 
 _LOOKS = {
@@ -459,7 +459,7 @@ _LOOKS = {
 
 
 def _holds(source: Source, promised: Format) -> bool:
-    """Tell whether a file is of a format."""
+    """Return whether a file is of a format."""
     deeper = _LOOKS[promised].deeper
     return source.head.startswith(promised.magic) or (deeper is not None and deeper(source))
 

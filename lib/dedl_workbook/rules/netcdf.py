@@ -1,4 +1,4 @@
-"""How long a NetCDF file of the classic formats must be, from its header.
+"""The length that a NetCDF file of the classic formats must have, by its header.
 
 Source: the NetCDF classic format specification (CDF-1, CDF-2 and CDF-5).
 """
@@ -25,11 +25,11 @@ class _Header:
     """Of the dimensions; 0 is the record dimension."""
 
     def number(self, width: int) -> int:
-        found = self.data[self.at : self.at + width]
-        if len(found) < width:
+        digits = self.data[self.at : self.at + width]
+        if len(digits) < width:
             raise IndexError
         self.at += width
-        return int.from_bytes(found, "big")
+        return int.from_bytes(digits, "big")
 
     def skip(self, length: int) -> None:
         self.at += length + -length % 4

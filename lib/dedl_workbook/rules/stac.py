@@ -94,7 +94,7 @@ def _problems_of(item: Item, kind: str, given: Given) -> Iterator[Problem]:
         where = "" if of_core else f" ({violation.schema})"
         if blame := schemas.unusable().get(violation.schema):
             text = f"the schema {violation.schema} itself is at fault: it {blame}"
-            yield Problem(text, _other_version(blame), _EXTENSIONS)
+            yield Problem(text, _other_version(violation.schema), _EXTENSIONS)
             continue
         yield Problem(f"{violation.message}{where}", _fix(violation, kind), violation.pointer)
     named = frozenset(schemas.extensions_of(document))
@@ -112,13 +112,10 @@ def _problems_of(item: Item, kind: str, given: Given) -> Iterator[Problem]:
         )
 
 
-_ANOTHER = re.compile(r"https://\S+/schema\.json")
-
-
-def _other_version(blame: str) -> str:
+def _other_version(url: str) -> str:
     """Return what to do where a schema itself is at fault."""
-    if other := _ANOTHER.search(blame):
-        return f"Name {other[0]} in its place."
+    if other := schemas.usable_instead(url):
+        return f"Name {other} in its place."
     return "Name another version of the extension, or take out what it refuses."
 
 

@@ -106,7 +106,7 @@ def validate(
         for part in comparison.parts():
             size += part.measure(dataset)
             _gather(gathered, run.findings_of("across", "", given, part))
-    notes = [*_notes(ticket, target), *notes]
+    notes = [*_notes(ticket, target), *notes, *store.notes(given.schemas)]
     if second_opinion != "none":
         chosen = sample if second_opinion == "sample" else []
         notes += _ask_sample(given, chosen, gathered)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,7 +42,7 @@ class Address:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-OWN = b'{"required": ["own:field"], "$ref": "%s/other.json"}'
+OWN = b'{"required": ["own:field"], "$ref": "other.json"}'
 OTHER = b'{"type": "object"}'
 
 
@@ -56,18 +55,16 @@ def address(monkeypatch: pytest.MonkeyPatch, core: Path) -> Iterator[Callable[..
         content: dict[str, bytes] = {}
         server = Address(content)
         servers.append(server)
-        url = server.url.encode()
-        content["/own.json"], content["/other.json"] = own.replace(b"%s", url), OTHER
+        content["/own.json"], content["/other.json"] = own, OTHER
         extra = {
-            f"{server.url}/own.json": hashlib.sha256(locked.replace(b"%s", url)).hexdigest(),
+            f"{server.url}/own.json": hashlib.sha256(locked).hexdigest(),
             f"{server.url}/other.json": hashlib.sha256(OTHER).hexdigest(),
         }
         whole = {**schemas.lock(), **extra}
         monkeypatch.setattr(schemas, "lock", lambda: whole)
-        monkeypatch.setattr(schemas, "path_of", lambda url: Path(url.partition("://")[2]))
-        monkeypatch.setattr(sources, "_below", lambda url: Path(url.partition("://")[2]))
+        for module in (schemas, sources):
+            monkeypatch.setattr(module, "path_of", lambda url: Path(url.partition("://")[2]))
         monkeypatch.setattr(schemas, "_locked", lambda url: url)
-        monkeypatch.setattr(schemas, "_REFERENCE", re.compile(rb'"\$ref": "(http://[^"]+)'))
         schemas.forget()
         return server
 

@@ -540,6 +540,71 @@ def test_file_with_another_digest_is_refused_with_both_digests(core: Path, tmp_p
     assert len(report.written) == len(list(core.rglob("*.json"))) - 1
 
 
+def changed_source(store: Path, folder: Path, url: str, data: bytes) -> Path:
+    """A source in which one schema has other bytes than the lock names."""
+    shutil.copytree(store, folder)
+    path = folder / schemas.path_of(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return folder
+
+
+NEW = b'{"type": "object", "required": ["new:field"]}'
+
+
+def test_what_has_changed_since_it_was_locked_is_used_once_it_was_accepted(
+    core: Path, tmp_path: Path
+) -> None:
+    source = changed_source(core, tmp_path / "source", FILE, NEW)
+    target = tmp_path / "target"
+    item = {**any_item(), "stac_extensions": [FILE]}
+
+    refused = schemas.sync(target, source=source)
+    unchecked = schemas.check(item, target)
+    report = schemas.sync(target, source=source, accept=True)
+    (violation,) = schemas.check(item, target).violations
+    again = schemas.sync(target, source=core)
+
+    assert refused.problems[0].startswith(f"{FILE} has changed since it was locked")
+    assert unchecked.not_checked == (FILE,)
+    assert (report.accepted, report.written) == ((FILE,), (FILE,))
+    assert violation.message == "new:field is a required property"
+    assert FILE in again.kept
+    (note,) = schemas.notes(target)
+    assert note.startswith(f"{FILE} is used as it was accepted here, not as it was locked")
+    assert hashlib.sha256(NEW).hexdigest() in note
+
+
+def test_an_accepted_schema_that_changes_once_more_is_not_used(core: Path, tmp_path: Path) -> None:
+    source = changed_source(core, tmp_path / "source", FILE, NEW)
+    schemas.sync(tmp_path / "target", source=source, accept=True)
+    (tmp_path / "target" / schemas.path_of(FILE)).write_bytes(b"{}")
+    schemas.forget()
+
+    assert schemas.validator(FILE, tmp_path / "target") is None
+    assert "has changed since it was locked" in schemas.absence(FILE, tmp_path / "target")
+
+
+def test_what_is_no_schema_is_not_accepted(core: Path, tmp_path: Path) -> None:
+    source = changed_source(core, tmp_path / "source", FILE, b"<html>moved</html>")
+
+    report = schemas.sync(tmp_path / "target", source=source, accept=True)
+
+    assert report.accepted == ()
+    assert report.problems == (f"{FILE}: refused, it is no JSON schema",)
+
+
+def test_an_unreadable_record_of_what_was_accepted_says_the_way_out(
+    core: Path, tmp_path: Path
+) -> None:
+    schemas.sync(tmp_path / "target", source=core)
+    (tmp_path / "target" / schemas.ACCEPTED).write_text("[")
+    schemas.forget()
+
+    with pytest.raises(InputError, match="sync --accept"):
+        schemas.check(any_item(), tmp_path / "target")
+
+
 def test_file_that_is_not_locked_is_refused_with_its_digest(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
@@ -715,6 +780,29 @@ def test_every_locked_schema_compiles_with_all_that_it_refers_to(tmp_path: Path)
     assert [url for url in in_reach if compiled[url] is None] == []
 
 
+@needs_extensions
+def test_whatever_a_locked_schema_refers_to_is_locked_too() -> None:
+    folder = SHARED / "stac-schemas"
+    refers = {
+        (url, other)
+        for url in schemas.lock()
+        for other in schemas._references(url, (folder / schemas.path_of(url)).read_bytes())
+    }
+
+    assert len(refers) > 50
+    assert {(url, other) for url, other in refers if other not in schemas.lock()} == set()
+
+
+def test_what_a_schema_refers_to_beside_itself_is_known_by_its_whole_address() -> None:
+    url = "https://stac-extensions.github.io/render/v1.0.0/schema.json"
+    text = b'{"$ref": "#/a", "allOf": [{"$ref": "schema-vrt.json#/b"}, {"$ref": "http://x.org/y"}]}'
+
+    assert sorted(schemas._references(url, text)) == [
+        "http://x.org/y",
+        "https://stac-extensions.github.io/render/v1.0.0/schema-vrt.json",
+    ]
+
+
 @pytest.mark.parametrize("form", ["{}#", "http://{}", "http://{}#"])
 def test_a_schema_is_the_same_with_a_hash_at_its_end_or_without_tls(core: Path, form: str) -> None:
     url = form.format(CORE.removeprefix("https://") if "http:" in form else CORE)
@@ -748,3 +836,16 @@ def test_of_alternatives_the_one_of_the_documents_type_is_told(store: Path) -> N
 
     assert violation.pointer == "/properties/cube:variables/t/unit"
     assert violation.message == 'null is not of type "string"'
+
+
+@pytest.mark.parametrize("url", schemas.unusable())
+def test_the_version_to_use_instead_of_a_faulty_one_is_a_locked_one(url: str) -> None:
+    other = schemas.usable_instead(url)
+
+    if "virtual-assets" in url:
+        # There is but one.
+        assert other == ""
+    else:
+        assert other in schemas.lock()
+        assert other not in schemas.unusable()
+        assert other.split("/")[3] == url.split("/")[3]

