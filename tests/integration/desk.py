@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from dedl_sandbox import environments, helpdesk, services, state
-from dedl_workbook.parameters.target import HelpDesk
+from dedl_workbook.services.helpdesk.roundup import Settings
 from pydantic import SecretStr
 
 ANSWER = "answer"
@@ -29,7 +29,7 @@ class Desk:
     url: str
     passwords: dict[str, str]
 
-    def settings(self, **changes: Any) -> HelpDesk:
+    def settings(self, **changes: Any) -> Settings:
         values = {
             "kind": "roundup",
             "url": self.url,
@@ -38,7 +38,7 @@ class Desk:
             "timeout": 20.0,
             **changes,
         }
-        return HelpDesk(**values)
+        return Settings.model_validate(values)
 
     @contextmanager
     def client(self, user: str = helpdesk.SUBMITTER) -> Iterator[httpx.Client]:

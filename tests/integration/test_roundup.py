@@ -148,11 +148,10 @@ from pathlib import Path
 from dedl_workbook.services.helpdesk import Attachment
 from dedl_workbook.services.helpdesk import Message
 from dedl_workbook.services.helpdesk import deliver
-from dedl_workbook.services.helpdesk.roundup import Roundup
-from dedl_workbook.parameters.target import HelpDesk
+from dedl_workbook.services.helpdesk.roundup import Roundup, Settings
 
 url, user, password, ticket, marker, file = sys.argv[1:]
-settings = HelpDesk(kind="roundup", url=url, user=user, password=password)
+settings = Settings(url=url, user=user, password=password)
 message = Message(ticket, "accepted", "Done", "It is done.", marker,
                   (Attachment("a.html", Path(file)),))
 deliver(Roundup(settings, "site"), message, limit=10**6)

@@ -8,15 +8,14 @@ from pathlib import Path
 import dedl_sandbox as sandbox
 import pytest
 from dedl_workbook.base.errors import InputError, ServiceError
-from dedl_workbook.parameters.target import HelpDesk
-from dedl_workbook.services.helpdesk.roundup import Roundup
+from dedl_workbook.services.helpdesk.roundup import Roundup, Settings
 
 
 def test_a_ticket_is_filed_once_and_the_workbook_finds_it(data_lake: sandbox.Sandbox) -> None:
     prefix = "DEDL_SANDBOX__HELPDESK__"
     told = data_lake.connections
     values = {name: told[prefix + name.upper()] for name in ("url", "user", "password")}
-    desk = Roundup(HelpDesk(kind="roundup", **values), "sandbox")  # type: ignore[arg-type]
+    desk = Roundup(Settings.model_validate(values), "sandbox")
     ticket = f"DEDL-{uuid.uuid4().hex[:8]}"
     with pytest.raises(InputError, match="no tickets") as missing:
         desk.find(ticket)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from dedl_workbook.base.parallel import CHOICE
+
+
+class Section(BaseModel):
+    """A section of a target: it knows its keys, and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def like(pattern: str, allowed: str) -> AfterValidator:

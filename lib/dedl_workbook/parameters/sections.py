@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from dedl_workbook.parameters.fields import BucketName, Url
+from dedl_workbook.parameters.fields import BucketName, Section, Url
 
 # Asymmetric ones only: with a public key as its secret, HS256 would let anybody sign.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class S3(_Part):
+class S3(Section):
     """An S3 endpoint and who we are there."""
 
     endpoint: Url
@@ -34,7 +30,7 @@ class Pool(S3):
     bucket: BucketName
 
 
-class Catalog(_Part):
+class Catalog(Section):
     """The PgSTAC database, and the user that loads into it."""
 
     host: str
@@ -70,13 +66,13 @@ class Catalog(_Part):
         return self
 
 
-class StacApi(_Part):
+class StacApi(Section):
     """The STAC API that serves the PgSTAC database."""
 
     url: Url
 
 
-class Login(_Part):
+class Login(Section):
     """A user who logs in as people do, at the portal; the token is exchanged for a data lake's."""
 
     issuer: Url = "https://auth.destine.eu/realms/desp"
@@ -90,14 +86,14 @@ class Login(_Part):
     password: SecretStr
 
 
-class ServiceAccount(_Part):
+class ServiceAccount(Section):
     """A client with an account of its own in the data lake's realm."""
 
     client_id: str
     client_secret: SecretStr
 
 
-class Iam(_Part):
+class Iam(Section):
     """The IAM service: who issues tokens, how we get one, and how roles are asked for."""
 
     issuer: Url
@@ -106,7 +102,7 @@ class Iam(_Part):
     """What must be in the claim `aud`."""
     client_id: str = "hda-public"
     """The client for which a portal's token is exchanged."""
-    algorithms: list[Algorithm] = ["RS256"]
+    algorithms: tuple[Algorithm, ...] = ("RS256",)
     """How tokens may be signed."""
     identity: Literal["login", "service_account", "environment"] = "login"
     """Whose token shows that the roles were granted."""
@@ -144,7 +140,7 @@ class Iam(_Part):
         return "the user of the given token"
 
 
-class Hda(_Part):
+class Hda(Section):
     """HDA: where users find it, and the configuration that makes it serve a collection."""
 
     url: Url
@@ -178,13 +174,13 @@ class Hda(_Part):
     no_trial: str = ""
     """Why a change isn't served on loopback and verified there before it goes live, such as "no
     route to the store from here"; empty: it is, where `python` has HDA's server."""
-    check: list[str] = []
+    check: tuple[str, ...] = ()
     """Instead of that: a command that is given a folder with the changed configuration, and ends
     with 0 if HDA can load it."""
     git: bool = False
     """Whether the folder is a clone from whose repository others deploy: then a change is a commit
     on the branch `ticket/<ID>`, and the working tree stays as it is."""
-    reload: list[str] = []
+    reload: tuple[str, ...] = ()
     """The command that lets HDA read its files again, as a list of arguments; empty where others
     roll the configuration out."""
     reload_timeout: Annotated[float, Field(gt=0)] = 120
@@ -215,53 +211,14 @@ class Hda(_Part):
         return values
 
 
-class HelpDesk(_Part):
-    """The help desk: how the user is told in the ticket."""
-
-    kind: Literal["outbox", "roundup", "smtp"] = "outbox"
-    """The product; outbox: a folder of texts and attachments that a person sends on."""
-    url: Url | None = None
-    """For roundup: the tracker's address."""
-    user: str = ""
-    password: SecretStr = SecretStr("")
-    host: str = ""
-    """For smtp: the mail server."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 587
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    """For smtp: `none` sends mail in the clear, and never a password."""
-    sender: str = ""
-    """For smtp: our address."""
-    recipient: str = ""
-    """For smtp: the desk's address, which files mails by the ticket's id in their subject."""
-    ca_bundle: Path | None = None
-    """A PEM file of the certificate authorities to trust, for a server with its own."""
-    timeout: Annotated[float, Field(gt=0)] = 60
-    """Seconds that the server may be silent."""
-    attachment_limit: Annotated[int, Field(ge=0)] = 10_000_000
-    """Bytes that one attachment may have; a larger file stays in the archive."""
-
-    @model_validator(mode="after")
-    def _has_what_its_kind_needs(self) -> HelpDesk:
-        needed = {"roundup": ("url", "user"), "smtp": ("host", "sender", "recipient")}
-        missing = [name for name in needed.get(self.kind, ()) if not getattr(self, name)]
-        if missing:
-            raise ValueError(f"kind is {self.kind!r}, which needs {' and '.join(missing)} as well")
-        if self.kind == "smtp" and self.security == "none" and self.password.get_secret_value():
-            raise ValueError(
-                "security is 'none', which would send the password in the clear: "
-                "use starttls or tls, or no password"
-            )
-        return self
-
-
-class Approvals(_Part):
+class Approvals(Section):
     """Who may approve what."""
 
     by_another: bool = False
     """Whether a plan is approved by another person than planned it, and than runs it."""
 
 
-class Evidence(_Part):
+class Evidence(Section):
     """How the evidence of cases is signed and kept, and what of people stands in it."""
 
     signing_key: Path | None = None

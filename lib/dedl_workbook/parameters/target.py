@@ -19,13 +19,13 @@ from pydantic_settings import (
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.text import nearest
 from dedl_workbook.parameters.fields import ExecutorName, RuleId
+from dedl_workbook.parameters.helpdesk import DEFAULT, AnyHelpDesk, HelpDesk, default, of_kind
 from dedl_workbook.parameters.sections import (
     S3,
     Approvals,
     Catalog,
     Evidence,
     Hda,
-    HelpDesk,
     Iam,
     Login,
     Pool,
@@ -79,7 +79,7 @@ class Target(BaseSettings):
     """None: only public datasets can be published."""
     hda: Hda | None = None
     """None: nothing is done for HDA, and users are taken to read the STAC API."""
-    helpdesk: HelpDesk = HelpDesk()
+    helpdesk: AnyHelpDesk = Field(default_factory=default)
     """How the user is told; default: an outbox in the case's folder."""
     evidence: Evidence = Evidence()
     """How cases are signed and kept; default: unsigned, in the archive alone."""
@@ -161,6 +161,10 @@ class Target(BaseSettings):
         settings_file = _absolute(root, written.get("settings_file"))
         values = _from_variables(cls, name, variables(root, settings_file))
         merged = _merge({"name": name, **written}, values)
+        desk = merged.get("helpdesk")
+        if isinstance(desk, dict) and "helpdesk" in values:
+            desk_values = of_kind(desk.get("kind", DEFAULT), values["helpdesk"])
+            merged["helpdesk"] = _merge(written.get("helpdesk") or {}, desk_values)
         return merged, settings_file
 
     def identity(self) -> dict[str, str | int]:

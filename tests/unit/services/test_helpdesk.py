@@ -12,16 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import trustme
 from dedl_workbook.base.errors import InputError, ServiceError
-from dedl_workbook.parameters.target import HelpDesk
+from dedl_workbook.parameters import helpdesk as settings
+from dedl_workbook.parameters.helpdesk import PRODUCTS
+from dedl_workbook.parameters.target import Target
+from dedl_workbook.parameters.yaml_files import explain
 from dedl_workbook.services import helpdesk
 from dedl_workbook.services.helpdesk import Attachment, Message, UnansweredError, deliver
 from dedl_workbook.services.helpdesk.outbox import Outbox
 from dedl_workbook.services.helpdesk.smtp import SENDING, SENT, Smtp
+from dedl_workbook.services.helpdesk.smtp import Settings as SmtpSettings
 from dedl_workbook.steps.notify import letters
 from pydantic import SecretStr, ValidationError
 
@@ -301,7 +304,7 @@ def smtp(mail: MailServer, folder: Path, **changes: object) -> Smtp:
         "timeout": 10.0,
         **changes,
     }
-    return Smtp(HelpDesk(**values), "site", folder / "mail")  # type: ignore[arg-type]
+    return Smtp(SmtpSettings.model_validate(values), "site", folder / "mail")
 
 
 def test_a_mail_arrives_with_its_attachments_for_its_ticket(
@@ -467,12 +470,34 @@ def test_says_that_the_mail_server_refuses_the_password_and_not_the_password(
 # Settings
 
 
+def a_target(helpdesk: object = None) -> Target:
+    """Return a target whose help desk has these settings."""
+    server = {"endpoint": "http://s3.example", "access_key": "a", "secret_key": "b"}
+    return Target.model_validate(
+        {
+            "name": "site",
+            "s3": server | {"bucket": "pool"},
+            "catalog": {"host": "h", "database": "d", "user": "u"},
+            "stac_api": {"url": "http://api.example"},
+            "archive": "archive",
+        }
+        | ({} if helpdesk is None else {"helpdesk": helpdesk})
+    )
+
+
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "problem"),
     [
-        ({"kind": "roundup"}, "needs url and user"),
-        ({"kind": "smtp", "host": "x"}, "needs sender and recipient"),
-        ({"kind": "pigeon"}, "outbox"),
+        ({"kind": "roundup"}, ("helpdesk.url: is missing", "helpdesk.user: is missing")),
+        (
+            {"kind": "smtp", "host": "x"},
+            ("helpdesk.sender: is missing", "helpdesk.recipient: is missing"),
+        ),
+        ({"kind": "smpt"}, ("no help desk of the kind 'smpt'. Did you mean 'smtp'?",)),
+        ({"kind": "pigeon"}, ("Known: ", "outbox", "roundup")),
+        ({"kind": "outbox", "timeout": 0}, ("helpdesk.timeout: should be greater than 0",)),
+        ({"kind": "outbox", "user": "x"}, ("helpdesk.user: unknown key",)),
+        ({"kind": "roundup", "ulr": "x"}, ("helpdesk.ulr: unknown key. Did you mean 'url'?",)),
         (
             {
                 "kind": "smtp",
@@ -482,20 +507,55 @@ def test_says_that_the_mail_server_refuses_the_password_and_not_the_password(
                 "security": "none",
                 "password": "canary-9",
             },
-            "in the clear",
+            ("in the clear",),
         ),
     ],
 )
-def test_refuses_settings_that_can_not_work(values: dict[str, str], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
-        HelpDesk(**values)  # type: ignore[arg-type]
+def test_refuses_settings_that_can_not_work(
+    values: dict[str, object], problem: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        a_target(values)
+
+    text = str(explain(refused.value, Target, "site.yaml"))
+    assert [part for part in problem if part not in text] == [], text
+    assert "canary-9" not in text
 
 
-def test_an_outbox_needs_no_settings() -> None:
-    assert HelpDesk().kind == "outbox"
+def test_a_target_that_says_nothing_of_its_help_desk_has_an_outbox(tmp_path: Path) -> None:
+    desk = helpdesk.open_desk(a_target(), tmp_path)
+
+    assert desk.place == f"the outbox {tmp_path / 'outbox'}"
 
 
-def test_each_kind_of_help_desk_that_a_target_may_name_has_an_adapter() -> None:
-    kinds = get_args(HelpDesk.model_fields["kind"].annotation)
+def test_each_kind_of_help_desk_that_a_target_may_name_is_told_by_its_settings() -> None:
+    kinds = {kind: settings.settings_of(kind).model_fields["kind"].default for kind in PRODUCTS}
 
-    assert set(kinds) == helpdesk.PRODUCTS.keys()
+    assert kinds == {kind: kind for kind in PRODUCTS}
+
+
+def test_another_help_desk_is_one_file_and_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRODUCTS, "board", f"{__package__}.board")
+    monkeypatch.setenv("DEDL_SITE__HELPDESK__BOARD", str(tmp_path / "board.json"))
+    # What is left of the desk before.
+    monkeypatch.setenv("DEDL_SITE__HELPDESK__PASSWORD", "canary-9")
+    for key in ("ACCESS_KEY", "SECRET_KEY"):
+        monkeypatch.setenv(f"DEDL_SITE__S3__{key}", "k")
+    file = tmp_path / "workbook" / "parameters" / "targets" / "site.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("""
+s3: {endpoint: "http://s3.example", bucket: pool}
+catalog: {host: h, database: d, user: u}
+stac_api: {url: "http://api.example"}
+archive: archive
+helpdesk: {kind: board}
+""")
+    desk = helpdesk.open_desk(Target.load("site", tmp_path / "workbook"), tmp_path)
+    message = Message("DEDL-1", "accepted", "Done", "It is done.", "m1")
+
+    sent = [deliver(desk, message, limit=0).already for _ in range(2)]
+
+    assert sent == [False, True]
+    assert desk.read("DEDL-1", "m1").text == "It is done."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def started(
 
 
 def _answer(
-    process: subprocess.Popen[str], command: list[str], text: str, patience: float, setting: str
+    process: subprocess.Popen[str], command: Sequence[str], text: str, patience: float, setting: str
 ) -> tuple[dict[str, Any] | None, str]:
     done = _end(process, command, text, patience, setting)
     if done.returncode == NO_EODAG:
@@ -74,7 +74,7 @@ def _answer(
 
 
 def run(
-    command: list[str],
+    command: Sequence[str],
     patience: float,
     setting: str,
     text: str = "",
@@ -91,7 +91,7 @@ def run(
 
 @contextmanager
 def _process(
-    command: list[str], setting: str, environment: Mapping[str, str]
+    command: Sequence[str], setting: str, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
     inherited = {key: os.environ[key] for key in ("PATH", "TMPDIR", "HOME") if key in os.environ}
     pipe = subprocess.PIPE
@@ -118,7 +118,7 @@ def _process(
 
 
 def _end(
-    process: subprocess.Popen[str], command: list[str], text: str, patience: float, setting: str
+    process: subprocess.Popen[str], command: Sequence[str], text: str, patience: float, setting: str
 ) -> subprocess.CompletedProcess[str]:
     try:
         out, err = process.communicate(text, patience)

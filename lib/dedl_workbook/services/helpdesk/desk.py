@@ -98,7 +98,7 @@ class Posted:
     """SHA-256 by name."""
 
 
-class HelpDesk(Protocol):
+class Desk(Protocol):
     """A help desk's product. All of its methods can raise ServiceError, by its subclass
     UnansweredError when something may have been stored."""
 
@@ -146,7 +146,7 @@ class Sent:
     """Whether it had it before."""
 
 
-def deliver(desk: HelpDesk, message: Message, *, limit: int, internal: bool = False) -> Sent:
+def deliver(desk: Desk, message: Message, *, limit: int, internal: bool = False) -> Sent:
     """Send a message, unless the desk has it already. After a time-out, ask before giving up.
 
     Args:

@@ -17,15 +17,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.files import next_number, write_atomic
 from dedl_workbook.base.json import pretty
+from dedl_workbook.parameters.helpdesk import HelpDesk
 from dedl_workbook.services.helpdesk.desk import Message, Posted
+
+if TYPE_CHECKING:
+    from dedl_workbook.services.helpdesk.desk import Desk
 
 RECORD = "message.json"
 TEXT = "message.txt"
+
+
+class Settings(HelpDesk):
+    """A folder of texts and attachments that a person sends on: nothing needs to be said."""
+
+    kind: Literal["outbox"] = "outbox"
+
+    def open(self, target: str, case: Path) -> Desk:
+        """Return the outbox of a case."""
+        return Outbox(case / "outbox")
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
+
+from pydantic import Field
 
 from dedl_workbook.base import http
 from dedl_workbook.base.errors import InputError, ServiceError
-from dedl_workbook.parameters.target import HelpDesk, prefix
+from dedl_workbook.parameters.fields import Url
+from dedl_workbook.parameters.helpdesk import Account
+from dedl_workbook.parameters.target import prefix
 from dedl_workbook.services.helpdesk.desk import (
     Attachment,
+    Desk,
     Message,
     Posted,
     UnansweredError,
@@ -36,11 +42,23 @@ _TRIES = 5
 _REFERENCE = re.compile(r".*/issue(\d+)#msg(\d+)")
 
 
+class Settings(Account):
+    """Where the tracker is, and as whom we reply there."""
+
+    kind: Literal["roundup"] = "roundup"
+    url: Url
+    user: Annotated[str, Field(min_length=1)]
+
+    def open(self, target: str, case: Path) -> Desk:
+        """Return the tracker."""
+        return Roundup(self, target)
+
+
 @dataclass(frozen=True)
 class Roundup:
     """A Roundup tracker, whose issues are titled with their ticket's id."""
 
-    settings: HelpDesk
+    settings: Settings
     target: str
     """The target's name, for what to do about its settings."""
 

@@ -18,13 +18,18 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import pretty
-from dedl_workbook.parameters.target import HelpDesk, prefix
+from dedl_workbook.parameters.helpdesk import Account
+from dedl_workbook.parameters.target import prefix
 from dedl_workbook.services.helpdesk.desk import (
     Attachment,
+    Desk,
     Message,
     Posted,
     UnansweredError,
@@ -39,11 +44,42 @@ SENT = "sent.json"
 """Beside a message: the mail server said that it has it."""
 
 
+_Required = Annotated[str, Field(min_length=1)]
+
+
+class Settings(Account):
+    """The mail server, and who writes to whom."""
+
+    kind: Literal["smtp"] = "smtp"
+    host: _Required
+    """The mail server."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` sends mail in the clear, and never a password."""
+    sender: _Required
+    """Our address."""
+    recipient: _Required
+    """The desk's address, which files mails by the ticket's id in their subject."""
+
+    @model_validator(mode="after")
+    def _sends_no_password_in_the_clear(self) -> Settings:
+        if self.security == "none" and self.password.get_secret_value():
+            raise ValueError(
+                "security is 'none', which would send the password in the clear: "
+                "use starttls or tls, or no password"
+            )
+        return self
+
+    def open(self, target: str, case: Path) -> Desk:
+        """Return the desk behind the mail server."""
+        return Smtp(self, target, case / "mail")
+
+
 @dataclass(frozen=True)
 class Smtp:
     """A help desk behind a mail server."""
 
-    settings: HelpDesk
+    settings: Settings
     target: str
     """The target's name, for what to do about its settings."""
     folder: Path

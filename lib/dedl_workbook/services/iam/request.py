@@ -21,7 +21,7 @@ from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.times import instant
 from dedl_workbook.parameters.target import Iam
 from dedl_workbook.publication.job import Job
-from dedl_workbook.services.helpdesk import HelpDesk, Message, deliver, plain
+from dedl_workbook.services.helpdesk import Desk, Message, deliver, plain
 
 RECORD = "access-request.json"
 _NAME = "iam-request.txt"
@@ -71,7 +71,7 @@ class Outbox:
 class ByDesk:
     """The ticket in the help desk; as a comment that the user doesn't see, where there are some."""
 
-    desk: HelpDesk
+    desk: Desk
     ticket: str
 
     @property

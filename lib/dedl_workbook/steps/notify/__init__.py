@@ -17,7 +17,7 @@ from typing import Any
 from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, judged
 from dedl_workbook.publication.standing import Kind, standing
 from dedl_workbook.services import helpdesk
-from dedl_workbook.services.helpdesk import HelpDesk, Message
+from dedl_workbook.services.helpdesk import Desk, Message
 from dedl_workbook.steps.notify import archive, reply
 from dedl_workbook.steps.notify.letters import letter
 from dedl_workbook.steps.notify.reply import Parcel
@@ -33,7 +33,7 @@ class _Sending:
     kind: Kind
 
     @cached_property
-    def desk(self) -> HelpDesk:
+    def desk(self) -> Desk:
         return helpdesk.open_desk(self.job.target, self.job.case)
 
     @cached_property
