@@ -141,7 +141,7 @@ def _kill_server(lake: HdaLake, job: Job, note: Path, seed: int) -> None:
 def _read(lake: HdaLake, id_: str) -> tuple[Any, ...]:
     """Return entry, product and document as HDA would find them now."""
     files = hda_files.read_all(lake.hda(), id_)
-    product = hda.found_in(lake.hda(), id_, files)["product"]
+    product = hda.state_in(lake.hda(), id_, files)["product"]
     return files.collections.values.get(id_), product, files.document
 
 

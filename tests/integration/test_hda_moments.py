@@ -47,7 +47,7 @@ class Site:
         part = self.job(0).target.hda
         assert part is not None
         files = hda_files.read_all(part, self.id)
-        product = hda.found_in(part, self.id, files)["product"]
+        product = hda.state_in(part, self.id, files)["product"]
         return files.collections.values.get(self.id), product, files.document
 
     def documents(self) -> list[str]:

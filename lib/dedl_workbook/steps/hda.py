@@ -82,16 +82,16 @@ def plan(job: Job) -> Plan:
         return Plan(STEP, job, {}, {}, (), {"note": _NO_HDA})
     id_ = job.ticket.collection
     files, meant = hda_store.read(job, hda), _meant(job, hda)
-    found, goal = found_in(hda, id_, files), meant.goal()
-    before = state_before(job.before.get(STEP), found, goal)
+    state, goal = state_in(hda, id_, files), meant.goal()
+    before = state_before(job.before.get(STEP), state, goal)
     _refuse_foreign(job, hda, before, goal)
     _text(files)
-    hda_store.demand_writable(job, hda)
+    hda_store.require_writable(job, hda)
     why_not = serving.why_not(hda)
     detail = {
         "difference": differences(files, _changed(hda, files, meant)),
         "files": files.digests(hda),
-        "state": found,
+        "state": state,
         "trial": f"none: {why_not}"
         if why_not
         else "served on loopback and verified before it goes live",
@@ -119,16 +119,16 @@ def _meant(job: Job, hda: Hda) -> _Meant:
     return _Meant(entry, {dialect.product: id_}, document)
 
 
-def found_in(hda: Hda, id_: str, files: Files) -> dict[str, Any]:
+def state_in(hda: Hda, id_: str, files: Files) -> dict[str, Any]:
     """Return the digests of entry, product and document as they are; None: there is none."""
     parts = {
         "entry": files.collections.values.get(id_),
         "product": hda_config.products(files.provider, hda.provider).get(id_),
     }
-    found: dict[str, Any] = {
+    state: dict[str, Any] = {
         key: None if value is None else digest(value) for key, value in parts.items()
     }
-    return found | {"document": _document_digest(files.document)}
+    return state | {"document": _document_digest(files.document)}
 
 
 def _document_digest(data: bytes | None) -> str | None:
@@ -143,8 +143,8 @@ def _document_digest(data: bytes | None) -> str | None:
 def _refuse_foreign(job: Job, hda: Hda, before: Mapping[str, Any], goal: Mapping[str, Any]) -> None:
     there = [key for key in ("entry", "product") if before[key] not in (None, goal[key])]
     if job.ticket.mode == "new" and there:
-        made = (kept_before(job) or {}).get("made", [])
-        if any(all(before[key] == one[key] for key in there) for one in made):
+        earlier = (saved_before(job) or {}).get("made", [])
+        if any(all(before[key] == one[key] for key in there) for one in earlier):
             raise published_before(job, "the entry")
         where = hda_files.collections(hda) if "entry" in there else hda_files.provider(hda)
         raise ConflictError(
@@ -158,13 +158,13 @@ def _refuse_foreign(job: Job, hda: Hda, before: Mapping[str, Any], goal: Mapping
 def _changed(hda: Hda, files: Files, meant: _Meant) -> Files:
     """Return the files as they are to be; what is right already isn't touched."""
     id_, goal = meant.document["id"], meant.goal()
-    found = found_in(hda, id_, files)
+    state = state_in(hda, id_, files)
     collections, provider = files.collections, files.provider
-    if found["entry"] != goal["entry"]:
+    if state["entry"] != goal["entry"]:
         collections = hda_config.with_entry(collections, id_, meant.entry)
-    if found["product"] != goal["product"]:
+    if state["product"] != goal["product"]:
         provider = hda_config.with_product(provider, hda.provider, id_, meant.product)
-    same = found["document"] == goal["document"]
+    same = state["document"] == goal["document"]
     document = files.document if same else pretty(meant.document).encode()
     return hda_files.held(hda, id_, collections, provider, lambda _: document)
 
@@ -178,7 +178,7 @@ def differences(old: Files, new: Files) -> list[str]:
 
 def _actions(job: Job, hda: Hda, files: Files, meant: _Meant) -> tuple[Action, ...]:
     id_ = job.ticket.collection
-    actions = changing(hda, id_, found_in(hda, id_, files), meant.goal())
+    actions = changing(hda, id_, state_in(hda, id_, files), meant.goal())
     gone = removing(hda, hda_store.superseded(job, hda, files))
     if not actions and not (hda.reload or gone):
         return ()
@@ -191,7 +191,7 @@ def _actions(job: Job, hda: Hda, files: Files, meant: _Meant) -> tuple[Action, .
 
 
 def changing(
-    hda: Hda, id_: str, found: Mapping[str, Any], goal: Mapping[str, Any], verb: str = ""
+    hda: Hda, id_: str, state: Mapping[str, Any], goal: Mapping[str, Any], verb: str = ""
 ) -> list[Action]:
     """Return what has to be done to entry, product and document; `verb` says it of all changes."""
     named = {
@@ -201,11 +201,11 @@ def changing(
     }
     return [
         Action(
-            "delete" if goal[key] is None else verb or ("add" if found[key] is None else "change"),
+            "delete" if goal[key] is None else verb or ("add" if state[key] is None else "change"),
             subject,
         )
         for key, subject in named.items()
-        if found[key] != goal[key]
+        if state[key] != goal[key]
     ]
 
 
@@ -249,7 +249,7 @@ def apply(plan: Plan) -> Receipt:
         raise ChangedError(
             "the collection isn't what the plan was made for", remedy="Plan and approve again."
         )
-    with hda_files.locked(hda, partial(tell_turn, job)) as waited:
+    with hda_files.locked(hda, partial(report_turn, job)) as waited:
         changed, tried = _change(plan, hda, meant, others=waited)
         if hda.reload and (hda.internal_url or not job.ticket.roles):
             with hda_served.reading() as client:
@@ -261,8 +261,8 @@ def apply(plan: Plan) -> Receipt:
     return Receipt(STEP, done, time.monotonic() - start)
 
 
-def tell_turn(job: Job, holder: str) -> None:
-    """Tell that this waits for another workbook, which is at the configuration."""
+def report_turn(job: Job, holder: str) -> None:
+    """Report that this waits for another workbook, which is at the configuration."""
     job.tell("HDA's configuration", 0, 0, "", f"waits for {holder}")
 
 
@@ -303,7 +303,7 @@ def _try(job: Job, hda: Hda, new: Files) -> dict[str, Any]:
         raise RefusedError(
             f"HDA would not serve {job.ticket.collection} as it was delivered: {outcome.summary}",
             where=str(hda_files.collections(hda)),
-            remedy="Nothing is live: HDA's configuration is as it was. Have the dataset mended, "
+            remedy="Nothing is live: HDA's configuration is as it was. Have the dataset fixed, "
             "then validate, plan and run again.",
         )
     seconds = round(time.monotonic() - start, 1)
@@ -314,7 +314,7 @@ def _try(job: Job, hda: Hda, new: Files) -> dict[str, Any]:
 def _require_planned(hda: Hda, plan: Plan, files: Files, *, others: bool) -> None:
     """Refuse what was edited since the plan; where another workbook had its turn, only our part."""
     if others:
-        if found_in(hda, plan.job.ticket.collection, files) != plan.detail["state"]:
+        if state_in(hda, plan.job.ticket.collection, files) != plan.detail["state"]:
             raise hda_files.changed_meanwhile(hda_files.collections(hda))
         return
     planned, digests = plan.detail["files"], files.digests(hda)
@@ -332,8 +332,8 @@ def remove_superseded(job: Job, hda: Hda) -> None:
         path.unlink(missing_ok=True)
 
 
-def kept_before(job: Job) -> dict[str, Any] | None:
-    """Return what was there before this ticket's first change, as it was kept, or None."""
+def saved_before(job: Job) -> dict[str, Any] | None:
+    """Return what was there before this ticket's first change, as it was saved, or None."""
     path = job.folder / "before" / "hda.json"
     saved: dict[str, Any] | None = parse(path.read_bytes()) if path.exists() else None
     return saved
@@ -351,7 +351,7 @@ def _text(files: Files) -> str | None:
         raise InputError(
             "is not UTF-8 text, so it could not be put back as it is",
             where=files.name or "",
-            remedy="Mend it, or take it out of the entry that names it; then plan again.",
+            remedy="Fix it, or take it out of the entry that names it; then plan again.",
         ) from error
 
 
@@ -361,10 +361,10 @@ def _save_before(plan: Plan, hda: Hda, files: Files) -> None:
     What this very ticket published before is nothing to go back to either.
     """
     id_, state, goal = plan.job.ticket.collection, dict(plan.before), dict(plan.goal)
-    saved = kept_before(plan.job) or {}
-    made = [*saved.get("made", []), goal]
+    saved = saved_before(plan.job) or {}
+    goals = [*saved.get("made", []), goal]
     if not saved or not all(
-        state[key] in (saved["state"][key], *(one[key] for one in made)) for key in state
+        state[key] in (saved["state"][key], *(one[key] for one in goals)) for key in state
     ):
         saved = {
             "state": state,
@@ -372,9 +372,9 @@ def _save_before(plan: Plan, hda: Hda, files: Files) -> None:
             "product": hda_config.products(files.provider, hda.provider).get(id_),
             "document": _text(files),
         }
-    kept = [one for number, one in enumerate(made) if one not in made[:number]]
+    different = [one for number, one in enumerate(goals) if one not in goals[:number]]
     path = plan.job.folder / "before" / "hda.json"
-    write_atomic(path, pretty(saved | {"made": kept}))
+    write_atomic(path, pretty(saved | {"made": different}))
 
 
 def _reload(hda: Hda) -> str:
@@ -420,13 +420,13 @@ def check(plan: Plan) -> Outcome:
         return Outcome(STEP, Verdict.PASSED, _NO_HDA)
     id_, meant = job.ticket.collection, _meant(job, hda)
     files = hda_store.read(job, hda)
-    found = found_in(hda, id_, files)
+    state = state_in(hda, id_, files)
     same = meant.goal() == dict(plan.goal)
     checks = [Check("the collection is the planned one", same, id_)]
     for key, goal in plan.goal.items():
-        shown = "as planned" if found[key] == goal else "missing"
-        shown = "otherwise than planned" if found[key] not in (goal, None) else shown
-        checks.append(Check(f"configuration: {key}", found[key] == goal, shown))
+        shown = "as planned" if state[key] == goal else "missing"
+        shown = "otherwise than planned" if state[key] not in (goal, None) else shown
+        checks.append(Check(f"configuration: {key}", state[key] == goal, shown))
     served = _served_checks(job, hda, meant)
     ready = all(check.passed for check in checks)
     unseen = job.ticket.roles and hda.internal_url is None and hda_store.apart(job, hda)
@@ -452,8 +452,8 @@ def _served_checks(job: Job, hda: Hda, meant: _Meant) -> list[Check]:
         url = hda_served.collection_url(_root(job, hda), id_)
         status, served = hda_served.get(client, url)
     if status != 200:
-        said = f"answers {status}" if status else "doesn't answer"
-        return [*checks, Check("HDA: collection", False, f"{said} for {id_}")]
+        answer = f"answers {status}" if status else "doesn't answer"
+        return [*checks, Check("HDA: collection", False, f"{answer} for {id_}")]
     return checks + hda_served.compared(served, meant.document)
 
 

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from dedl_workbook.steps.verify import eodag
 from dedl_workbook.steps.verify import hda as verify_hda
-from dedl_workbook.steps.verify.sample import ODD, Seen, chosen, note
+from dedl_workbook.steps.verify.sample import ODD, Sample, chosen, note
 
 
 def _known(data: bytes) -> tuple[int, str]:
@@ -55,14 +55,14 @@ def test_equal_files_of_the_client_are_counted_each(files: int, passed: bool) ->
 
 
 def test_an_asset_of_each_odd_character_is_downloaded_among_many_plain_ones() -> None:
-    seen = Seen(10, every=False)
+    sample = Sample(10, every=False)
     for number in range(3000):
         name = "odd%20#.txt" if number == 1500 else f"{number}.txt"
         assets = {name: {"href": f"https://hda/data/p/c/{number}/{name}", "type": "text/plain"}}
         item = {"id": str(number), "bbox": [0, 0, 1, 1], "assets": assets}
-        note(seen, item | {"properties": {"datetime": "2024-01-01T00:00:00Z"}})
+        note(sample, item | {"properties": {"datetime": "2024-01-01T00:00:00Z"}})
 
-    assert {asset.item for asset in seen.odd.values()} == {"1500"}
-    assert seen.odd.keys() == {" ", "#"}
-    assert "1500" in {asset.item for asset in chosen(seen)}
-    assert len(chosen(seen)) <= 10 + ODD
+    assert {asset.item for asset in sample.odd.values()} == {"1500"}
+    assert sample.odd.keys() == {" ", "#"}
+    assert "1500" in {asset.item for asset in chosen(sample)}
+    assert len(chosen(sample)) <= 10 + ODD

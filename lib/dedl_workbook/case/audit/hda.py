@@ -26,7 +26,7 @@ def look(job: Job, known: Record | None) -> Iterator[Check]:
         yield Check("configuration", True, "the target has no HDA")
         return
     files = store.read(job, part)
-    found = hda.found_in(part, id_, files)
+    found = hda.state_in(part, id_, files)
     goal = known.goal("hda") if known else {}
     for key in ("entry", "product", *(("document",) if goal or files.document else ())):
         if not goal or found[key] is None:

@@ -45,14 +45,14 @@ def name(ticket: str) -> str:
 
 
 def line(hda: Hda, id_: str, branch: str) -> Line:
-    """Tell from which commit a collection's files are to be read, and which come before the next.
+    """Return from which commit a collection's files are read, and which come before the next.
 
     Raises:
         ConflictError: the branch holds commits that aren't ours.
         InputError: no git, no repository, nothing committed, changes that aren't committed, or the
             branch itself is checked out.
     """
-    head = _demand_ready(hda, id_, branch)
+    head = _require_ready(hda, id_, branch)
     ref = _git(hda, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", fails=True)
     tip = ref.decode().strip()
     if not tip:
@@ -60,14 +60,14 @@ def line(hda: Hda, id_: str, branch: str) -> Line:
     merged = _git(hda, "merge-base", tip, head, fails=True).decode().strip() == tip
     if merged:
         return Line(head, (head,), tip, apart=False)
-    _demand_ours(hda, branch, head, tip)
+    _require_ours(hda, branch, head, tip)
     if _parts(hda, id_, read_at(hda, id_, tip)) == _parts(hda, id_, read_at(hda, id_, head)):
         # Merged as another commit: what is checked out counts, and both are the past.
         return Line(head, (tip, head), tip, apart=False)
     return Line(tip, (tip,), tip, apart=True)
 
 
-def _demand_ours(hda: Hda, branch: str, head: str, tip: str) -> None:
+def _require_ours(hda: Hda, branch: str, head: str, tip: str) -> None:
     form = f"--format=%(trailers:key={_TRAILER},valueonly,separator=%x2C)%x09%h %s"
     commits = _git(hda, "log", "--no-merges", form, f"{head}..{tip}").decode(errors="replace")
     rows = [row.partition("\t") for row in commits.splitlines()]
@@ -80,7 +80,7 @@ def _demand_ours(hda: Hda, branch: str, head: str, tip: str) -> None:
         )
 
 
-def _demand_ready(hda: Hda, id_: str, branch: str) -> str:
+def _require_ready(hda: Hda, id_: str, branch: str) -> str:
     """Return the commit that is checked out."""
     head = _git(hda, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", fails=True)
     if not head:
@@ -117,7 +117,7 @@ def read_at(hda: Hda, id_: str, commit: str) -> Files:
     Raises:
         InputError: a file isn't there, but for the document, or says nothing.
     """
-    found = []
+    contents = []
     for name in (hda.collections_file, hda.provider_file):
         data = _blob(hda, commit, name)
         if data is None:
@@ -126,8 +126,8 @@ def read_at(hda: Hda, id_: str, commit: str) -> Files:
                 where=str(hda.folder),
                 remedy="Commit HDA's configuration, or set its files' names in the target.",
             )
-        found.append(data)
-    both = hda_files.parsed(hda, found[0], found[1], "")
+        contents.append(data)
+    both = hda_files.parsed(hda, contents[0], contents[1], "")
     return hda_files.held(hda, id_, *both, lambda name: _blob(hda, commit, name))
 
 
@@ -145,7 +145,7 @@ def write(hda: Hda, id_: str, ticket: str, files: Files, new: Files, verb: str) 
     """Commit what differs to the ticket's branch, all or nothing, and return it.
 
     Raises:
-        ConflictError: the files aren't any more what was found, or the branch moved meanwhile.
+        ConflictError: the files aren't any more what was planned on, or the branch moved meanwhile.
         InputError: git can't do it.
     """
     branch = name(ticket)
@@ -199,7 +199,7 @@ def _git(
     more: dict[str, str] | None = None,
     fails: bool = False,
 ) -> bytes:
-    """Return what git says; where it may fail, nothing."""
+    """Return what git answers; where it may fail, nothing."""
     inherited = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
     environment = inherited | {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"} | (more or {})
     try:

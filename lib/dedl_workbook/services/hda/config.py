@@ -80,7 +80,7 @@ def parse(data: bytes, where: str) -> Config:
         root = yaml.compose(plain, PlainLoader)
         values = yaml.load(plain, PlainLoader) if root else {}  # noqa: S506 (a safe loader)
     if root is not None and not isinstance(root, yaml.MappingNode):
-        raise InputError("holds no mapping", where=where, remedy="Mend the file, then plan again.")
+        raise InputError("holds no mapping", where=where, remedy="Fix the file, then plan again.")
     if root is not None:
         _refuse_twice(root, where)
     return Config(text, where, values, root)
@@ -102,7 +102,7 @@ def parse_providers(data: bytes, where: str) -> Config:
         raise InputError(
             "has a document that is no provider with a name",
             where=where,
-            remedy="Mend the file, then plan again; or set hda.dialect in the target.",
+            remedy="Fix the file, then plan again; or set hda.dialect in the target.",
         )
     members = [(_member(node, "name"), node) for node, _ in pairs]
     root = yaml.MappingNode("", [(name[1], node) for name, node in members if name])
@@ -121,7 +121,7 @@ def _explained(where: str) -> Iterator[None]:
         place = f"{where}, line {mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(
-            f"is not YAML: {problem}", where=place, remedy="Mend the file, then plan again."
+            f"is not YAML: {problem}", where=place, remedy="Fix the file, then plan again."
         ) from error
 
 

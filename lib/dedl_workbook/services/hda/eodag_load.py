@@ -42,9 +42,10 @@ def _entry_of_eodag3(dag: Any, id_: str) -> Any:
 
 
 def _problem_of_eodag3(document: dict[str, Any]) -> str:
-    """Say what of a collection its server would alter: it takes texts for templates and literals.
+    """Return what of a collection its server would alter.
 
-    With an unpaired brace it could serve no collection at all any more.
+    It takes texts for templates and literals. With an unpaired brace it could serve no collection
+    at all any more.
     """
     utils = importlib.import_module("eodag.utils")
     try:
@@ -56,7 +57,7 @@ def _problem_of_eodag3(document: dict[str, Any]) -> str:
 
 
 def _problem(document: dict[str, Any]) -> str:
-    """Say what would keep HDA's server from starting with this collection, or nothing."""
+    """Return what would keep HDA's server from starting with this collection, or nothing."""
     stac = importlib.import_module("stac_pydantic.collection")
     try:
         stac.TimeInterval(**document["extent"]["temporal"])

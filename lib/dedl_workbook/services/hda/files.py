@@ -36,7 +36,7 @@ _REMEDY = "Let the operator's account write there (or set hda.folder in the targ
 
 @dataclass(frozen=True)
 class Files:
-    """The configuration of one collection: as it was found, or is to be."""
+    """The configuration of one collection: as it is, or is to be."""
 
     collections: Config
     provider: Config
@@ -83,7 +83,7 @@ def document_name(id_: str, data: bytes) -> str:
 
 
 def _is_ours(id_: str, name: str) -> bool:
-    """Tell whether a file's name is that of a document of ours, or of a draft of one."""
+    """Return whether a file's name is that of a document of ours, or of a draft of one."""
     form = rf"{re.escape(id_)}\.[0-9a-f]{{{DIGITS}}}\.json"
     return re.fullmatch(rf"{form}|\.{form}\.dedl-.*", name) is not None
 
@@ -168,7 +168,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def demand_writable(*paths: Path) -> None:
+def require_writable(*paths: Path) -> None:
     """Refuse what could not be replaced.
 
     Raises:
@@ -238,7 +238,7 @@ def _sign(file: IO[str], who: str) -> None:
 
 
 def replace(path: Path, data: bytes, expected: bytes | None) -> None:
-    """Replace a file whole, if it still is what was found; its mode and owner stay.
+    """Replace a file whole, if it still is what is expected; its mode and owner stay.
 
     Raises:
         ConflictError: it was changed meanwhile; it stays as it is.
@@ -250,7 +250,7 @@ def replace(path: Path, data: bytes, expected: bytes | None) -> None:
         handle, name = tempfile.mkstemp(dir=real.parent, prefix=_draft(real))
         try:
             _write(handle, real, data)
-            _demand(path, expected)
+            _require(path, expected)
             Path(name).replace(real)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -293,7 +293,7 @@ def _write(handle: int, real: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _demand(path: Path, expected: bytes | None) -> None:
+def _require(path: Path, expected: bytes | None) -> None:
     if read_if_any(path) != expected:
         raise changed_meanwhile(path)
 
@@ -359,7 +359,7 @@ def put_back(hda: Hda, written: Changes) -> None:
         if old is not None:
             replace(path, old, after)
         elif after is not None:
-            _demand(path, after)
+            _require(path, after)
             path.unlink()
 
 

@@ -97,7 +97,7 @@ def _spellings(text: str) -> Iterator[str]:
     """Yield a text as it stands, and as it reads with percent signs and \\u taken away."""
     for _ in range(_ROUNDS):
         yield text
-        decoded = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unquote_plus(text))
+        decoded = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), unquote_plus(text))
         if decoded == text:
             return
         yield unquote(text)
@@ -106,7 +106,7 @@ def _spellings(text: str) -> Iterator[str]:
 
 
 def names(text: str, locked: frozenset[str]) -> bool:
-    """Say whether a text names something that is locked, as a word of its own."""
+    """Return whether a text names something that is locked, as a word of its own."""
     return any(
         word.lower() in locked for spelling in _spellings(text) for word in _WORD.findall(spelling)
     )
@@ -133,19 +133,19 @@ def filtered(answer: Any, locked: frozenset[str]) -> Any:
     if isinstance(answer, list):
         pairs = [(one, filtered(one, locked)) for one in answer]
         # A null of HDA's own stays: the open end of an interval is one.
-        return [kept for one, kept in pairs if kept is not None or one is None]
+        return [rest for one, rest in pairs if rest is not None or one is None]
     if not isinstance(answer, dict):
         return None if isinstance(answer, str) and answer.lower() in locked else answer
     if _is_locked(answer, locked):
         return None
-    made = {key: filtered(value, locked) for key, value in answer.items()}
+    rest = {key: filtered(value, locked) for key, value in answer.items()}
     for key in ("features", "collections"):
-        if isinstance(answer.get(key), list) and len(made[key]) != len(answer[key]):
-            made["numberReturned"] = len(made[key])
+        if isinstance(answer.get(key), list) and len(rest[key]) != len(answer[key]):
+            rest["numberReturned"] = len(rest[key])
             # It would tell how many there are.
-            made.pop("numberMatched", None)
-            made.pop("context", None)
-    return {key: value for key, value in made.items() if value is not None or answer[key] is None}
+            rest.pop("numberMatched", None)
+            rest.pop("context", None)
+    return {key: value for key, value in rest.items() if value is not None or answer[key] is None}
 
 
 def _is_locked(document: dict[str, Any], locked: frozenset[str]) -> bool:
@@ -240,10 +240,10 @@ class Tokens:
         try:
             async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
                 answer = (await client.get(url)).raise_for_status()
-            found = jwt.PyJWKSet.from_dict(answer.json())
+            published = jwt.PyJWKSet.from_dict(answer.json())
         except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
             raise RefusedError(503, "the issuer of tokens doesn't answer") from error
-        self._keys = {str(key.key_id): key.key for key in found.keys}
+        self._keys = {str(key.key_id): key.key for key in published.keys}
         self._fetched = time.monotonic()
 
 
@@ -270,9 +270,9 @@ class Guard:
         try:
             await self._answer(scope, receive, send)
         except RefusedError as error:
-            await _say(send, error.status, error.words)
+            await _send_error(send, error.status, error.words)
         except httpx.HTTPError as error:
-            await _say(send, 502, f"HDA doesn't answer: {type(error).__name__}")
+            await _send_error(send, 502, f"HDA doesn't answer: {type(error).__name__}")
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = {key.lower(): value for key, value in scope["headers"]}
@@ -307,27 +307,27 @@ class Guard:
     def _request(
         self, scope: Message, headers: dict[bytes, bytes], query: str, body: Any
     ) -> httpx.Request:
-        told = {
+        forwarded = {
             key.decode(): headers[key].decode("latin-1") for key in _HANDED_ON if key in headers
         }
-        told |= {"host": self.public.split("://", 1)[1], "accept-encoding": "identity"}
+        forwarded |= {"host": self.public.split("://", 1)[1], "accept-encoding": "identity"}
         raw = scope.get("raw_path") or scope["path"].encode()
         url = httpx.URL(self.hda).copy_with(
             raw_path=raw + (b"?" + query.encode() if query else b"")
         )
         # What was looked at is what HDA gets: no other reading of the same bytes.
         content = None if body is None else json.dumps(body).encode()
-        return self.client.build_request(scope["method"], url, headers=told, content=content)
+        return self.client.build_request(scope["method"], url, headers=forwarded, content=content)
 
     async def _send_json(self, answer: httpx.Response, send: Send, locked: frozenset[str]) -> None:
         try:
-            told = json.loads(await answer.aread())
+            document = json.loads(await answer.aread())
         except ValueError:
             raise RefusedError(502, "HDA's answer is no JSON") from None
-        kept = filtered(told, locked) if locked else told
-        if kept is None:
+        allowed = filtered(document, locked) if locked else document
+        if allowed is None:
             raise RefusedError(404, "there is no such thing")
-        shown = readdressed(kept, self.hidden, self.public)
+        shown = readdressed(allowed, self.hidden, self.public)
         kind = answer.headers["content-type"]
         await _send(send, answer.status_code, json.dumps(shown).encode(), kind)
 
@@ -359,9 +359,9 @@ async def _pass_on(answer: httpx.Response, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _say(send: Send, status: int, words: str) -> None:
-    told = json.dumps({"code": str(status), "description": words}).encode()
-    await _send(send, status, told, "application/json")
+async def _send_error(send: Send, status: int, words: str) -> None:
+    body = json.dumps({"code": str(status), "description": words}).encode()
+    await _send(send, status, body, "application/json")
 
 
 async def _send(send: Send, status: int, body: bytes, kind: str) -> None:
@@ -379,16 +379,16 @@ def main() -> None:
     for name in ("hda", "hide", "issuer", "audience", "scopes-key"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--collections", type=Path, required=True)
-    told = parser.parse_args()
-    locks = Locks(told.collections, told.scopes_key)
-    tokens = Tokens(told.issuer, told.audience)
-    guard = Guard(told.hda, f"http://127.0.0.1:{told.port}", (told.hide,), locks, tokens)
+    options = parser.parse_args()
+    locks = Locks(options.collections, options.scopes_key)
+    tokens = Tokens(options.issuer, options.audience)
+    guard = Guard(options.hda, f"http://127.0.0.1:{options.port}", (options.hide,), locks, tokens)
     uvicorn = importlib.import_module("uvicorn")
     # No access log: a query can hold what is nobody's business.
     uvicorn.run(
         guard,
         host="127.0.0.1",
-        port=told.port,
+        port=options.port,
         lifespan="off",
         access_log=False,
         timeout_graceful_shutdown=2,

@@ -16,7 +16,7 @@ NO_EODAG = 3
 """How a program of ours ends where the interpreter has no eodag."""
 
 Answer = Callable[[Mapping[str, Any]], tuple[dict[str, Any] | None, str]]
-"""Tells a program something and returns what it answers; or None, and the last line that it said.
+"""Asks a program something and returns its answer; or None, and the last line that it printed.
 
 It raises InputError where the interpreter has no eodag, ServiceError where it doesn't end in time.
 """
@@ -108,7 +108,7 @@ def _process(
         raise ServiceError(
             f"the command of {setting} can't be run: {error.strerror}",
             where=command[0],
-            remedy=f"Mend {setting} in the target, then run again.",
+            remedy=f"Fix {setting} in the target, then run again.",
         ) from error
     with process:
         try:
@@ -130,6 +130,6 @@ def _end(
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the last line that a command said."""
+    """Return the last line that a command printed."""
     lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
     return lines[-1][:300]

@@ -24,13 +24,13 @@ HOST = "127.0.0.1"
 def main() -> int:
     """Serve until standard input ends; return 3 if HDA's software isn't there."""
     threading.Thread(target=_end_with_starter, daemon=True).start()
-    told = json.loads(sys.argv[1])
+    request = json.loads(sys.argv[1])
     try:
         uvicorn = importlib.import_module("uvicorn")
         listening = socket.socket()
         listening.bind((HOST, 0))
         port = listening.getsockname()[1]
-        app = _app(told, port)
+        app = _app(request, port)
     except ModuleNotFoundError:
         return NO_EODAG
     sys.stdout.write(f"{port}\n")
@@ -40,18 +40,18 @@ def main() -> int:
         app,
         log_level="warning",
         access_log=False,
-        lifespan="off" if "guard" in told else "auto",
+        lifespan="off" if "guard" in request else "auto",
         timeout_graceful_shutdown=1,
     )
     uvicorn.Server(config).run(sockets=[listening])
     return 0
 
 
-def _app(told: dict[str, Any], port: int) -> Any:
-    if "guard" not in told:
+def _app(request: dict[str, Any], port: int) -> Any:
+    if "guard" not in request:
         return importlib.import_module("stac_fastapi.eodag.app").app
     guard = _beside("guard")
-    of = told["guard"]
+    of = request["guard"]
     locks = guard.Locks(Path(of["collections"]), of["scopes_key"])
     tokens = guard.Tokens(of["issuer"], of["audience"])
     return guard.Guard(of["hda"], f"http://{HOST}:{port}", tuple(of["hide"]), locks, tokens)

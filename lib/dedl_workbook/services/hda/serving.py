@@ -127,17 +127,17 @@ def _guard(iam: Iam, hda: Hda, url: str, hidden: str, folder: Path) -> dict[str,
 
 @contextmanager
 def _started(
-    hda: Hda, folder: Path, environment: Mapping[str, str], told: Mapping[str, Any]
+    hda: Hda, folder: Path, environment: Mapping[str, str], request: Mapping[str, Any]
 ) -> Iterator[str]:
     """Start a server and yield its address, once it answers."""
-    command = [str(hda.python), "-P", str(_SERVER), json.dumps(told)]
-    kept = {key: os.environ[key] for key in ("PATH", "TMPDIR") if key in os.environ}
-    log = folder / f"{'guard' if told else 'hda'}.log"
+    command = [str(hda.python), "-P", str(_SERVER), json.dumps(request)]
+    inherited = {key: os.environ[key] for key in ("PATH", "TMPDIR") if key in os.environ}
+    log = folder / f"{'guard' if request else 'hda'}.log"
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(
                 command,
-                env=kept | {"LANG": "C.UTF-8", "HOME": str(folder)} | dict(environment),
+                env=inherited | {"LANG": "C.UTF-8", "HOME": str(folder)} | dict(environment),
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

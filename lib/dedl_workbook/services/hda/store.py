@@ -24,7 +24,7 @@ def read(job: Job, hda: Hda) -> Files:
     return hda_branch.read_at(hda, id_, at.base)
 
 
-def demand_writable(job: Job, hda: Hda) -> None:
+def require_writable(job: Job, hda: Hda) -> None:
     """Refuse what could not be replaced.
 
     Raises:
@@ -32,7 +32,7 @@ def demand_writable(job: Job, hda: Hda) -> None:
     """
     if not hda.git:
         document = hda_files.documents(hda) / job.ticket.collection
-        hda_files.demand_writable(hda_files.collections(hda), hda_files.provider(hda), document)
+        hda_files.require_writable(hda_files.collections(hda), hda_files.provider(hda), document)
 
 
 def apart(job: Job, hda: Hda) -> str:
@@ -49,7 +49,7 @@ def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> Changes:
     Args:
         job: whose collection it is.
         hda: the target's part.
-        files: as they were found.
+        files: as they are.
         new: as they are to be.
         verb: what is done, for whoever reads the history.
 
@@ -71,7 +71,7 @@ def superseded(job: Job, hda: Hda, files: Files) -> list[Path]:
 
 
 def rollout(job: Job, hda: Hda) -> str:
-    """Say what has to happen until HDA serves what was written."""
+    """Return what has to happen until HDA serves what was written."""
     if not hda.git:
         return "the roll-out of HDA's configuration"
     branch = hda_branch.name(job.ticket.ticket)

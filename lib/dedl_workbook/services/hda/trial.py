@@ -112,5 +112,5 @@ def _refused(hda: Hda, what: str) -> InputError:
     return InputError(
         what,
         where=str(hda_files.collections(hda)),
-        remedy="Nothing was changed. Mend the collection (or the file), then plan again.",
+        remedy="Nothing was changed. Fix the collection (or the file), then plan again.",
     )

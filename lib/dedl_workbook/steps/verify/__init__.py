@@ -1,6 +1,6 @@
 """Verify: look at the publication from outside, as a user does, with pystac-client and plain HTTP.
 
-The procedure's step 3: items are found and data downloads. Nothing of what the other steps said
+The procedure's step 3: items are found and data downloads. Nothing of what the other steps reported
 counts here but the digests that the upload made of the delivered bytes.
 """
 
@@ -25,7 +25,7 @@ from dedl_workbook.services.catalog import comparison, stac_api
 from dedl_workbook.services.catalog.comparison import Comparison
 from dedl_workbook.steps import upload
 from dedl_workbook.steps.verify.addresses import address_check
-from dedl_workbook.steps.verify.sample import Asset, Seen, chosen, note
+from dedl_workbook.steps.verify.sample import Asset, Sample, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import quiet
 
@@ -61,20 +61,20 @@ def check(job: Job) -> Outcome:
         # The dataset is read, and then what was found is digested, while the server works.
         published = worker.submit(_publish, job, sides)
         most, pool = job.ticket.downloads, f"s3://{job.target.s3.bucket}/"
-        seen = Seen(most, every=len(digests) <= most, pool=pool)
+        sample = Sample(most, every=len(digests) <= most, pool=pool)
         there, checks = _collection_checks(job, client)
         if there:
-            checks += _paging_checks(job, sides, seen, worker)
+            checks += _paging_checks(job, sides, sample, worker)
         published.result()
-        asked = list(searches(job, client.search, seen))
+        asked = list(searches(job, client.search, sample))
         checks += search_checks(asked)
-    assets = chosen(seen)
+    assets = chosen(sample)
     rows = list(_downloads(job, assets, digests))
     checks.append(address_check(job))
-    checks += _download_checks(rows, seen, len(digests))
+    checks += _download_checks(rows, sample, len(digests))
     passed = sum(not row["fault"] for row in rows)
     summary = (
-        f"{seen.total} items of {job.ticket.collection} were found from outside; {passed} files, "
+        f"{sample.total} items of {job.ticket.collection} were found from outside; {passed} files, "
         f"{sum(row['bytes'] for row in rows)} bytes, were downloaded and are those delivered"
     )
     tried = {"searches": asked[:ROWS], "downloads": rows[:ROWS]}
@@ -115,18 +115,18 @@ def _collection_checks(job: Job, client: Client) -> tuple[bool, list[Check]]:
         return False, [*checks, Check("collection by its id", False, f"{id_} is not found")]
     wrong = stac_api.differing(served, metadata.collection(job))
     checks.append(Check("collection by its id", True, str(served.get("title") or id_)))
-    found = f"differs in {', '.join(wrong)}" if wrong else "every field"
-    return id_ in ids, [*checks, Check("collection as published", not wrong, found)]
+    summary = f"differs in {', '.join(wrong)}" if wrong else "every field"
+    return id_ in ids, [*checks, Check("collection as published", not wrong, summary)]
 
 
-def _paging_checks(job: Job, sides: Comparison, seen: Seen, worker: Executor) -> list[Check]:
+def _paging_checks(job: Job, sides: Comparison, sample: Sample, worker: Executor) -> list[Check]:
     root, asked = job.target.stac_api.url, {"collections": [job.ticket.collection], "limit": PAGE}
     with stac_api.reading(root) as http:
-        pages = map_shards(partial(_looked, seen), stac_api.search(http, root, asked), worker)
+        pages = map_shards(partial(_noted, sample), stac_api.search(http, root, asked), worker)
         for done in sides.hold(row for page in pages for row in page):
             job.tell("paging through the items", done, 0, "items")
     counts, dataset = sides.counts(), sides.side("published")[0]
-    found = f"{seen.total} found, {dataset} in the dataset"
+    count = f"{sample.total} found, {dataset} in the dataset"
     checks = []
     for name, kinds, what in (
         ("every item", ("added",), "are missing"),
@@ -139,17 +139,17 @@ def _paging_checks(job: Job, sides: Comparison, seen: Seen, worker: Executor) ->
             for kind in kinds
             if counts[kind]
         ]
-        checks.append(Check(f"paging: {name}", not wrong, "; ".join([found, *wrong])))
-    told = ", ".join(map(str, sorted(seen.matched))) or "not told"
-    checks.append(Check("paging: numberMatched", not seen.matched - {dataset}, told))
+        checks.append(Check(f"paging: {name}", not wrong, "; ".join([count, *wrong])))
+    matched = ", ".join(map(str, sorted(sample.matched))) or "not told"
+    checks.append(Check("paging: numberMatched", not sample.matched - {dataset}, matched))
     return checks
 
 
-def _looked(seen: Seen, page: dict[str, Any]) -> list[tuple[str, str, bytes]]:
+def _noted(sample: Sample, page: dict[str, Any]) -> list[tuple[str, str, bytes]]:
     if page.get("numberMatched") is not None:
-        seen.matched.add(int(page["numberMatched"]))
+        sample.matched.add(int(page["numberMatched"]))
     for item in page["features"]:
-        note(seen, item)
+        note(sample, item)
     return [
         (str(item["id"]), "", comparison.form(stac_api.shown(item))) for item in page["features"]
     ]
@@ -191,7 +191,7 @@ def _download(
     digests: upload.Digests,
     asset: Asset,
 ) -> dict[str, Any]:
-    """Download an asset; say what is wrong with it, if anything."""
+    """Download an asset; return what came of it, with what is wrong with it, if anything."""
     row = {"item": asset.item, "asset": asset.name, "type": asset.type, "href": asset.href}
     wanted = digests.of(asset.href)
     size, sha256, fault, elsewhere = fetched(client, url(asset.href))
@@ -235,16 +235,16 @@ def fetched(
     return size, total.hexdigest(), "", ""
 
 
-def _download_checks(rows: list[dict[str, Any]], seen: Seen, files: int) -> list[Check]:
+def _download_checks(rows: list[dict[str, Any]], sample: Sample, files: int) -> list[Check]:
     checks = []
-    for kind in sorted(seen.count):
+    for kind in sorted(sample.count):
         some = [row for row in rows if row["type"] == kind]
         bad = [f"{row['item']} {row['asset']} {row['fault']}" for row in some if row["fault"]]
-        remote = seen.remote.get(kind, 0)
+        remote = sample.remote.get(kind, 0)
         size = sum(row["bytes"] for row in some)
-        found = f"{len(some)} of {seen.count[kind]} assets downloaded, {size} bytes"
-        found += f", {remote} that lie elsewhere not tried" if remote else ""
-        checks.append(Check(f"download: {kind}", not bad, "; ".join(bad[:3]) or found))
+        summary = f"{len(some)} of {sample.count[kind]} assets downloaded, {size} bytes"
+        summary += f", {remote} that lie elsewhere not tried" if remote else ""
+        checks.append(Check(f"download: {kind}", not bad, "; ".join(bad[:3]) or summary))
     whole = bool(rows) or not files
     paths = len({row["href"] for row in rows})
     checks.append(Check("downloads", whole, f"{paths} of {files} files"))

@@ -32,16 +32,16 @@ def judged_addresses(
     allowed: Allowed, collection: Any, items: Iterable[tuple[str, dict[str, Any]]]
 ) -> Check:
     """Return the check that no document leads to what its ticket did not publish."""
-    named = chain([("the collection", collection)] if collection else [], items)
+    documents = chain([("the collection", collection)] if collection else [], items)
     count = wrong = 0
     examples: list[str] = []
-    for name, document in named:
+    for name, document in documents:
         count += 1
         for problem in allowed.problems(document):
             wrong += 1
             if len(examples) < EXAMPLES:
                 examples.append(f"{name} {problem}")
-    found = f"{count} documents lead to what was published with them, and to web pages"
+    summary = f"{count} documents lead to what was published with them, and to web pages"
     if wrong:
-        found = f"{wrong} addresses of {count} documents: {'; '.join(examples)}"
-    return Check("database: every address", not wrong, found)
+        summary = f"{wrong} addresses of {count} documents: {'; '.join(examples)}"
+    return Check("database: every address", not wrong, summary)

@@ -96,9 +96,9 @@ def _item(dag: Any, asked: dict[str, Any], question: dict[str, Any], id_: str) -
             "files": [],
         }
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    told_files = [_digest(file) for file in sorted(files)]
+    digests = [_digest(file) for file in sorted(files)]
     shutil.rmtree(place, ignore_errors=True)
-    return {"id": id_, "found": 1, "fault": "", "files": told_files}
+    return {"id": id_, "found": 1, "fault": "", "files": digests}
 
 
 def _digest(file: Path) -> tuple[int, str]:

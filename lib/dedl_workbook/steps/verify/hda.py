@@ -37,7 +37,7 @@ from dedl_workbook.services.hda import served as hda_served
 from dedl_workbook.steps import upload, verify
 from dedl_workbook.steps.verify import eodag
 from dedl_workbook.steps.verify.addresses import address_check
-from dedl_workbook.steps.verify.sample import Asset, Seen, chosen, note
+from dedl_workbook.steps.verify.sample import Asset, Sample, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import Asker, asking
 
@@ -87,19 +87,19 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
     if reader is None and job.ticket.roles:
         return judged("verify", [Check(f"HDA, {MEMBER}", False, "no token is to be had")], "")
     most = job.ticket.downloads
-    seen = Seen(most, every=len(upload.digests(job)) <= most)
+    sample = Sample(most, every=len(upload.digests(job)) <= most)
     with asking(hda, reader) as user:
-        checks, tried = _open(job, hda, user, seen)
+        checks, tried = _open(job, hda, user, sample)
     checks.insert(0, address_check(job))
-    first = str(seen.items[0]["id"]) if seen.items else ""
-    asset = next((a.name for some in seen.assets.values() for a in some if a.item == first), "")
+    first = str(sample.items[0]["id"]) if sample.items else ""
+    asset = next((a.name for some in sample.assets.values() for a in some if a.item == first), "")
     if job.ticket.roles:
         for case in (ANONYMOUS, OUTSIDER, BEFORE):
             checks += _closed(job, hda, case, tokens, first, asset)
     elif not hda.anonymous_downloads:
         checks += _closed_downloads(job, hda, first, asset)
     summary = (
-        f"{seen.total} items of {job.ticket.collection} were found through HDA; "
+        f"{sample.total} items of {job.ticket.collection} were found through HDA; "
         f"{len(tried['downloads'])} files were downloaded and are those delivered"
     )
     return judged("verify", checks, summary, **tried)
@@ -108,7 +108,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
 # --- Those who may
 
 
-def _open(job: Job, hda: Hda, user: Asker, seen: Seen) -> tuple[list[Check], dict[str, Any]]:
+def _open(job: Job, hda: Hda, user: Asker, sample: Sample) -> tuple[list[Check], dict[str, Any]]:
     digests = upload.digests(job)
     # The client takes a second to start, and some to search: the rest goes on meanwhile.
     with eodag.client(hda) as tried, comparison.comparing(job.folder) as sides:
@@ -116,18 +116,18 @@ def _open(job: Job, hda: Hda, user: Asker, seen: Seen) -> tuple[list[Check], dic
             job.tell("reading items", done, 0, "items")
         there, checks = _collection_checks(job, user)
         if there:
-            checks += _paging_checks(job, user, sides, seen)
-        few = {id_: _delivered(job, sides, id_, digests) for id_ in (i["id"] for i in seen.items)}
+            checks += _paging_checks(job, user, sides, sample)
+        few = {id_: _delivered(job, sides, id_, digests) for id_ in (i["id"] for i in sample.items)}
         with ThreadPoolExecutor(1) as beside:
-            said = beside.submit(tried, job.ticket.collection, user.token, few, seen.total)
-            asked = list(searches(job, user.search, seen))
-            rows = list(_downloads(job, user, sides, seen, digests))
+            client = beside.submit(tried, job.ticket.collection, user.token, few, sample.total)
+            asked = list(searches(job, user.search, sample))
+            rows = list(_downloads(job, user, sides, sample, digests))
         checks += search_checks(asked)
-        checks += _download_checks(rows, seen)
-    client, told = said.result()
-    checks += client
+        checks += _download_checks(rows, sample)
+    client_checks, client_report = client.result()
+    checks += client_checks
     return checks, {
-        "eodag": told,
+        "eodag": client_report,
         "searches": asked[: verify.ROWS],
         "downloads": rows[: verify.ROWS],
     }
@@ -152,18 +152,18 @@ def _collection_checks(job: Job, user: Asker) -> tuple[bool, list[Check]]:
     answer = user.get(f"/collections/{quote(id_, safe='')}")
     checks = [Check("HDA: collection in the list", id_ in ids, where)]
     if answer.status_code != 200:
-        said = f"answers {answer.status_code}"
-        return False, [*checks, Check("HDA: collection by its id", False, said)]
+        problem = f"answers {answer.status_code}"
+        return False, [*checks, Check("HDA: collection by its id", False, problem)]
     return True, checks + hda_served.compared(answer.json(), collection(job))
 
 
-def _paging_checks(job: Job, user: Asker, sides: Comparison, seen: Seen) -> list[Check]:
+def _paging_checks(job: Job, user: Asker, sides: Comparison, sample: Sample) -> list[Check]:
     search = user.search(collections=[job.ticket.collection], limit=PAGE)
-    rows = (row for page in search.pages_as_dicts() for row in _noted(seen, page))
+    rows = (row for page in search.pages_as_dicts() for row in _noted(sample, page))
     for done in sides.hold(rows):
         job.tell("paging through the items", done, 0, "items")
     counts, dataset = sides.counts(), sides.side("published")[0]
-    found = f"{seen.total} found, {dataset} in the dataset"
+    count = f"{sample.total} found, {dataset} in the dataset"
     checks = []
     for name, kind, what in (
         ("every item", "added", "are missing"),
@@ -173,19 +173,19 @@ def _paging_checks(job: Job, user: Asker, sides: Comparison, seen: Seen) -> list
     ):
         wrong = f"; {counts[kind]} {what}: {', '.join(sides.examples(kind, 3))}"
         checks.append(
-            Check(f"HDA: paging: {name}", not counts[kind], found + (wrong if counts[kind] else ""))
+            Check(f"HDA: paging: {name}", not counts[kind], count + (wrong if counts[kind] else ""))
         )
-    told = ", ".join(map(str, sorted(seen.matched))) or "not told"
-    return [*checks, Check("HDA: numberMatched", not seen.matched - {dataset}, told)]
+    matched = ", ".join(map(str, sorted(sample.matched))) or "not told"
+    return [*checks, Check("HDA: numberMatched", not sample.matched - {dataset}, matched)]
 
 
-def _noted(seen: Seen, page: Mapping[str, Any]) -> Iterator[tuple[str, str, bytes]]:
+def _noted(sample: Sample, page: Mapping[str, Any]) -> Iterator[tuple[str, str, bytes]]:
     if page.get("numberMatched") is not None:
-        seen.matched.add(int(page["numberMatched"]))
+        sample.matched.add(int(page["numberMatched"]))
     for item in page["features"]:
         assets = {key: one for key, one in item.get("assets", {}).items() if key != _WHOLE}
         whole = item.get("assets", {}).get(_WHOLE)
-        note(seen, item | {"assets": assets, _WHOLE: whole})
+        note(sample, item | {"assets": assets, _WHOLE: whole})
         yield str(item["id"]), _WHEN, comparison.form(_shape(item | {"assets": assets}))
 
 
@@ -207,9 +207,9 @@ def _shape(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _downloads(
-    job: Job, user: Asker, sides: Comparison, seen: Seen, digests: upload.Digests
+    job: Job, user: Asker, sides: Comparison, sample: Sample, digests: upload.Digests
 ) -> Iterator[dict[str, Any]]:
-    assets = chosen(seen)
+    assets = chosen(sample)
     delivered: dict[str, Delivered] = {
         item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}
     }
@@ -219,7 +219,7 @@ def _downloads(
         for done, row in enumerate(map_shards(one, assets, pool), 1):
             job.tell("downloading", done, len(assets), "files")
             yield row
-    for item in seen.items:
+    for item in sample.items:
         yield _whole(user, item, delivered.get(str(item["id"]), {}), spare)
 
 
@@ -233,7 +233,7 @@ def _delivered(job: Job, sides: Comparison, item: str, digests: upload.Digests) 
     there = has_file(job)
     hrefs = [asset.get("href") for asset in (document.get("assets") or {}).values()]
     paths = [path for href in hrefs if (path := href_path(href, there))]
-    return {path: found for path in paths if (found := digests.get(path))}
+    return {path: size_digest for path in paths if (size_digest := digests.get(path))}
 
 
 def _download(
@@ -322,11 +322,11 @@ def _patiently(
     user: Asker, href: str, spare: threading.Semaphore, file: IO[bytes] | None = None
 ) -> tuple[int, str, str]:
     """Return what `_fetched` does; if that fails, of a second try while there are any to spare."""
-    found = _fetched(user, href, file)
-    if found[2] and spare.acquire(blocking=False):
+    result = _fetched(user, href, file)
+    if result[2] and spare.acquire(blocking=False):
         time.sleep(PAUSE)
-        found = _fetched(user, href, file)
-    return found
+        result = _fetched(user, href, file)
+    return result
 
 
 def _fetched(user: Asker, href: str, file: IO[bytes] | None) -> tuple[int, str, str]:
@@ -342,13 +342,13 @@ def _fetched(user: Asker, href: str, file: IO[bytes] | None) -> tuple[int, str, 
     return size, sha256, fault or ("leads in circles" if location else "")
 
 
-def _download_checks(rows: list[dict[str, Any]], seen: Seen) -> list[Check]:
+def _download_checks(rows: list[dict[str, Any]], sample: Sample) -> list[Check]:
     checks = []
-    for kind in [*sorted(seen.count), "whole item"]:
+    for kind in [*sorted(sample.count), "whole item"]:
         some = [row for row in rows if row["type"] == kind]
         bad = [f"{row['item']} {row['asset']} {row['fault']}" for row in some if row["fault"]]
-        found = f"{len(some)} downloaded, {sum(row['bytes'] for row in some)} bytes"
-        checks.append(Check(f"HDA: download: {kind}", not bad, "; ".join(bad[:3]) or found))
+        summary = f"{len(some)} downloaded, {sum(row['bytes'] for row in some)} bytes"
+        checks.append(Check(f"HDA: download: {kind}", not bad, "; ".join(bad[:3]) or summary))
     return [*checks, Check("HDA: downloads", bool(rows), f"{len(rows)} tried")]
 
 
@@ -377,17 +377,17 @@ def _ways(hda: Hda, user: Asker, id_: str, item: str, asset: str) -> Iterator[_W
     yield f"data, {_WHOLE}", user.get(dialect.whole.format(**parts))
 
 
-def _tells(answer: httpx.Response, job: Job, item: str) -> str:
-    """Say what an answer tells of a closed collection, or nothing."""
+def _leak(answer: httpx.Response, job: Job, item: str) -> str:
+    """Return what an answer shows of a closed collection, or nothing."""
     if answer.status_code in hda_served.CLOSED or answer.status_code == 400:
         return ""
     if answer.status_code != 200 or "json" not in answer.headers.get("content-type", ""):
         return f"answers {answer.status_code}"
-    told = answer.json()
-    if told.get("type") == "Collection" or told.get("type") == "Feature":
+    document = answer.json()
+    if document.get("type") in ("Collection", "Feature"):
         return "is shown"
     shown = [
-        one for one in told.get("features", [])
+        one for one in document.get("features", [])
         if job.ticket.collection in (one.get("collection"), one.get("id")) or one.get("id") == item
     ]  # fmt: skip
     return f"shows {len(shown)} items" if shown else ""
@@ -402,15 +402,15 @@ def _closed(job: Job, hda: Hda, case: str, tokens: Tokens, item: str, asset: str
         wanted = "not possible: the target names no user without the role (iam.outsider)"
         return [Check(f"HDA, {case}", False, wanted)]
     with asking(hda, token) as user:
-        told = {
-            way: _tells(answer, job, item)
+        shown = {
+            way: _leak(answer, job, item)
             for way, answer in _ways(hda, user, job.ticket.collection, item, asset)
         }
         listed = hda.lists_restricted or job.ticket.collection not in _listed(user)
-    told["the list"] = "" if listed else "is in the list"
-    leaks = [f"{way} {what}" for way, what in told.items() if what]
-    found = "; ".join(leaks[:5]) or f"{len(told)} ways tried, all closed"
-    return [Check(f"HDA, {case}", not leaks, found)]
+    shown["the list"] = "" if listed else "is in the list"
+    leaks = [f"{way} {what}" for way, what in shown.items() if what]
+    summary = "; ".join(leaks[:5]) or f"{len(shown)} ways tried, all closed"
+    return [Check(f"HDA, {case}", not leaks, summary)]
 
 
 def _closed_downloads(job: Job, hda: Hda, item: str, asset: str) -> list[Check]:
@@ -420,6 +420,6 @@ def _closed_downloads(job: Job, hda: Hda, item: str, asset: str) -> list[Check]:
             for pair in _ways(hda, user, job.ticket.collection, item, asset)
             if pair[0].startswith("data")
         ]
-        leaks = [f"{way} {what}" for way, a in ways if (what := _tells(a, job, item))]
-    found = "; ".join(leaks) or f"{len(ways)} ways tried, all closed"
-    return [Check(f"HDA, {ANONYMOUS}: no downloads", not leaks, found)]
+        leaks = [f"{way} {what}" for way, a in ways if (what := _leak(a, job, item))]
+    summary = "; ".join(leaks) or f"{len(ways)} ways tried, all closed"
+    return [Check(f"HDA, {ANONYMOUS}: no downloads", not leaks, summary)]

@@ -35,8 +35,8 @@ class Asset:
 
 
 @dataclass
-class Seen:
-    """What was kept of the items that went by: samples, and what bounds them all."""
+class Sample:
+    """Some of the items that went by, and what bounds them all."""
 
     most: int
     """About so many assets are kept, some of each media type."""
@@ -53,17 +53,17 @@ class Seen:
     """Of these, the ones that lie elsewhere."""
     items: list[dict[str, Any]] = field(default_factory=list)
     matched: set[int] = field(default_factory=set)
-    """What numberMatched said, on any page."""
+    """Each numberMatched, of any page."""
     south: float = 90.0
     north: float = -90.0
     earliest: str = ""
     total: int = 0
 
 
-def chosen(seen: Seen) -> list[Asset]:
+def chosen(sample: Sample) -> list[Asset]:
     """Return the assets that are downloaded: some of each media type, and the odd ones."""
-    some = [asset for assets in seen.assets.values() for asset in assets]
-    return list(dict.fromkeys([*some, *seen.odd.values()]))
+    some = [asset for assets in sample.assets.values() for asset in assets]
+    return list(dict.fromkeys([*some, *sample.odd.values()]))
 
 
 def kind_of(name: str, asset: Mapping[str, Any]) -> str:
@@ -77,32 +77,34 @@ def _odd(name: str) -> set[str]:
     return set() if _PLAIN.fullmatch(name) else set(unquote(name)) - _SAFE
 
 
-def note(seen: Seen, item: dict[str, Any]) -> None:
+def note(sample: Sample, item: dict[str, Any]) -> None:
     """Keep what is needed of one item: a fair sample of all, each media type for itself."""
-    seen.total += 1
+    sample.total += 1
     for name, asset in (item.get("assets") or {}).items():
         kind, href = kind_of(name, asset), str(asset.get("href"))
-        count = seen.count[kind] = seen.count.get(kind, 0) + 1
-        if not href.startswith(seen.pool):
-            seen.remote[kind] = seen.remote.get(kind, 0) + 1
+        count = sample.count[kind] = sample.count.get(kind, 0) + 1
+        if not href.startswith(sample.pool):
+            sample.remote[kind] = sample.remote.get(kind, 0) + 1
             continue
-        kept = seen.assets.setdefault(kind, [])
-        made = Asset(str(item["id"]), name, kind, href)
-        for character in _odd(f"{name}{href.rpartition('/')[2]}") - seen.odd.keys():
-            if len(seen.odd) < ODD:
-                seen.odd[character] = made
-        if seen.every or len(kept) < max(1, seen.most // 10, seen.most // len(seen.assets)):
-            kept.append(made)
-        elif (place := random.randrange(count)) < len(kept):  # noqa: S311 (no secret)
-            kept[place] = made
-    if len(seen.items) < SEARCHED:
-        seen.items.append(item)
-    elif (place := random.randrange(seen.total)) < SEARCHED:  # noqa: S311
-        seen.items[place] = item
+        group = sample.assets.setdefault(kind, [])
+        one = Asset(str(item["id"]), name, kind, href)
+        for character in _odd(f"{name}{href.rpartition('/')[2]}") - sample.odd.keys():
+            if len(sample.odd) < ODD:
+                sample.odd[character] = one
+        if sample.every or len(group) < max(
+            1, sample.most // 10, sample.most // len(sample.assets)
+        ):
+            group.append(one)
+        elif (place := random.randrange(count)) < len(group):  # noqa: S311 (no secret)
+            group[place] = one
+    if len(sample.items) < SEARCHED:
+        sample.items.append(item)
+    elif (place := random.randrange(sample.total)) < SEARCHED:  # noqa: S311
+        sample.items[place] = item
     box = box_of(item)
-    seen.south, seen.north = min(seen.south, box[1]), max(seen.north, box[3])
+    sample.south, sample.north = min(sample.south, box[1]), max(sample.north, box[3])
     first = comparison.span(item)[0]
-    seen.earliest = min(seen.earliest or first, first)
+    sample.earliest = min(sample.earliest or first, first)
 
 
 def box_of(item: Mapping[str, Any]) -> Box:

@@ -8,34 +8,34 @@ from typing import Any
 
 from dedl_workbook.publication.job import Check, Job
 from dedl_workbook.services.catalog import comparison
-from dedl_workbook.steps.verify.sample import Seen, box_of
+from dedl_workbook.steps.verify.sample import Sample, box_of
 
 LIMIT = 100
 """Items that a search asks for: what it must find comes among them, or they are all of its kind."""
 _EDGE = 1.0
 
 
-def searches(job: Job, search: Callable[..., Any], seen: Seen) -> Iterator[dict[str, Any]]:
+def searches(job: Job, search: Callable[..., Any], sample: Sample) -> Iterator[dict[str, Any]]:
     """Try searches that must find an item, and ones that must find nothing.
 
     `search` is that of pystac-client's Client, or one like it.
     """
     tried = partial(_search, search, job.ticket.collection)
-    for item in seen.items:
+    for item in sample.items:
         id_, instant = str(item["id"]), comparison.span(item)[0]
         yield tried("id", id_, ids=[id_])
         # Where many lie upon each other, the time tells them apart.
         yield tried("bbox", id_, bbox=list(box_of(item)), datetime=instant)
         yield tried("time", id_, datetime=instant)
-    if not seen.items:
+    if not sample.items:
         return
     yield tried("id", None, ids=["there-is-no-such-item"])
-    before = f"{int(seen.earliest[:4]) - 1:04d}{seen.earliest[4:7]}-01T00:00:00Z"
+    before = f"{int(sample.earliest[:4]) - 1:04d}{sample.earliest[4:7]}-01T00:00:00Z"
     yield tried("time", None, datetime=f"../{before}")
-    if seen.north < 90 - _EDGE:
-        yield tried("bbox", None, bbox=[-180.0, (seen.north + 90) / 2, 180.0, 90.0])
-    elif seen.south > _EDGE - 90:
-        yield tried("bbox", None, bbox=[-180.0, -90.0, 180.0, (seen.south - 90) / 2])
+    if sample.north < 90 - _EDGE:
+        yield tried("bbox", None, bbox=[-180.0, (sample.north + 90) / 2, 180.0, 90.0])
+    elif sample.south > _EDGE - 90:
+        yield tried("bbox", None, bbox=[-180.0, -90.0, 180.0, (sample.south - 90) / 2])
 
 
 def _search(

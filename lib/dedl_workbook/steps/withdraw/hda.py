@@ -39,7 +39,7 @@ class Standing:
 
     found: State
     saved: Mapping[str, Any] | None
-    """What was kept before the first change; None: nothing of this ticket is there."""
+    """What was saved before the first change; None: nothing of this ticket is there."""
     actions: tuple[Action, ...] = ()
     difference: tuple[str, ...] = ()
     """What would change in the files."""
@@ -57,7 +57,7 @@ def _nowhere(job: Job) -> Path:
 
 
 def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
-    """Tell what stands in HDA's configuration, and what would undo it. Changes nothing.
+    """Return what stands in HDA's configuration, and what would undo it. Changes nothing.
 
     Args:
         job: the ticket at work.
@@ -76,9 +76,9 @@ def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
         return Standing({}, None)
     id_ = job.ticket.collection
     files = hda_store.read(job, part)
-    state, saved = hda.found_in(part, id_, files), _saved(job)
+    state, saved = hda.state_in(part, id_, files), _saved(job)
     if saved is None:
-        _demand_not_ours(job, files, written)
+        _require_not_ours(job, files, written)
         return Standing(state, None)
     altered = _altered(job, part, state, saved, ours)
     difference = tuple(hda.differences(files, _as_before(part, id_, files, saved)))
@@ -86,7 +86,7 @@ def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
 
 
 def _altered(job: Job, part: Hda, now: State, saved: Mapping[str, Any], ours: bool) -> bool:
-    """Tell whether somebody changed what this ticket wrote; refuse what can't be its own."""
+    """Return whether somebody changed what this ticket wrote; refuse what can't be its own."""
     known = [saved["state"], *saved["made"]]
     altered = not all(now[key] in [state[key] for state in known] for key in now)
     if altered and not ours:
@@ -102,11 +102,11 @@ def _altered(job: Job, part: Hda, now: State, saved: Mapping[str, Any], ours: bo
 
 def _saved(job: Job) -> dict[str, Any] | None:
     try:
-        saved = hda.kept_before(job)
+        saved = hda.saved_before(job)
     except (OSError, ValueError) as error:
         raise _lost(job, str(error)) from error
     if saved is not None and not {"state", "made", "entry", "product", "document"} <= set(saved):
-        raise _lost(job, "what was kept isn't whole any more")
+        raise _lost(job, "what was saved isn't whole any more")
     return saved
 
 
@@ -119,20 +119,20 @@ def _lost(job: Job, why: str) -> EvidenceError:
     )
 
 
-def _demand_not_ours(job: Job, files: Files, written: Collection[str]) -> None:
+def _require_not_ours(job: Job, files: Files, written: Collection[str]) -> None:
     """Let nothing of this ticket stand there unseen when nothing was kept."""
     try:
         document = None if files.document is None else parse(files.document)
     except ValueError:
         return
     if document is not None and comparison.digest(document) in written:
-        raise _lost(job, "it was not kept, or is lost")
+        raise _lost(job, "it was not saved, or is lost")
 
 
 def _as_before(part: Hda, id_: str, files: Files, saved: Mapping[str, Any]) -> Files:
     """Return the files with this collection as it was; all else in them stays as it is now."""
     collections, provider = files.collections, files.provider
-    state, now = saved["state"], hda.found_in(part, id_, files)
+    state, now = saved["state"], hda.state_in(part, id_, files)
     if now["entry"] != state["entry"]:
         collections = _with_entry(collections, id_, saved["entry"])
     if now["product"] != state["product"]:
@@ -157,7 +157,7 @@ def _with_product(config: Config, provider: str, id_: str, product: Any) -> Conf
 
 def _actions(job: Job, part: Hda, files: Files, saved: Mapping[str, Any]) -> tuple[Action, ...]:
     id_ = job.ticket.collection
-    state = hda.found_in(part, id_, files)
+    state = hda.state_in(part, id_, files)
     actions = hda.changing(part, id_, state, saved["state"], "put back")
     if part.reload and (actions or not served_as_before(job, saved)):
         actions.append(hda.RELOAD)
@@ -177,9 +177,9 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
         return {}
     reload = hda.RELOAD in standing.actions
     start = time.monotonic()
-    with hda_files.locked(part, partial(hda.tell_turn, job)):
+    with hda_files.locked(part, partial(hda.report_turn, job)):
         files = hda_store.read(job, part)
-        if hda.found_in(part, id_, files) != standing.found:
+        if hda.state_in(part, id_, files) != standing.found:
             raise hda_files.changed_meanwhile(hda_files.collections(part))
         new = _as_before(part, id_, files, saved)
         if new != files:
@@ -205,7 +205,7 @@ def _marker(job: Job) -> Path:
 
 
 def rollout(job: Job) -> str:
-    """Say for what those wait who put the configuration back."""
+    """Return for what those wait who put the configuration back."""
     return hda_store.rollout(job, job.target.hda) if job.target.hda else ""
 
 
@@ -216,7 +216,7 @@ def since(job: Job) -> str:
 
 
 def served_as_before(job: Job, saved: Mapping[str, Any]) -> bool:
-    """Tell whether HDA serves, or has forgotten, the collection as it was before."""
+    """Return whether HDA serves, or has forgotten, the collection as it was before."""
     return all(check.passed for check in _served(job, saved))
 
 
@@ -225,7 +225,7 @@ def configured(job: Job, goal: State) -> list[Check]:
     part = job.target.hda
     if part is None:
         return []
-    state = hda.found_in(part, job.ticket.collection, hda_store.read(job, part))
+    state = hda.state_in(part, job.ticket.collection, hda_store.read(job, part))
     checks = []
     for key, meant in goal.items():
         name = f"gone, HDA's configuration: {key}" if meant is None else f"as before, HDA: {key}"
