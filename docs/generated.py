@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -72,11 +73,11 @@ def layout() -> str:
 def licences(page: str) -> str:
     """Return the page of the licences of all that the lock names, as the packages state them.
 
-    What is not installed on this machine is as the page has it.
+    What is not installed here, or is another version for another Python, is as the page has it.
     """
     known = dict(re.findall(r"^\| (\S+) \| (.+) \|$", page, flags=re.MULTILINE))
     lock = (_ROOT / "requirements" / "workbook.txt").read_text()
-    names = sorted(set(re.findall(r"^([a-z0-9][a-z0-9.-]*)==", lock, flags=re.MULTILINE)))
+    versions = Counter(re.findall(r"^([a-z0-9][a-z0-9.-]*)==", lock, flags=re.MULTILINE))
     lines = [
         "# Licences",
         "",
@@ -87,7 +88,9 @@ def licences(page: str) -> str:
         "| package | licence |",
         "|---|---|",
     ]
-    lines += [f"| {name} | {_licence(name) or known.get(name, 'not known')} |" for name in names]
+    for name, count in sorted(versions.items()):
+        stated = _licence(name) if count == 1 or name not in known else ""
+        lines.append(f"| {name} | {stated or known.get(name, 'not known')} |")
     return "\n".join(lines) + "\n"
 
 

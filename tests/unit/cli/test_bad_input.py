@@ -177,7 +177,7 @@ def test_is_a_finding_at_the_command_line(
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
-        (b'{"a": 1,\n}', "is no JSON: .* at line 2, column 1"),
+        (b'{"a": 1,\n"b"}', "is no JSON: .* at line 2, column 4"),
         (b"{}{}", "is no JSON: Extra data at line 1, column 3"),
         (b"PK\3\4", "is no JSON: "),
         ("{}".encode("utf-16-le"), "is UTF-16 or UTF-32; JSON files are UTF-8"),
