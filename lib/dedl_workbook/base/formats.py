@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
-    """A file format."""
+    """A file format; one is equal to itself alone."""
 
     name: str
     endings: tuple[str, ...]

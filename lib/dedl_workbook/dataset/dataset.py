@@ -247,7 +247,7 @@ class Folder:
 
     def read(self, path: str, start: int = 0, length: int | None = None) -> bytes:
         """Return a file's bytes, or a range of them."""
-        handle = self._open(path)
+        handle = self._handles.open(path)
         try:
             most = max(0, _regular(handle, path).st_size - start)
             return _read(handle, start, most if length is None else min(length, most))
@@ -256,7 +256,7 @@ class Folder:
 
     def read_state(self, file: File, start: int, length: int) -> bytes:
         """Return a range of a file's bytes, in the very state that was listed."""
-        handle = self._open(file.path)
+        handle = self._handles.open(file.path)
         try:
             self._require(handle, file)
             data = _read(handle, start, length)
@@ -271,7 +271,7 @@ class Folder:
 
     def head(self, path: str, length: int) -> tuple[bytes, int]:
         """Return a file's first bytes, at most `length`, and its size, in one access."""
-        handle = self._open(path)
+        handle = self._handles.open(path)
         try:
             # A pipe or a socket can't be read so. Less than was asked for is all that there is.
             data = _pread(handle, length, 0)
@@ -281,19 +281,13 @@ class Folder:
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a regular file; a link on any part of its path is refused (OSError)."""
-        handle = self._open(path)
+        handle = self._handles.open(path)
         try:
             _regular(handle, path)
         except OSError:
             os.close(handle)
             raise
         return os.fdopen(handle, "rb")
-
-    def _open(self, path: str) -> int:
-        try:
-            return self._handles.open(path)
-        except ValueError as error:
-            raise OSError(f"{path!r} can be no file's name") from error
 
     @cached_property
     def _handles(self) -> handles.Root:

@@ -109,9 +109,12 @@ class _Handles:
     def open(self, path: str) -> int:
         folder, _, name = path.rpartition("/")
         kept = self._kept
-        if kept.listing != self._listing or (handle := kept.folders.get(folder)) is None:
-            handle = self._folder(folder)
-        return os.open(name, READ, dir_fd=handle.number)
+        try:
+            if kept.listing != self._listing or (handle := kept.folders.get(folder)) is None:
+                handle = self._folder(folder)
+            return os.open(name, READ, dir_fd=handle.number)
+        except ValueError as error:
+            raise _no_name(path) from error
 
     def stat(self, path: str) -> os.stat_result:
         folder, _, name = path.rpartition("/")
@@ -180,6 +183,11 @@ def _below(folder: _Folder, name: str) -> _Folder:
     return _Folder(os.open(name, _FOLDER, dir_fd=folder.number))
 
 
+def _no_name(path: str) -> OSError:
+    """Return what to raise of a path with a character that no name may have."""
+    return OSError(errno.EINVAL, f"{path!r} can be no file's name")
+
+
 class _Paths:
     """By paths, on platforms without handles of folders. A link is refused where it is seen."""
 
@@ -188,9 +196,12 @@ class _Paths:
         self._is = path.stat()
 
     def open(self, path: str) -> int:
-        if stat.S_ISLNK(self.stat(path).st_mode):
-            raise OSError(errno.ELOOP, "is a link")
-        return os.open(self._path / path, READ)
+        try:
+            if stat.S_ISLNK(self.stat(path).st_mode):
+                raise OSError(errno.ELOOP, "is a link")
+            return os.open(self._path / path, READ)
+        except ValueError as error:
+            raise _no_name(path) from error
 
     def stat(self, path: str) -> os.stat_result:
         self._refuse_links(path.rpartition("/")[0])

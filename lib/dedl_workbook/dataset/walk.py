@@ -6,6 +6,7 @@ import heapq
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Literal
 
 from dedl_workbook.dataset.handles import Root
@@ -80,33 +81,41 @@ def _names(root: Root, folder: str) -> tuple[Iterable[str], list[str]]:
     """
     names: list[str] = []
     runs: list[Iterator[str]] = []
-    marked = False
-    for name in _marked(root, folder):
-        marked = marked or name[-1:] in _MARKS
-        names.append(name)
-        if len(names) == RUN:
+    all_files = True
+    for some, plain in _listed(root, folder):
+        if len(names) >= RUN:
             runs.append(_run(names))
             names = []
+        names = names + some if names else some
+        all_files = all_files and plain
     # Among ASCII, the order of characters is that of bytes.
     names.sort(key=None if "".join(names).isascii() else os.fsencode)
     if runs:
         return heapq.merge(*runs, names, key=os.fsencode), []
-    return names, [] if marked else names
+    return names, names if all_files else []
 
 
-def _marked(root: Root, folder: str) -> Iterator[str]:
-    """Yield a folder's entries as they come, with their marks."""
+def _listed(root: Root, folder: str) -> Iterator[tuple[list[str], bool]]:
+    """Yield a folder's entries as they come, some at a time; and whether these are all files.
+
+    If they aren't, they have their marks.
+    """
     try:
         with root.scan(folder) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    yield entry.name
-                else:
-                    yield entry.name + ("/" if entry.is_dir(follow_symlinks=False) else _ODD)
+            while some := list(islice(entries, RUN)):
+                names = [entry.name for entry in some if entry.is_file(follow_symlinks=False)]
+                plain = len(names) == len(some)
+                yield names if plain else list(map(_marked, some)), plain
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError:
-        yield ""
+        yield [""], False
+
+
+def _marked(entry: os.DirEntry[str]) -> str:
+    if entry.is_file(follow_symlinks=False):
+        return entry.name
+    return entry.name + ("/" if entry.is_dir(follow_symlinks=False) else _ODD)
 
 
 def _run(names: list[str]) -> Iterator[str]:

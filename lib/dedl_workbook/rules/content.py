@@ -150,11 +150,11 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
     at = -inline
     for tag, kind, count in tiff.entry.iter_unpack(whole):
         at += entry
-        is_place = tag in _PLACES and kind in _TIFF_CODES
         if count == 1 and kind not in _WIDE:
-            if is_place:
+            if tag in _PLACES and kind in _TIFF_CODES:
                 arrays[tag] = tiff.one[kind].unpack_from(table, at)
             continue
+        is_place = tag in _PLACES and kind in _TIFF_CODES
         size = _TIFF_SIZES.get(kind, 1)
         total = count * size
         if total > inline:
@@ -396,8 +396,6 @@ JSON_TYPES = ("application/json", "application/geo+json")
 
 def _impostor(source: Source, media_type: str) -> str:
     """Return which answer of a server a file holds in the place of data, or ''."""
-    if not source.head.startswith(_MAY_BE_MARKUP):
-        return ""
     if _STORE_ERROR.match(source.head):
         return "holds an error message of an object store"
     if _PAGE.match(source.head) and not any(kind in media_type for kind in _MARKUP):
@@ -488,11 +486,11 @@ def inspect(
     if size == 0:
         # L09 has it.
         return "", size
-    if impostor := _impostor(source, media_type):
+    if source.head.startswith(_MAY_BE_MARKUP) and (impostor := _impostor(source, media_type)):
         return impostor, size
     if promised is None:
         return _text_problem(source, media_type), size
-    if not _holds(source, promised):
+    if not (source.head.startswith(promised.magic) or _holds(source, promised)):
         others = (other for other in _OTHERS if other is not promised)
         name = next((other.name for other in others if _holds(source, other)), "something else")
         return f"is called {promised.name}, but holds {name}", size
