@@ -317,7 +317,7 @@ def test_a_mail_arrives_with_its_attachments_for_its_ticket(
 
     (got,) = mail.taken
     assert mail.envelopes[0][0].lower().startswith("mail from:<ops@dedl.example>")
-    assert mail.envelopes[0][1] == ["rcpt TO:<desk@dedl.example>"]
+    assert [line.lower() for line in mail.envelopes[0][1]] == ["rcpt to:<desk@dedl.example>"]
     assert got["Subject"] == "[DEDL-1] It is published"
     assert got["Message-ID"] == "<dedl-DEDL-1-abc123@dedl.example>"
     body = got.get_body(("plain",))
