@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,7 +16,7 @@ from dedl_workbook.base.errors import InputError
 from dedl_workbook.dataset import walk
 from dedl_workbook.dataset.dataset import fingerprint, open_dataset
 from dedl_workbook.notebooks import explore
-from dedl_workbook.notebooks.explore import images
+from dedl_workbook.notebooks.explore import preview
 
 from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, png, tiff, write
 
@@ -208,9 +207,9 @@ def test_a_file_of_another_kind_than_its_ending_is_refused_by_its_driver(tmp_pat
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("data/none.tif", "there is no such file"),
-        ("data/2024/11/16/heat_20241116/heat_20241116.png", "of this ending are not opened"),
-        ("../../etc/passwd", "of this ending"),
+        ("data/none.tif", "No such file"),
+        ("data/2024/11/16/heat_20241116/heat_20241116.png", "of this kind are not opened"),
+        ("../../etc/passwd", "can't be opened"),
     ],
 )
 def test_a_named_file_that_cannot_be_opened_is_an_error(
@@ -223,32 +222,41 @@ def test_a_named_file_that_cannot_be_opened_is_an_error(
 
 
 def test_of_a_huge_raster_without_overviews_the_middle_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    # The package has a function of the module's name.
-    module = import_module("dedl_workbook.notebooks.explore.preview")
-    monkeypatch.setattr(module, "_MOST_PIXELS", 100)
-    monkeypatch.setattr(module, "_MIDDLE", 8)
     item = any_item(assets={"map": any_asset(href="data/2024/a.tif", type="image/tiff")})
-    root = any_dataset(tmp_path, item, files={"data/2024/a.tif": tiff(32)})
+    root = any_dataset(tmp_path, item)
+    sparse(root / "data/2024/a.tif", 8200)
 
     shown = explore.data_file(explore.look(str(root)))
 
     assert "the middle alone, since there are no overviews" in shown._repr_html_()
 
 
-def test_a_picture_of_very_many_pixels_is_not_decoded() -> None:
+def sparse(path: Path, side: int) -> None:
+    """Write a large raster without content, of one value and few bytes."""
+    import rasterio
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {"width": side, "height": side, "count": 1, "dtype": "uint8", "SPARSE_OK": True}
+    with rasterio.open(path, "w", driver="GTiff", tiled=True, **profile):
+        pass
+
+
+def test_a_picture_of_very_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     from PIL import Image
 
     out = io.BytesIO()
     Image.new("1", (10_000, 10_000)).save(out, "PNG")
+    root = any_dataset(tmp_path, files={"data/trap.png": out.getvalue()})
 
     with pytest.raises(OSError, match="too many for a look"):
-        images.thumbnail(out.getvalue(), "trap")
+        preview.thumbnail(open_dataset(str(root)), "data/trap.png", "trap")
 
 
-def test_a_thumbnail_has_an_alternative_text_and_no_file_beside_it() -> None:
-    markup = images.thumbnail(png(), 'a "quoted" <id>')
+def test_a_thumbnail_has_an_alternative_text_and_no_file_beside_it(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, files={"data/a.png": png()})
+    markup = preview.thumbnail(open_dataset(str(root)), "data/a.png", 'a "quoted" <id>')
 
     assert 'alt="a &quot;quoted&quot; &lt;id&gt;"' in markup
     assert 'src="data:image/png;base64,' in markup
@@ -264,7 +272,7 @@ def test_says_in_a_line_what_to_install(
     package: str,
     view: Callable[[explore.Sample], Any],
 ) -> None:
-    real = builtins.__import__
+    real, find = builtins.__import__, preview.find_spec
 
     def refusing(name: str, *args: Any, **others: Any) -> Any:
         if name.partition(".")[0] == package:
@@ -273,6 +281,7 @@ def test_says_in_a_line_what_to_install(
 
     seen = explore.look(str(small_sample))
     monkeypatch.setattr(builtins, "__import__", refusing)
+    monkeypatch.setattr(preview, "find_spec", lambda name: None if name == package else find(name))
 
     shown = " ".join(repr(view(seen)).split())
 

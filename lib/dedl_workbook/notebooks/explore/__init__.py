@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from dedl_workbook.base.errors import InputError, WorkbookError
 from dedl_workbook.base.progress import for_notebook
 from dedl_workbook.base.text import amount, number, printable
-from dedl_workbook.dataset.dataset import Dataset, File, bounded, open_dataset
+from dedl_workbook.dataset.dataset import Dataset, open_dataset
 from dedl_workbook.notebooks.attempt import show_errors_plainly
-from dedl_workbook.notebooks.explore import images, live_map, preview, tables
+from dedl_workbook.notebooks.explore import live_map, preview, tables
 from dedl_workbook.notebooks.explore.sample import Glance, Sample, ending, item_files, read_sample
 from dedl_workbook.notebooks.explore.tables import INSTALL
 from dedl_workbook.parameters.target import Target
@@ -37,7 +37,6 @@ SAMPLE = 2000
 _GLANCED = 500
 """Items that are read for the picture in a step's notebook, at most."""
 _THUMBNAILS = 8
-_THUMBNAIL_LIMIT = 20 * 2**20
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -204,17 +203,17 @@ def _power(digits: int) -> str:
 
 def thumbnails(sample: Sample) -> View:
     """Show thumbnails of some sampled items, evenly spread."""
-    found = [
+    pictures = [
         (glance, asset) for glance in sample.glances if (asset := _picture_of(glance)) is not None
     ]
-    if not found:
+    if not pictures:
         return _line("No thumbnails: no sampled item has a PNG or JPEG.")
-    shown = found[:: max(1, -(-len(found) // _THUMBNAILS))]
+    shown = pictures[:: max(1, -(-len(pictures) // _THUMBNAILS))]
     try:
         figures = [_figure(sample.dataset, glance, asset) for glance, asset in shown]
     except ImportError as error:
         return _absent("Thumbnails", error)
-    text = f"{len(figures)} of {len(found):,} thumbnails of the sample"
+    text = f"{len(figures)} of {len(pictures):,} thumbnails of the sample"
     style = "display:flex;flex-wrap:wrap;gap:12px"
     return View(f'<div style="{style}">{"".join(figures)}</div><p>{text}</p>', text)
 
@@ -234,17 +233,15 @@ def _picture_of(glance: Glance) -> Asset | None:
 
 
 def _roles(asset: Asset) -> list[object]:
-    found = asset.value.get("roles")
-    return found if isinstance(found, list) else []
+    roles = asset.value.get("roles")
+    return roles if isinstance(roles, list) else []
 
 
 def _figure(dataset: Dataset, glance: Glance, asset: Asset) -> str:
     name = html.escape(printable(glance.id))
+    path = asset.path or ""
     try:
-        path = asset.path or ""
-        file = dataset.stat(path) or File(path, 0, "")
-        data = bounded(dataset, file, _THUMBNAIL_LIMIT)
-        shown = images.thumbnail(data, f"Thumbnail of {printable(glance.id)}")
+        shown = preview.thumbnail(dataset, path, f"Thumbnail of {printable(glance.id)}")
     except (OSError, ValueError) as error:
         shown = f"<p>{html.escape(printable(f'{path} cannot be shown: {error}'))}</p>"
     style = "margin:0;max-width:220px;overflow-wrap:anywhere;font-size:80%"
@@ -272,30 +269,29 @@ def data_file(sample: Sample, path: str = "") -> View:
         if path:
             raise
         return _line(str(error))
-    said = printable(chosen)
-    markup = f"<p><code>{html.escape(said)}</code></p>" + views.pairs(facts)
-    text = [said]
+    name = printable(chosen)
+    markup = f"<p><code>{html.escape(name)}</code></p>" + views.pairs(facts)
+    text = [name]
     for part in parts:
-        name = part.facts.get("variable", "band 1")
-        values = part.raster.text if part.raster else "not shown"
-        text.append(f"{name}: {values}")
-        markup += f"<h4>{html.escape(str(name))}</h4>"
-        if part.raster:
-            alt = f"The first band of {name} in {said}, {values}"
-            markup += part.raster.markup(alt) + f"<p>Values: {html.escape(values)}</p>"
+        variable = printable(part.facts.get("variable", "band 1"))
+        text.append(f"{variable}: {part.values or 'not shown'}")
+        markup += f"<h4>{html.escape(variable)}</h4>"
+        if part.values:
+            alt = f"The first band of {variable} in {name}, {part.values}"
+            markup += part.markup(alt) + f"<p>Values: {html.escape(part.values)}</p>"
         markup += views.pairs(part.facts)
     return View(markup, "\n".join(text))
 
 
 def _openable(sample: Sample) -> Iterator[str]:
     """Yield data files that can be opened, those with the role data first."""
-    found = [
+    files = [
         (asset.path, "data" in _roles(asset))
         for glance in sample.glances
         for asset in glance.assets
         if asset.path and ending(asset.path) in preview.OPENED
     ]
-    yield from (path for path, _ in sorted(found, key=lambda pair: not pair[1]))
+    yield from (path for path, _ in sorted(files, key=lambda pair: not pair[1]))
 
 
 def table(sample: Sample) -> View:

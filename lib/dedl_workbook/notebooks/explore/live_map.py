@@ -36,13 +36,13 @@ def show(glances: Iterable[Glance]) -> None:
     if Handover.from_environment().attempt or "JPY_SESSION_NAME" not in os.environ:
         return
     try:
-        made = of(glances)
+        chart = of(glances)
     except ImportError:
         return
     from IPython.display import display
 
-    if made is not None:
-        bundle = made._repr_mimebundle_() or {}
+    if chart is not None:
+        bundle = chart._repr_mimebundle_() or {}
         display(bundle | {"text/plain": _KEPT}, raw=True)
 
 
@@ -76,13 +76,13 @@ def of(glances: Iterable[Glance]) -> Any:
         panes={_BELOW: {"zIndex": 150}},
         layout=ipywidgets.Layout(width="100%", max_width=f"{_WIDTH}px", height=f"{_HEIGHT}px"),
     )
-    said = ipywidgets.HTML(_HINT)
+    label = ipywidgets.HTML(_HINT)
 
     def tell(feature: Mapping[str, Any], **_: object) -> None:
-        said.value = _named(feature["properties"])
+        label.value = _named(feature["properties"])
 
     drawn.on_hover(tell)
-    return ipywidgets.VBox([chart, said, _streets(ipyleaflet, ipywidgets, chart)])
+    return ipywidgets.VBox([chart, label, _streets(ipyleaflet, ipywidgets, chart)])
 
 
 def _feature(shape: maps.Shape, ids: Sequence[str], west: float) -> dict[str, Any]:

@@ -1,182 +1,212 @@
-"""One data file opened: what GDAL says of it, and a picture of its first band."""
+"""One file opened: what GDAL says of it, and a picture. A confined process does it (`child`)."""
 
 from __future__ import annotations
 
-import io
+import html
+import os
+import re
+import socket
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
-from dedl_workbook.base.errors import InputError
-from dedl_workbook.base.formats import BINARY
-from dedl_workbook.base.text import number
-from dedl_workbook.dataset.dataset import Dataset, Folder
-from dedl_workbook.notebooks.explore.images import Raster
-from dedl_workbook.notebooks.explore.sample import ending
+from dedl_workbook.base import confinement
+from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.base.formats import BINARY, JPEG, PNG, Format, by_ending
+from dedl_workbook.dataset.dataset import Dataset, File, Folder, bounded
+from dedl_workbook.notebooks.explore.child import VIRIDIS
 
-if TYPE_CHECKING:
-    from rasterio import DatasetReader
-    from rasterio.windows import Window
-
-_DRIVERS = {ending: one.driver for one in BINARY if one.driver for ending in one.endings}
-"""By ending. No others: some read whatever a file names, elsewhere on the machine or the net."""
-_OF_PARTS = {"HDF5": "HDF5Image"}
-OPENED = frozenset(_DRIVERS)
-"""Endings of files that can be opened."""
-_MODESTY = {"GDAL_PAM_ENABLED": "NO", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-"""Nothing is written beside the file, nor looked for."""
+OPENED = frozenset(ending for one in BINARY if one.driver for ending in one.endings)
+"""Endings of files that can be opened, as far as their content is what they promise."""
+_SIGNATURE = max(len(magic) for one in BINARY for magic in one.magic)
+_CHILD = Path(__file__).with_name("child.py")
+_SWITCHES = {
+    # Nothing is written beside the file, nor looked for.
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    # What a confined process can't do anyway, its libraries are not to try.
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "GDAL_DRIVER_PATH": "disable",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
+    "PROJ_NETWORK": "OFF",
+    "HDF5_PLUGIN_PRELOAD": "::",
+    "HDF5_EXTFILE_PREFIX": "/nowhere",
+    "HDF5_EXT_PREFIX": "/nowhere",
+    "HDF5_VDS_PREFIX": "/nowhere",
+    "GDAL_CACHEMAX": "64",
+    "GDAL_NUM_THREADS": "1",
+}
 _MOST_FETCHED = 512 * 10**6
 """Bytes of an object that are fetched to open it, where it can't be read by ranges."""
-_MOST_PARTS = 20
-_SIDE = 512
-_MOST_PIXELS = 64 * 10**6
-"""Pixels that are read for a picture where there are no overviews; else only the middle."""
-_MIDDLE = 4096
+_MOST_PICTURE = 20 * 2**20
+"""Bytes of a picture that is shown."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]*")
 
 
+@dataclass(frozen=True)
 class Part:
     """One variable of a file, or its only raster."""
 
-    def __init__(self, source: DatasetReader) -> None:
-        self.facts = _facts(source)
-        self.raster = None
-        if source.count and "complex" not in source.dtypes[0]:
-            window = _middle(source)
-            self.raster = _raster(source, window)
-            if window is not None:
-                self.facts["shown"] = "the middle alone, since there are no overviews"
+    facts: dict[str, str]
+    values: str = ""
+    """From where to where they reach; '' if they are not shown."""
+    picture: str = field(default="", repr=False)
+    """HTML without its `alt`, which has to be formatted in."""
+
+    def markup(self, alt: str) -> str:
+        """Return the picture with its scale of colours."""
+        return self.picture.replace('alt=""', f'alt="{html.escape(alt)}"', 1)
 
 
-def read(dataset: Dataset, path: str) -> tuple[dict[str, Any], list[Part]]:
+def read(dataset: Dataset, path: str) -> tuple[dict[str, str], list[Part]]:
     """Open a data file and return what it says of itself, and its parts.
 
     GeoTIFFs are read by ranges, and of their pixels no more than a picture needs.
 
     Raises:
-        InputError: it is gone, too large to fetch, or GDAL can't read it.
+        InputError: it is gone, too large to fetch, of no kind that is opened, or can't be read.
         ImportError: rasterio is not installed.
     """
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    if (driver := _DRIVERS.get(ending(path))) is None:
-        raise InputError("files of this ending are not opened here", where=path)
+    _require_package("rasterio")
     try:
-        with (
-            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
-            rasterio.Env(**_MODESTY),
-            _reachable(dataset, path) as (name, opener),
-            rasterio.open(name, driver=driver, **opener) as source,
-        ):
-            facts = {"format": source.driver, **_texts(source.tags())}
-            names = source.subdatasets[:_MOST_PARTS]
-            if not names:
-                return facts, [Part(source)]
-            parts = []
-            for inner in names:
-                with rasterio.open(inner, driver=_OF_PARTS.get(driver, driver)) as part:
-                    parts.append(Part(part))
-            return facts, parts
-    except (RasterioError, OSError, ValueError) as error:
+        form = _format(dataset, path)
+        with _reachable(dataset, path, by_ranges=form.driver == "GTiff") as request:
+            answer = _answer({**request, "driver": form.driver}, _SWITCHES)
+        parts = [_part(part) for part in answer["parts"]]
+        return _texts(answer["facts"]), parts
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"can't be opened: {reason}", where=path) from error
 
 
+def thumbnail(dataset: Dataset, path: str, alt: str) -> str:
+    """Return a PNG or JPEG as a small picture.
+
+    Raises:
+        OSError: it is gone, none, or a damaged one; or one so large that it may be a trap.
+        ValueError: it has too many bytes.
+        ImportError: Pillow is not installed.
+    """
+    _require_package("PIL")
+    file = dataset.stat(path) or File(path, 0, "")
+    data = bounded(dataset, file, _MOST_PICTURE)
+    if not data.startswith((*PNG.magic, *JPEG.magic)):
+        raise OSError("it is neither a PNG nor a JPEG")
+    with tempfile.TemporaryFile() as copy:
+        copy.write(data)
+        copy.seek(0)
+        return _img(_answer({"handle": copy.fileno(), "driver": ""}), alt)
+
+
+def _require_package(name: str) -> None:
+    if find_spec(name) is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def _format(dataset: Dataset, path: str) -> Format:
+    """Return what a file is by its content; its ending decides where several begin alike."""
+    start, _ = dataset.head(path, _SIGNATURE)
+    formats = [one for one in BINARY if one.driver and start.startswith(one.magic)]
+    if not formats:
+        raise OSError("files of this kind are not opened here")
+    promised = by_ending(path)
+    return promised if promised in formats else formats[0]
+
+
+def _answer(request: dict[str, Any], switches: Mapping[str, str] | None = None) -> Any:
+    """Return what the child says of a file.
+
+    Raises:
+        OSError: it died, or can't read the file.
+        ImportError: it lacks a package.
+    """
+    answer = confinement.run(
+        _CHILD, request, handles=[request["handle"]], environment=switches or {}
+    )
+    if missing := answer.get("missing"):
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=str(missing))
+    if problem := answer.get("problem"):
+        raise OSError(str(problem))
+    return answer
+
+
 @contextmanager
-def _reachable(dataset: Dataset, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give GDAL a way to a file: itself, its ranges, or a copy."""
+def _reachable(dataset: Dataset, path: str, *, by_ranges: bool) -> Iterator[dict[str, Any]]:
+    """Give the child a way to a file: its handle, its ranges, or a copy's handle."""
     file = dataset.stat(path)
     if file is None or file.kind != "file":
         raise OSError("there is no such file")
     if isinstance(dataset, Folder):
+        # By its handle: a folder on its path may be a link by now.
         with dataset.open(path) as opened:
-            # By its handle, where the system has a name for it: a folder may be a link by now.
-            # Absolute, so that it can't be taken for one of GDAL's virtual addresses.
-            handle = Path(f"/proc/self/fd/{opened.fileno()}")
-            yield str(handle if handle.exists() else dataset.root / path), {}
-    elif _DRIVERS[ending(path)] == "GTiff":
-        yield path, {"opener": lambda *_, **__: io.BufferedReader(_Ranges(dataset, path), 2**16)}
+            yield {"handle": opened.fileno(), "ranges": False}
+    elif by_ranges:
+        here, there = socket.socketpair()
+        with closing(here), closing(there):
+            thread = threading.Thread(target=_serve, args=(here, dataset, file), daemon=True)
+            thread.start()
+            yield {"handle": there.fileno(), "ranges": True, "size": file.size}
+            here.shutdown(socket.SHUT_RDWR)
+            thread.join()
     elif file.size > _MOST_FETCHED:
         raise ValueError(f"has {file.size:,} bytes, too many to fetch for a look")
     else:
-        with tempfile.TemporaryDirectory(prefix="dedl-explore-") as folder:
-            copy = Path(folder) / f"file{ending(path)}"
-            copy.write_bytes(dataset.read(path))
-            yield str(copy), {}
+        with tempfile.TemporaryFile(prefix="dedl-explore-") as copy:
+            _fetch(dataset, path, copy)
+            yield {"handle": copy.fileno(), "ranges": False}
 
 
-class _Ranges(io.RawIOBase):
-    """A file of a dataset that can be read anywhere."""
-
-    def __init__(self, dataset: Dataset, path: str) -> None:
-        file = dataset.stat(path)
-        self._dataset, self._path, self._at = dataset, path, 0
-        self._size = file.size if file else 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), max(0, self._size - self._at))
-        data = self._dataset.read(self._path, self._at, length)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+def _fetch(dataset: Dataset, path: str, copy: BinaryIO) -> None:
+    copy.write(bounded(dataset, File(path, -1, ""), _MOST_FETCHED))
+    copy.flush()
+    os.lseek(copy.fileno(), 0, os.SEEK_SET)
 
 
-def _facts(source: DatasetReader) -> dict[str, Any]:
-    west, south, east, north = source.bounds
-    tags = source.tags(1) if source.count else {}
-    found = {
-        "variable": source.name.rpartition(":")[2].lstrip("/")
-        if source.name.count(":") > 1
-        else None,
-        "size": f"{source.width:,} x {source.height:,} pixels, {number(source.count, 'bands')}",
-        "values": ", ".join(sorted(set(source.dtypes))),
-        "units": next((unit for unit in source.units if unit), None) if source.count else None,
-        "no data": source.nodata,
-        "reference system": source.crs.to_string()[:200] if source.crs else None,
-        "bounds": f"{west:g}, {south:g}, {east:g}, {north:g}",
-        "pixel": f"{source.res[0]:g} x {source.res[1]:g}",
-        "compression": source.compression.value if source.compression else None,
-        "blocks": " x ".join(map(str, source.block_shapes[0])) if source.count else None,
-        "overviews": ", ".join(map(str, source.overviews(1))) if source.count else None,
-        **_texts(tags),
-    }
-    return {name: value for name, value in found.items() if value not in (None, "")}
+def _serve(here: socket.socket, dataset: Dataset, file: File) -> None:
+    """Send the ranges of a file that are asked for, until nobody asks any more."""
+    with suppress(OSError, ServiceError), here.makefile("rb") as questions:
+        while question := questions.read(16):
+            start, length = int.from_bytes(question[:8]), int.from_bytes(question[8:])
+            if start + length > file.size:
+                break
+            here.sendall(dataset.read(file.path, start, length))
+    with suppress(OSError):
+        here.shutdown(socket.SHUT_RDWR)
 
 
-def _texts(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value[:300] for key, value in list(tags.items())[:30]}
+# What the child says is taken for what it is: the word of a process that a file may have led astray
 
 
-def _middle(source: DatasetReader) -> Window | None:
-    """Return what is shown of a raster that is too large to be read; None: all."""
-    from rasterio.windows import Window
+def _part(answer: Mapping[str, Any]) -> Part:
+    facts = _texts(answer["facts"])
+    if "png" not in answer:
+        return Part(facts)
+    values, low, high = (str(answer[key])[:100] for key in ("values", "low", "high"))
+    stops = ",".join(f"rgb{colour}" for colour in VIRIDIS)
+    scale = (
+        f'<div style="display:flex;gap:6px;max-width:420px">{html.escape(low)}<span style="flex:1;'
+        f'background:linear-gradient(90deg,{stops})"></span>{html.escape(high)}</div>'
+    )
+    return Part(facts, values, _img(answer, "") + scale)
 
-    if source.width * source.height <= _MOST_PIXELS or source.overviews(1):
-        return None
-    width, height = min(source.width, _MIDDLE), min(source.height, _MIDDLE)
-    return Window((source.width - width) // 2, (source.height - height) // 2, width, height)
+
+def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key)[:100]: str(value)[:300] for key, value in facts.items()}
 
 
-def _raster(source: DatasetReader, window: Window | None) -> Raster:
-    """Read the first band, no larger than a picture."""
-    width, height = (window.width, window.height) if window else (source.width, source.height)
-    shrink = max(1.0, max(width, height) / _SIDE)
-    shape = max(1, round(height / shrink)), max(1, round(width / shrink))
-    return Raster.of(source.read(1, window=window, out_shape=shape, masked=True))
+def _img(answer: Mapping[str, Any], alt: str) -> str:
+    """Return an element that needs no other file."""
+    data = str(answer["png"])
+    if not _BASE64.fullmatch(data):
+        raise OSError("what opened it gave no picture")
+    return (
+        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}" '
+        f'style="max-width:100%;image-rendering:auto">'
+    )
