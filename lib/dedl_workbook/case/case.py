@@ -26,7 +26,7 @@ from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import DEFAULTS, DEFAULTS_VERSION, Ticket
 from dedl_workbook.parameters.yaml_files import workbook_root
 from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Verdict
-from dedl_workbook.publication.standing import Standing, standing
+from dedl_workbook.publication.standing import Move, Standing, standing
 from dedl_workbook.steps import notify
 from dedl_workbook.steps.order import PUBLISHING, STEPS, UPLOAD, WITHDRAW, Step
 from dedl_workbook.views import pages
@@ -259,7 +259,7 @@ class Case:
             raise GateError(
                 f"the review board's decision is dated in the future: {date}",
                 where=where,
-                remedy="Mend board_date in the ticket's file, or wait for the board.",
+                remedy="Fix board_date in the ticket's file, or wait for the board.",
             )
 
     def gate_approval(self, plan: Plan) -> None:
@@ -270,7 +270,7 @@ class Case:
         """
         if self.ticket.approve == "any":
             return
-        command = "withdraw" if plan.step == WITHDRAW.name else "plan"
+        command = Move.WITHDRAW if plan.step == WITHDRAW.name else Move.PLAN
         remedy = f"Read the plan and approve it: dedl-workbook {command} {self.ticket.ticket}"
         approved = self.approved_plan()
         if approved is None:

@@ -40,10 +40,10 @@ def hold(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     handed = os.environ.get(VARIABLE)
-    with ExitStack() as kept:
-        file = kept.enter_context(_opened(folder / _FILE))
+    with ExitStack() as stack:
+        file = stack.enter_context(_opened(folder / _FILE))
         if handed and handed == _owner(file).get("key"):
-            kernel = kept.enter_context(_opened(folder / _KERNEL))
+            kernel = stack.enter_context(_opened(folder / _KERNEL))
             # Refused in a process that plays holder and kernel at once, which is no harm.
             taken(kernel)
             yield

@@ -44,11 +44,13 @@ def read(file: Path, wanted: str, ticket: str) -> dict[str, Any]:
 
 
 def refusal(lines: Sequence[Mapping[str, Any]], digest: str) -> str:
-    """Return who refused a case plan and why, if that is what was said of it last; else ''."""
-    said = [x for x in lines if x["event"] in ("approved", "refused") and x["digest"] == digest]
-    if not said or said[-1]["event"] != "refused":
+    """Return who refused a case plan and why, if that was the last decision on it; else ''."""
+    decisions = [
+        x for x in lines if x["event"] in ("approved", "refused") and x["digest"] == digest
+    ]
+    if not decisions or decisions[-1]["event"] != "refused":
         return ""
-    return f"{said[-1]['operator']} refused this very plan: {said[-1]['reason']}"
+    return f"{decisions[-1]['operator']} refused this very plan: {decisions[-1]['reason']}"
 
 
 def named(lines: Sequence[dict[str, Any]], given: str, ticket: str) -> str:
@@ -58,8 +60,8 @@ def named(lines: Sequence[dict[str, Any]], given: str, ticket: str) -> str:
         InputError: the ledger has no such plan.
     """
     planned = [line for line in lines if line["event"] == "planned"]
-    found = {line["digest"] for line in planned if line["digest"].startswith(given)}
-    if len(given) < 12 or len(found) != 1:
+    digests = {line["digest"] for line in planned if line["digest"].startswith(given)}
+    if len(given) < 12 or len(digests) != 1:
         raise InputError(
             f"no plan of this case has the digest {given!r}",
             where=ticket,
@@ -68,4 +70,4 @@ def named(lines: Sequence[dict[str, Any]], given: str, ticket: str) -> str:
             if planned
             else f"There is no plan yet: dedl-workbook plan {ticket}",
         )
-    return str(found.pop())
+    return str(digests.pop())

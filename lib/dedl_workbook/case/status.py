@@ -68,15 +68,15 @@ def _row(file: Path, root: Path) -> Row:
     now = standing(lines, running=bool(lock.holder(folder)))
     deciding = now.deciding
     waits = now.state is State.WAITING
-    told = now.state is State.REFUSED and now.told
+    informed = now.state is State.REFUSED and now.informed
     return Row(
         ticket.ticket,
         ticket.collection,
         ticket.target,
         now.words,
         str(deciding.get("step", "")),
-        waiting_for=_USER if told else str(deciding.get("waiting_for", "")) if waits else "",
-        since=str(deciding.get("since") or deciding["at"]) if waits or told else "",
+        waiting_for=_USER if informed else str(deciding.get("waiting_for", "")) if waits else "",
+        since=str(deciding.get("since") or deciding["at"]) if waits or informed else "",
         when=str(deciding.get("at", "")),
         who=f"{deciding['operator']} on {deciding['host']}" if deciding else "",
         next=str(now.move),

@@ -15,7 +15,7 @@ from dedl_workbook.base.text import number
 from dedl_workbook.case import ledger
 from dedl_workbook.evidence import bag
 from dedl_workbook.evidence.reader import Store, open_store
-from dedl_workbook.publication.job import StepName
+from dedl_workbook.parameters.fields import StepName
 from dedl_workbook.publication.standing import standing
 
 COLLECTION, ITEMS, SUMS = "collection.json", "items-sha256.txt", "sha256sums.txt"

@@ -12,7 +12,8 @@ from dedl_workbook.base import times
 from dedl_workbook.base.errors import EvidenceError, NotApprovedError
 from dedl_workbook.base.text import amount
 from dedl_workbook.case.approvals import one_person
-from dedl_workbook.publication.job import Action, StepName, Verdict
+from dedl_workbook.parameters.fields import StepName
+from dedl_workbook.publication.job import Action, Verdict
 from dedl_workbook.publication.standing import Standing, State, standing
 from dedl_workbook.rules.findings import Report
 from dedl_workbook.steps.order import STEPS
@@ -87,7 +88,7 @@ def sentence(now: Standing) -> str:
     if sentence := _SENTENCES.get(now.state, ""):
         return sentence.format(by=now.superseded_by)
     if now.state is State.PUBLISHED:
-        end = ", and the user was told" if now.told else ". The user was not told yet"
+        end = ", and the user was told" if now.informed else ". The user was not told yet"
         return f"Published, verified from outside{end}."
     if now.state is State.UNVERIFIED:
         failed = now.outcomes.get(StepName.VERIFY, {}).get("verdict") == Verdict.FAILED

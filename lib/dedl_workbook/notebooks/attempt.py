@@ -46,10 +46,10 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
     case = Case.of(Ticket.from_notebook(variables), tell=for_notebook())
     if _kernel.attempt:
         _kernel.attempt.end("Begun again before it came to a verdict.")
-    kept = ExitStack()
-    kept.enter_context(lock.hold(case.folder))
+    held = ExitStack()
+    held.enter_context(lock.hold(case.folder))
     folder = Handover.from_environment().attempt or case.new_attempt(step, by="hand")
-    attempt = Attempt(case, named(step), folder, kept)
+    attempt = Attempt(case, named(step), folder, held)
     _kernel.attempt = attempt
     attempt.watch()
     attempt.show_link()
@@ -60,9 +60,9 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
 class Attempt:
     """One run of one step."""
 
-    def __init__(self, case: Case, step: Step, folder: Path, kept: ExitStack) -> None:
+    def __init__(self, case: Case, step: Step, folder: Path, held: ExitStack) -> None:
         self.case, self.step, self.folder = case, step, folder
-        self._kept = kept
+        self._held = held
         self._applied = False
         self._refusal = "Planned; apply was not called, so nothing was changed."
         self._ended = ""
@@ -77,7 +77,7 @@ class Attempt:
 
     def plan(self) -> Plan:
         """Plan the step; nothing is changed."""
-        self._demand_open()
+        self._require_open()
         plan = self._change.plan(self.job)
         self.case.write(self.folder / "plan.json", plan.as_json())
         log.info("planned %s: %d actions", self.step.name, len(plan.actions))
@@ -91,7 +91,7 @@ class Attempt:
         Raises:
             GateError: the board's decision is missing.
         """
-        self._demand_open()
+        self._require_open()
         if plan.actions:
             if self.step.needs_board:
                 self.case.gate_board()
@@ -113,7 +113,7 @@ class Attempt:
 
     def check(self, plan: Plan | None = None) -> Outcome:
         """Read the real system back; without an approved plan there is nothing to check yet."""
-        self._demand_open()
+        self._require_open()
         if plan is None:
             return self._look.check(self.job)
         if not self._applied:
@@ -144,7 +144,7 @@ class Attempt:
         Raises:
             StepFailedError: the verdict is failed.
         """
-        self._demand_open()
+        self._require_open()
         self._end(outcome)
         print(f"{outcome.step}: {outcome.verdict}. {outcome.summary}")
         if outcome.verdict is Verdict.FAILED:
@@ -195,7 +195,7 @@ class Attempt:
         if not self._ended:
             self._end(Outcome(self.step.name, Verdict.FAILED, why, cause=Cause.ERROR))
 
-    def _demand_open(self) -> None:
+    def _require_open(self) -> None:
         if self._ended:
             raise GateError(
                 f"this attempt has ended: {self._ended}",
@@ -216,7 +216,7 @@ class Attempt:
             _kernel.attempt = None
         logging.getLogger("dedl_workbook").removeHandler(self._log)
         self._log.close()
-        self._kept.close()
+        self._held.close()
 
 
 @dataclass

@@ -31,7 +31,7 @@ SCHEME = "dedl-case://"
 """Where papermill writes to: every save of the running notebook passes redaction."""
 
 Say = Callable[[str], None]
-"""Told one line on what is going on; an empty one ends it."""
+"""Takes one line on what is going on; an empty one ends it."""
 
 
 def notebook_file(root: Path, step: Step) -> Path:
@@ -53,10 +53,10 @@ def execute(
 
     Args:
         case: whose ticket and target.
-        step: for how long it may take, and for what is said.
+        step: its name, and for how long it may take.
         source: the notebook.
         folder: the attempt's.
-        say: told which cell runs, and how far it is.
+        say: takes which cell runs, and how far it is.
         interrupts: let in while it runs.
     """
     running = _Running(step.name, say)

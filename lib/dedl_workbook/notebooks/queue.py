@@ -1,7 +1,7 @@
-"""A queue of tickets: what is known of one before any notebook of it is started.
+"""What is known of a ticket before any notebook of it is started.
 
-Most tickets of a nightly run have nothing left to do, or wait for somebody. That is told from the
-ledger, and from one look at what a ticket waits for; no attempt is made of it.
+Most tickets of a nightly run have nothing left to do, or wait for somebody. The ledger says so, and
+one look at what a ticket waits for; no attempt is made of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from dedl_workbook.base.errors import GateError, WorkbookError
 from dedl_workbook.base.times import today
 from dedl_workbook.case.case import Case, terms
-from dedl_workbook.publication.job import Outcome, StepName, Verdict
+from dedl_workbook.parameters.fields import StepName
+from dedl_workbook.publication.job import Outcome, Verdict
 from dedl_workbook.publication.standing import Move, Standing, State, standing
 from dedl_workbook.steps.order import STEPS, Step
 

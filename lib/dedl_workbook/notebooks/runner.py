@@ -197,14 +197,14 @@ def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) 
     """Return what the kernel concluded; what it could not conclude any more is a failure."""
     file = folder / "outcome.json"
     if file.is_file():
-        found = json.loads(file.read_bytes())
+        document = json.loads(file.read_bytes())
         outcome = Outcome(
             step.name,
-            Verdict(found["verdict"]),
-            found["summary"],
-            waiting_for=found["waiting_for"],
-            since=found["since"],
-            detail=found["detail"],
+            Verdict(document["verdict"]),
+            document["summary"],
+            waiting_for=document["waiting_for"],
+            since=document["since"],
+            detail=document["detail"],
         )
         shown = cells.shown(folder)
         if outcome.verdict is Verdict.FAILED or (shown.whole and error is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -14,6 +15,24 @@ class Section(BaseModel):
     """A section of a target: it knows its keys, and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StepName(StrEnum):
+    """The steps of the procedure, in the order in which they run, and the one that undoes them."""
+
+    VALIDATE = "validate"
+    ACCESS = "access"
+    UPLOAD = "upload"
+    CATALOG = "catalog"
+    HDA = "hda"
+    VERIFY = "verify"
+    NOTIFY = "notify"
+    WITHDRAW = "withdraw"
+
+    @classmethod
+    def run(cls) -> tuple[StepName, ...]:
+        """Return those of a run: all but the one that undoes them."""
+        return tuple(step for step in cls if step is not cls.WITHDRAW)
 
 
 def like(pattern: str, allowed: str) -> AfterValidator:

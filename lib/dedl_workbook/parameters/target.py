@@ -18,7 +18,7 @@ from pydantic_settings import (
 
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.text import nearest
-from dedl_workbook.parameters.fields import ExecutorName, RuleId
+from dedl_workbook.parameters.fields import ExecutorName, RuleId, StepName
 from dedl_workbook.parameters.helpdesk import DEFAULT, AnyHelpDesk, HelpDesk, default, of_kind
 from dedl_workbook.parameters.sections import (
     S3,
@@ -51,7 +51,6 @@ __all__ = [
     "variables",
 ]
 
-StepName = Literal["validate", "access", "upload", "catalog", "hda", "verify", "notify", "withdraw"]
 RuleSetting = Literal["off", "info", "warning", "error"]
 SECRET_KEYS = ("access_key", "secret_key", "password", "client_secret", "token", "pseudonym_key")
 
@@ -176,9 +175,9 @@ class Target(BaseSettings):
             **({"hda": self.hda.url} if self.hda else {}),
         }
 
-    def hours(self, step: str) -> float:
+    def hours(self, step: StepName) -> float:
         """Return for how many hours a step may run."""
-        return {str(name): hours for name, hours in self.step_hours.items()}.get(step, 72)
+        return self.step_hours.get(step, 72)
 
     def secrets(self) -> list[str]:
         """Return the value of every secret, for redaction. Never print it."""

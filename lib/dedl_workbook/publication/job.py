@@ -16,24 +16,6 @@ from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
 
 
-class StepName(StrEnum):
-    """The steps of the procedure, in the order in which they run, and the one that undoes them."""
-
-    VALIDATE = "validate"
-    ACCESS = "access"
-    UPLOAD = "upload"
-    CATALOG = "catalog"
-    HDA = "hda"
-    VERIFY = "verify"
-    NOTIFY = "notify"
-    WITHDRAW = "withdraw"
-
-    @classmethod
-    def run(cls) -> tuple[StepName, ...]:
-        """Return those of a run: all but the one that undoes them."""
-        return tuple(step for step in cls if step is not cls.WITHDRAW)
-
-
 @dataclass(frozen=True)
 class Job:
     """One publication at work."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from dedl_workbook.publication.job import Cause, StepName, Verdict
+from dedl_workbook.parameters.fields import StepName
+from dedl_workbook.publication.job import Cause, Verdict
 
 Event = Mapping[str, Any]
 Kind = Literal["accepted", "refused", "withdrawn"]
@@ -112,8 +113,8 @@ class Standing:
         )
 
     @property
-    def told(self) -> bool:
-        """Whether the user was told how it stands."""
+    def informed(self) -> bool:
+        """Whether the user knows how it stands."""
         return self.outcomes.get(StepName.NOTIFY, {}).get("verdict") == Verdict.PASSED
 
     def number(self, kind: Kind) -> int:
@@ -308,9 +309,9 @@ class _History:
         if verdict != Verdict.PASSED:
             return
         # Only validating changed nothing that a withdrawal takes back.
-        kept = {StepName.VALIDATE, StepName.WITHDRAW}
-        self.outcomes = {step: line for step, line in self.outcomes.items() if step in kept}
-        self.passed = {step: line for step, line in self.passed.items() if step in kept}
+        remaining = {StepName.VALIDATE, StepName.WITHDRAW}
+        self.outcomes = {step: line for step, line in self.outcomes.items() if step in remaining}
+        self.passed = {step: line for step, line in self.passed.items() if step in remaining}
         self.passed[StepName.WITHDRAW] = event
         self.content, self.since, self.verified = None, "", ""
         self.withdrawn, self.resumed, self.refused = True, False, False

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from dedl_workbook.publication.job import Job, Outcome, Plan, Receipt, StepName
+from dedl_workbook.parameters.fields import StepName
+from dedl_workbook.publication.job import Job, Outcome, Plan, Receipt
 
 
 class Change(Protocol):
@@ -33,7 +34,7 @@ class Look(Protocol):
 class Step:
     """A step of the procedure: how it differs from the others."""
 
-    name: str
+    name: StepName
     notebook: str
     needs: tuple[str, ...] = ()
     """Steps that must have passed for the same dataset."""

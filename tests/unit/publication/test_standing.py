@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dedl_workbook.publication.job import StepName
+from dedl_workbook.parameters.fields import StepName
 from dedl_workbook.publication.standing import Standing, State, standing
 from hypothesis import given
 from hypothesis import strategies as st

@@ -12,9 +12,10 @@ from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.base.json import parse
 from dedl_workbook.case import ledger
 from dedl_workbook.dataset.dataset import fingerprint
+from dedl_workbook.parameters.fields import StepName
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication.job import Job, StepName
+from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.standing import standing
 
 

@@ -17,8 +17,9 @@ from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import digest, pretty
 from dedl_workbook.base.redact import Redactor
 from dedl_workbook.base.text import amount, number
+from dedl_workbook.parameters.fields import StepName
 from dedl_workbook.publication import anchor
-from dedl_workbook.publication.job import Job, StepName, Verdict
+from dedl_workbook.publication.job import Job, Verdict
 from dedl_workbook.publication.metadata import collection
 from dedl_workbook.publication.standing import Kind, standing
 from dedl_workbook.rules.findings import Finding, Severity, grouped

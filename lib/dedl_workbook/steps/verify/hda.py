@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from dedl_workbook.base.parallel import map_shards
 from dedl_workbook.dataset.dataset import bounded
+from dedl_workbook.parameters.fields import StepName
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.publication.job import Check, Job, Outcome, judged
 from dedl_workbook.publication.metadata import (
@@ -85,7 +86,9 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
         raise ValueError("the target has no HDA")
     reader = tokens(job, MEMBER) if job.ticket.roles or not hda.anonymous_downloads else None
     if reader is None and job.ticket.roles:
-        return judged("verify", [Check(f"HDA, {MEMBER}", False, "no token is to be had")], "")
+        return judged(
+            StepName.VERIFY, [Check(f"HDA, {MEMBER}", False, "no token is to be had")], ""
+        )
     most = job.ticket.downloads
     sample = Sample(most, every=len(upload.digests(job)) <= most)
     with asking(hda, reader) as user:
@@ -102,7 +105,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
         f"{sample.total} items of {job.ticket.collection} were found through HDA; "
         f"{len(tried['downloads'])} files were downloaded and are those delivered"
     )
-    return judged("verify", checks, summary, **tried)
+    return judged(StepName.VERIFY, checks, summary, **tried)
 
 
 # --- Those who may
