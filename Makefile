@@ -1,6 +1,6 @@
 # `make` alone lists the targets; each says behind ## what it is for.
 .DEFAULT_GOAL := help
-.PHONY: setup demo test test-all lab docs check bench lock release help
+.PHONY: setup demo test test-all lab docs check bench lock release audit-deps help
 
 # Override on the command line: make test WORKERS=4. PYTHON is what .venv is made with, when it is.
 PYTHON ?= python3
@@ -48,5 +48,8 @@ lock: setup ## Lock again what pyproject.toml asks for; newer versions with LOCK
 release: setup ## Build a release into dist/ and try it in fresh environments
 	@. scripts/registries.sh && registries_from_pip $(bin)/python && $(bin)/python scripts/release.py
 
+audit-deps: setup ## Ask for known weaknesses of what the locks name
+	@. scripts/registries.sh && registries_from_pip $(bin)/python && $(bin)/python scripts/audit_deps.py
+
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile

@@ -157,3 +157,15 @@ def test_every_screenshot_is_made_by_a_browser_test_and_shown_and_they_are_small
 
     assert {file.stem for file in images} == shown <= made
     assert sum(file.stat().st_size for file in images) < 2_500_000
+
+
+def test_each_defence_of_the_threat_model_is_tried_by_a_test() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "threat-model.md").read_text()))
+    tests = {
+        name
+        for file in (PROJECT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), flags=re.MULTILINE)
+    }
+
+    assert len(named) > 30
+    assert sorted(named - tests) == []

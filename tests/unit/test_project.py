@@ -29,7 +29,19 @@ ORDERED = [
     "ipywidgets",
     "nbval",
 ]
-TARGETS = ["setup", "demo", "test", "test-all", "lab", "check", "bench", "lock", "release", "help"]
+TARGETS = [
+    "setup",
+    "demo",
+    "test",
+    "test-all",
+    "lab",
+    "check",
+    "bench",
+    "lock",
+    "release",
+    "audit-deps",
+    "help",
+]
 TOP_LEVEL = [
     "README.md",
     "environment.yml",

@@ -1,4 +1,4 @@
-"""The release script: what it writes beside the two archives."""
+"""The scripts of a release: what stands beside the archives, and what is known of the locks."""
 
 import hashlib
 import sys
@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import PROJECT
 
 sys.path.insert(0, str(PROJECT / "scripts"))
+import audit_deps
 import release
 
 CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n- new\n\n## [0.2.0] - 2027-01-05\n\n- old\n"
@@ -39,3 +40,22 @@ def test_a_shim_without_a_python_behind_it_is_none(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
     assert release.interpreter("3.14") is None
+
+
+def test_a_known_weakness_is_named_and_what_was_not_looked_up_is_counted() -> None:
+    weak = {"id": "PYSEC-1", "fix_versions": ["1.1"]}
+    answer = [
+        {"name": "a", "version": "1.0", "vulns": [weak]},
+        {"name": "b", "version": "1.0", "vulns": []},
+        {"name": "c", "skip_reason": "not found"},
+    ]
+
+    first, looked_up, not_known = audit_deps.report(answer)
+
+    assert first == "a 1.0: PYSEC-1, fixed in 1.1"
+    assert looked_up.startswith("known: 2 packages")
+    assert not_known.startswith("not known: 1 packages")
+
+
+def test_no_answer_is_not_taken_for_no_weakness() -> None:
+    assert list(audit_deps.report("no route")) == ["not known: no route"]
