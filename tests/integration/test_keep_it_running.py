@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from dedl_workbook.cli import main
 from dedl_workbook.dataset.dataset import fingerprint, open_dataset
+from dedl_workbook.parameters.sections import Notices
 
 from tests.conftest import PROJECT, Lake
 
@@ -64,6 +66,15 @@ def test_every_line_of_cron_has_a_command_that_there_is() -> None:
         main.cli.commands[group].make_context(group, arguments)
 
     assert len(lines) == 2
+
+
+def test_the_service_of_systemd_runs_a_command_that_there_is_and_the_notices_are_settings() -> None:
+    (line,) = re.findall(r"^ExecStart=\S+/dedl-workbook (.+)$", PAGE, flags=re.M)
+    group, *arguments = shlex.split(line)
+    main.cli.commands[group].make_context(group, arguments)
+    (block,) = re.findall(r"^```yaml\n(notices:.+?)```", PAGE, flags=re.M | re.S)
+
+    assert Notices(**yaml.safe_load(block)["notices"]).mail is not None
 
 
 def test_a_ticket_whose_archive_was_restored_from_before_its_upload_uploads_nothing_twice(

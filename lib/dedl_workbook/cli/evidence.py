@@ -5,6 +5,7 @@ Imports stand in the functions: a command loads what it needs, and no more.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.cli.parser import EXISTING, TARGET, TICKET, command, group, takes_json
 
 if TYPE_CHECKING:
+    from dedl_workbook.case.audit import Audit
     from dedl_workbook.evidence import Bag
 
 
@@ -37,6 +39,7 @@ def audit(collection: str, target: str, every_byte: bool, as_json: bool) -> int:
             every_byte=every_byte,
             tell=sparse(progress),
         )
+    _tell_of_drift(report)
     if as_json:
         terminal.show_json(report.as_json())
     else:
@@ -44,6 +47,20 @@ def audit(collection: str, target: str, every_byte: bool, as_json: bool) -> int:
         of = f"as {report.ticket} published it" if report.ticket else "published by hand"
         terminal.show_table(audit.COLUMNS, rows, f"{report.collection} on {report.target}, {of}")
     return {audit.SAME: DONE, audit.DRIFTED: FAILED}.get(report.state, COULD_NOT_RUN)
+
+
+def _tell_of_drift(report: Audit) -> None:
+    from dedl_workbook.base.errors import ConflictError
+    from dedl_workbook.case import audit, notices
+    from dedl_workbook.parameters.target import Target
+    from dedl_workbook.parameters.yaml_files import workbook_root
+
+    drifted = [f"{row.part}: {row.what}" for row in report.rows if row.state == audit.DRIFTED]
+    if drifted and report.ticket:
+        root = workbook_root()
+        # Whoever is at the case now is no reason to fail; the next audit tells.
+        with suppress(ConflictError):
+            notices.of_drift(Target.load(report.target, root), report.ticket, root, drifted)
 
 
 @group(example="dedl-workbook evidence pack DEDL-1")

@@ -12,7 +12,7 @@ from click.shell_completion import shell_complete
 
 from dedl_workbook import __version__
 from dedl_workbook.base.errors import EvidenceError, WorkbookError
-from dedl_workbook.cli import dataset, evidence, sandbox, target, tickets, workbook
+from dedl_workbook.cli import dataset, evidence, queue, sandbox, status, target, tickets, workbook
 from dedl_workbook.cli.codes import COULD_NOT_RUN, FAILED, INTERRUPTED
 from dedl_workbook.cli.parser import group
 
@@ -38,11 +38,11 @@ for each in (
     sandbox.demo,
     dataset.validate,
     tickets.plan,
-    tickets.run,
+    queue.run,
     tickets.approve,
     tickets.unlock,
     tickets.refuse,
-    tickets.status,
+    status.status,
     tickets.withdraw,
     evidence.audit,
     evidence.evidence,

@@ -152,6 +152,12 @@ def start_sandbox(progress: Callable[[str], None]) -> None:
     dedl_sandbox.up(sandbox_folder(), progress=lambda text: progress(f"sandbox: {text}"))
 
 
+def start_sandbox_for(target: str, progress: Callable[[str], None]) -> None:
+    """Start what is down, if the target is the sandbox."""
+    if target == "sandbox":
+        start_sandbox(progress)
+
+
 def sandbox_folder() -> Path:
     """Return the folder of this workbook's sandbox."""
     from dedl_workbook.parameters.yaml_files import workbook_root

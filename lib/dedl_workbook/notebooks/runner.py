@@ -14,7 +14,7 @@ from dedl_workbook.base.errors import (
     WorkbookError,
 )
 from dedl_workbook.base.text import nearest
-from dedl_workbook.case import lock
+from dedl_workbook.case import lock, notices
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import cells, packing, sealing
 from dedl_workbook.notebooks import attempt as attempts
@@ -36,7 +36,9 @@ def validate(ticket: Ticket, root: Path, say: Say) -> Outcome | None:
     with lock.hold(case.folder):
         if case.passed(VALIDATE.name, case.job.fingerprint):
             return None
-        return run_step(case, VALIDATE, say)
+        outcome = run_step(case, VALIDATE, say)
+        notices.of_run(case, [outcome])
+        return outcome
 
 
 def plan(ticket: Ticket, root: Path, say: Say) -> dict[str, Any]:
@@ -47,7 +49,9 @@ def plan(ticket: Ticket, root: Path, say: Say) -> dict[str, Any]:
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
-        return _all_planned(case, say)
+        case_plan = _all_planned(case, say)
+        notices.of_run(case, [])
+        return case_plan
 
 
 def run(
@@ -68,33 +72,41 @@ def run(
     """
     case = Case.of(ticket, root)
     with lock.hold(case.folder):
-        queue.require_no_withdrawal(case)
-        if len(steps) == len(STEPS) and not again and (outcome := queue.nothing_to_do(case)):
+        outcomes = []
+        for outcome in _run(case, steps, say, again=again):
+            outcomes.append(outcome)
             yield outcome
-            return
-        held_up: set[str] = set()
-        looked_for_approval = False
-        for step in steps:
-            case = Case.of(ticket, root)
-            asked_for = len(steps) == 1
-            if step.once and not asked_for and case.passed(step.name, case.job.fingerprint):
-                continue
-            if held_up.intersection(step.needs):
-                held_up.add(step.name)
-                continue
-            if step.changes and not looked_for_approval:
-                looked_for_approval = True
-                if outcome := _unapproved(case, say):
-                    yield outcome
-                    return
-            outcome = run_step(case, step, say)
-            yield outcome
-            if outcome.verdict is Verdict.WAITING:
-                held_up.add(step.name)
-            elif outcome.verdict is not Verdict.PASSED:
-                if step is VALIDATE and _approved_steps(case) == [NOTIFY.name]:
-                    yield run_step(case, NOTIFY, say)
+        notices.of_run(case, outcomes)
+
+
+def _run(case: Case, steps: Sequence[Step], say: Say, *, again: bool) -> Iterator[Outcome]:
+    queue.require_no_withdrawal(case)
+    if len(steps) == len(STEPS) and not again and (outcome := queue.nothing_to_do(case)):
+        yield outcome
+        return
+    held_up: set[str] = set()
+    looked_for_approval = False
+    for step in steps:
+        case = Case.of(case.ticket, case.root)
+        asked_for = len(steps) == 1
+        if step.once and not asked_for and case.passed(step.name, case.job.fingerprint):
+            continue
+        if held_up.intersection(step.needs):
+            held_up.add(step.name)
+            continue
+        if step.changes and not looked_for_approval:
+            looked_for_approval = True
+            if outcome := _unapproved(case, say):
+                yield outcome
                 return
+        outcome = run_step(case, step, say)
+        yield outcome
+        if outcome.verdict is Verdict.WAITING:
+            held_up.add(step.name)
+        elif outcome.verdict is not Verdict.PASSED:
+            if step is VALIDATE and _approved_steps(case) == [NOTIFY.name]:
+                yield run_step(case, NOTIFY, say)
+            return
 
 
 def failure(ticket: Ticket, root: Path) -> Failure | None:
@@ -124,9 +136,11 @@ def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[
             say("planning the withdrawal")
             case_plan = Case.of(ticket, root).plan_withdrawal()
             say("")
+            notices.of_run(case, outcomes)
             return outcomes, case_plan
         if outcomes[-1].verdict is Verdict.PASSED:
             outcomes.append(run_step(case, NOTIFY, say))
+        notices.of_run(case, outcomes)
         return outcomes, {}
 
 

@@ -211,6 +211,52 @@ class Hda(Section):
         return values
 
 
+class Mail(Section):
+    """A mail server, and who writes to whom."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` sends mail in the clear, and never a password."""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    sender: str
+    """Our address."""
+    recipient: str
+    """The address of those who look after tickets."""
+    ca_bundle: Path | None = None
+    """A PEM file of the certificate authorities to trust, for a server with its own."""
+
+    @model_validator(mode="after")
+    def _keeps_its_password(self) -> Mail:
+        if self.security == "none" and self.password.get_secret_value():
+            raise ValueError(
+                "security is 'none', which would send the password in the clear: "
+                "use starttls or tls, or no password"
+            )
+        return self
+
+
+NoticeKind = Literal["waiting", "failed", "to be approved", "drifted", "published"]
+
+
+class Notices(Section):
+    """Who is told when something becomes of a ticket: each thing once, and never a secret."""
+
+    command: tuple[str, ...] = ()
+    """A program and its arguments; it is given the notice as JSON on standard input."""
+    webhook: SecretStr | None = None
+    """The address of an incoming webhook. It is a secret: who has it can write there."""
+    webhook_form: Literal["text", "card"] = "text"
+    """What it takes: a text, as Mattermost and Slack do; a card, as the workflows of Teams do."""
+    mail: Mail | None = None
+    """Where notices are mailed to."""
+    of: list[NoticeKind] = ["waiting", "failed", "to be approved", "drifted", "published"]
+    """What they are of."""
+    timeout: Annotated[float, Field(gt=0, le=300)] = 20
+    """Seconds that a notice may take; a run goes on without one that takes longer."""
+
+
 class Approvals(Section):
     """Who may approve what."""
 

@@ -28,6 +28,7 @@ from dedl_workbook.parameters.sections import (
     Hda,
     Iam,
     Login,
+    Notices,
     Pool,
     ServiceAccount,
     StacApi,
@@ -43,6 +44,7 @@ __all__ = [
     "HelpDesk",
     "Iam",
     "Login",
+    "Notices",
     "Pool",
     "ServiceAccount",
     "StacApi",
@@ -52,7 +54,15 @@ __all__ = [
 ]
 
 RuleSetting = Literal["off", "info", "warning", "error"]
-SECRET_KEYS = ("access_key", "secret_key", "password", "client_secret", "token", "pseudonym_key")
+SECRET_KEYS = (
+    "access_key",
+    "secret_key",
+    "password",
+    "client_secret",
+    "token",
+    "pseudonym_key",
+    "webhook",
+)
 
 
 class Target(BaseSettings):
@@ -86,6 +96,8 @@ class Target(BaseSettings):
     """The folder that the cases, with their evidence, are kept in."""
     approvals: Approvals = Approvals()
     """Who may approve a case plan; default: whoever planned it, too."""
+    notices: Notices = Notices()
+    """Who is told of what becomes of tickets; default: nobody."""
     allow_any_approval: bool = False
     """Whether a ticket may say `approve: any`. Never for a real data lake."""
     remote_assets: Literal["refuse", "list"] = "refuse"

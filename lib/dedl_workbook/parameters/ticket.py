@@ -132,16 +132,28 @@ def ticket_file(name: str, root: Path | None = None) -> Path:
         InputError: there is none; the nearest name is offered.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        if is_file(Path(name)):
-            return Path(name)
-        raise InputError("there is no such ticket file", where=name)
+        if not is_file(Path(name)):
+            raise InputError("there is no such ticket file", where=name)
+        if name.endswith(".yml"):
+            raise _ends_otherwise(Path(name))
+        return Path(name)
     folder = (root or workbook_root()) / "parameters" / "tickets"
     path = folder / f"{name}.yaml"
     if not is_file(path):
+        if is_file(path.with_suffix(".yml")):
+            raise _ends_otherwise(path.with_suffix(".yml"))
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         hint = nearest(name, known) or f"Known tickets: {', '.join(known) or 'none'}."
         raise InputError("there is no such ticket file", where=str(path), remedy=hint)
     return path
+
+
+def _ends_otherwise(path: Path) -> InputError:
+    return InputError(
+        "tickets' files end in .yaml: by two endings one ticket could have two files",
+        where=str(path),
+        remedy=f"Rename it: mv {path} {path.with_suffix('.yaml')}",
+    )
 
 
 def ticket_names(names: Sequence[str], root: Path) -> list[str]:

@@ -66,6 +66,25 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     out.print(table, soft_wrap=False)
 
 
+def show_narrow(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table without lines, for a narrow terminal; in a pipe as `show_table` does."""
+    if not out.is_terminal:
+        show_table(columns, rows)
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(styled(cell) for cell in row))
+    out.print(table, soft_wrap=False)
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Print lines of plain text."""
+    for line in lines:
+        out.print(printable(line), markup=False)
+
+
 def show_json(value: object) -> None:
     """Print a value as JSON, and nothing else: for programs. A terminal has nothing to obey."""
     sys.stdout.write(harmless(pretty(value)))
@@ -107,17 +126,17 @@ def show_failure(failure: Failure) -> None:
             out.print(printable("\n".join(lines), lines=True), markup=False)
 
 
-def show_line(ticket: str, outcome: Outcome | None, failure: Failure | None) -> None:
-    """Print what became of one ticket of many, on one line."""
+def show_line(ticket: str, outcome: Outcome | None, record: str = "") -> None:
+    """Print what became of one ticket of many, on one line; `record`: where a failure lies."""
     if outcome is None:
         out.print(f"{styled('passed')} {escape(ticket)}: nothing was left to do")
         return
     if not outcome.step:
         show_outcome(ticket, outcome)
         return
-    record = f" ({failure.record})" if failure else ""
+    more = f" ({record})" if record else ""
     out.print(f"{styled(str(outcome.verdict))} {escape(ticket)} {escape(outcome.step)}: ", end="")
-    out.print(f"{printable(' '.join(outcome.summary.split()))}{record}", markup=False)
+    out.print(f"{printable(' '.join(outcome.summary.split()))}{more}", markup=False)
 
 
 def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:

@@ -34,12 +34,12 @@ def test_a_target_without_an_archive_spoils_the_row_of_its_own_ticket_alone(root
     rows = status.rows(root)
 
     assert [(row.ticket, row.state) for row in rows] == [
-        ("DEDL-1", "failed"),
         ("DEDL-2", "unreadable"),
         ("DEDL-3", "unreadable"),
+        ("DEDL-1", "failed"),
     ]
-    assert "archive: is missing" in rows[1].collection
-    assert "no such target" in rows[2].collection
+    assert "archive: is missing" in rows[0].collection
+    assert "no such target" in rows[1].collection
 
 
 def test_an_archive_may_come_from_the_environment(

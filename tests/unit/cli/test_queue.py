@@ -1,15 +1,18 @@
 """Many tickets at once: what became of them, and how long to wait."""
 
 import datetime as dt
+import json
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from dedl_workbook.base.errors import InputError
+from dedl_workbook.case import lock
 from dedl_workbook.case.status import Row
 from dedl_workbook.cli import queue
-from dedl_workbook.cli import tickets as commands
-from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, WAITING
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED, WAITING
 from dedl_workbook.cli.main import main
 from dedl_workbook.publication.job import Outcome, Verdict
 from dedl_workbook.steps.order import STEPS
@@ -137,12 +140,40 @@ def test_looking_again_asks_the_data_lake_anew(
     assert "s3://pool/EO.XXX.DAT.1/DEDL-1/ can't be listed" in capsys.readouterr().err
 
 
-def test_a_queue_is_waited_for_until_none_waits(
-    tickets: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_waits_is_run_again_until_none_waits_though_another_failed(
+    tickets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    codes, pauses = [WAITING, WAITING, DONE], list[float]()
-    monkeypatch.setattr(commands, "_run_all", lambda how: codes.pop(0))
-    monkeypatch.setattr(commands.time, "sleep", pauses.append)
+    passes: list[list[str]] = [[]]
+    codes = {"DEDL-1": [FAILED], "DEDL-2": [WAITING, WAITING, DONE]}
 
-    assert main(["run", "DEDL-*", "--wait", "--every", "2m"]) == DONE
-    assert pauses == [120, 120]
+    def run(how: object, name: str, summary: dict[str, Any]) -> int:
+        passes[-1].append(name)
+        return codes[name].pop(0)
+
+    def pause(seconds: int) -> None:
+        assert seconds == 120
+        passes.append([])
+
+    monkeypatch.setattr(queue, "_run_one", run)
+    monkeypatch.setattr(queue.time, "sleep", pause)
+
+    assert main(["run", "DEDL-*", "--wait", "--every", "2m", "--json"]) == FAILED
+    assert passes == [["DEDL-1", "DEDL-2"], ["DEDL-2"], ["DEDL-2"]]
+    assert [one["ticket"] for one in json.loads(capsys.readouterr().out)] == ["DEDL-1", "DEDL-2"]
+
+
+def test_what_somebody_else_is_at_is_tried_again_while_one_waits(
+    tickets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = ExitStack()
+    held.enter_context(lock.hold(tickets / "archive" / "DEDL-2"))
+    # The lock says who may come in by a variable, which a batch of somebody else has not.
+    monkeypatch.delenv(lock.VARIABLE)
+    monkeypatch.setattr(queue.time, "sleep", lambda _: held.close())
+
+    assert main(["run", "DEDL-*", "--wait"]) == DONE
+
+    shown = capsys.readouterr()
+    assert "the case is in use by" in shown.err
+    assert "1 published, 1 running: DEDL-2" in shown.out
+    assert shown.out.splitlines()[-1] == "2 published"

@@ -375,7 +375,7 @@ def test_colours_are_for_terminals_that_want_them(
         text=True,
     )
     listed = subprocess.run(
-        [sys.executable, "-m", "dedl_workbook.cli", "status"],
+        [sys.executable, "-m", "dedl_workbook.cli", "status", "--wide"],
         env=clean | variables,
         capture_output=True,
         text=True,
