@@ -251,7 +251,7 @@ class Notices(Section):
     """What it takes: a text, as Mattermost and Slack do; a card, as the workflows of Teams do."""
     mail: Mail | None = None
     """Where notices are mailed to."""
-    of: list[NoticeKind] = ["waiting", "failed", "to be approved", "drifted", "published"]
+    of: tuple[NoticeKind, ...] = ("waiting", "failed", "to be approved", "drifted", "published")
     """What they are of."""
     timeout: Annotated[float, Field(gt=0, le=300)] = 20
     """Seconds that a notice may take; a run goes on without one that takes longer."""
