@@ -58,7 +58,7 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """Say whether all is up and well."""
+        """Whether all is up and well."""
         return self.phase == "ready" and all(service.healthy for service in self.services)
 
 
@@ -74,21 +74,19 @@ class Sandbox:
         self._supervisor = supervisor
 
     @property
-    def _lake(self) -> state.Lake:
+    def _lake(self) -> state.SandboxState:
         return state.read_lake(self.folder)
 
     @property
     def attached(self) -> bool:
-        """Say whether it ends with this process."""
+        """Whether it ends with this process."""
         return self._supervisor is not None
 
     @property
     def connections(self) -> dict[str, str]:
         """Return the environment variables that the workbook's target `sandbox` reads."""
-        lake, found = self._lake, dict[str, str]()
-        for service in SERVICES:
-            found |= service.connections(lake)
-        return found
+        lake = self._lake
+        return {k: v for service in SERVICES for k, v in service.connections(lake).items()}
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -118,7 +116,7 @@ class Sandbox:
             yield url
 
     @contextmanager
-    def beside(self, service: services.Service, lake: state.Lake) -> Iterator[str]:
+    def beside(self, service: services.Service, lake: state.SandboxState) -> Iterator[str]:
         """Run another server beside the sandbox's own, and yield its URL.
 
         The server dies with the thread that calls this. Run again with the same `lake`, it has
@@ -170,7 +168,7 @@ class Sandbox:
 
 
 def up(folder: Path, *, attached: bool = False, progress: Progress = lambda _: None) -> Sandbox:
-    """Bring the sandbox up, or mend what is down in it, and return it.
+    """Bring the sandbox up, or repair what is down in it, and return it.
 
     Args:
         folder: where its state is and stays.
@@ -188,10 +186,10 @@ def up(folder: Path, *, attached: bool = False, progress: Progress = lambda _: N
         patience=_UP_PATIENCE,
         waiting=lambda: progress("waiting for another start of this sandbox"),
     ):
-        found = status(folder)
-        if found.phase == "ready":
+        before = status(folder)
+        if before.phase == "ready":
             sandbox = Sandbox(folder, None)
-            for service in found.services:
+            for service in before.services:
                 if not service.healthy:
                     progress(f"{service.name} is down: {service.reason}; starting it again")
                     sandbox.restart(service.name)
@@ -308,13 +306,15 @@ def status(folder: Path) -> Status:
     current = state.read_state(folder)
     if current is None or not processes.is_alive(current.supervisor):
         return Status("down")
-    lake = state.Lake(folder, current.ports, state.read_lake(folder).secrets)
+    lake = state.SandboxState(folder, current.ports, state.read_lake(folder).secrets)
     with ThreadPoolExecutor(len(SERVICES)) as pool:
-        found = pool.map(lambda service: _status_of(service, lake, current), SERVICES)
-        return Status(current.phase, tuple(found))
+        services_now = pool.map(lambda service: _status_of(service, lake, current), SERVICES)
+        return Status(current.phase, tuple(services_now))
 
 
-def _status_of(service: services.Service, lake: state.Lake, current: state.State) -> ServiceStatus:
+def _status_of(
+    service: services.Service, lake: state.SandboxState, current: state.State
+) -> ServiceStatus:
     process = current.services.get(service.name)
     alive = process is not None and processes.is_alive(process)
     reason = service.probe(lake) if alive else "it isn't running"
@@ -356,7 +356,7 @@ def _ask(folder: Path, command: dict[str, str]) -> dict[str, str]:
     return answer
 
 
-def _start_here(service: services.Service, lake: state.Lake) -> subprocess.Popen[bytes]:
+def _start_here(service: services.Service, lake: state.SandboxState) -> subprocess.Popen[bytes]:
     for _ in range(3):
         services.choose_ports(service, lake)
         process = services.start(service, lake)

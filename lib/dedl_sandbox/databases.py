@@ -13,7 +13,7 @@ from dedl_workbook.services.catalog import pgstac
 
 from dedl_sandbox import processes
 from dedl_sandbox.postgres import dsn
-from dedl_sandbox.state import Lake
+from dedl_sandbox.state import SandboxState
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,7 +28,7 @@ _ROLE = Path(pgstac.__file__).with_name("database-role.sql")
 
 
 @contextlib.contextmanager
-def _administering(lake: Lake) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+def _administering(lake: SandboxState) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     import psycopg
 
     try:
@@ -62,27 +62,27 @@ def _pgstac_of(connection: psycopg.Connection[tuple[object, ...]], database: str
     return None if row is None else str(row[0])
 
 
-def furnish(lake: Lake, progress: Callable[[str], None]) -> None:
+def furnish(lake: SandboxState, progress: Callable[[str], None]) -> None:
     """Bring template, roles and database to where they should be; safe to repeat."""
     wanted = version("pypgstac")
     with _administering(lake) as connection:
         if _pgstac_of(connection, TEMPLATE) != wanted:
             progress(f"making the PgSTAC {wanted} template")
             _make_template(lake, connection, wanted)
-        found = _pgstac_of(connection, DATABASE)
-        if found is None:
+        current = _pgstac_of(connection, DATABASE)
+        if current is None:
             _copy_template(connection, DATABASE)
-        elif found != wanted:
+        elif current != wanted:
             progress(f"migrating the database to PgSTAC {wanted}")
             _migrate(lake, DATABASE)
-        if found != wanted:
+        if current != wanted:
             _run(connection, "comment on database {} is {version}", DATABASE, version=wanted)
         _grant(lake, DATABASE)
         _make_roles(lake, connection)
 
 
 def _make_template(
-    lake: Lake, connection: psycopg.Connection[tuple[object, ...]], wanted: str
+    lake: SandboxState, connection: psycopg.Connection[tuple[object, ...]], wanted: str
 ) -> None:
     if _pgstac_of(connection, TEMPLATE) is not None:
         _run(connection, "alter database {} is_template false", TEMPLATE)
@@ -98,7 +98,7 @@ def _make_template(
     _run(connection, "alter database {} is_template true", TEMPLATE)
 
 
-def _migrate(lake: Lake, database: str) -> None:
+def _migrate(lake: SandboxState, database: str) -> None:
     import psycopg
     from pypgstac.db import PgstacDB
     from pypgstac.migrate import Migrate
@@ -110,14 +110,14 @@ def _migrate(lake: Lake, database: str) -> None:
         connection.execute("update pgstac.pgstac_settings set value='on' where name='context'")
 
 
-def _grant(lake: Lake, database: str) -> None:
+def _grant(lake: SandboxState, database: str) -> None:
     import psycopg
 
     with psycopg.connect(dsn(lake, database), autocommit=True) as connection:
         connection.execute(_ROLE.read_bytes())
 
 
-def _make_roles(lake: Lake, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def _make_roles(lake: SandboxState, connection: psycopg.Connection[tuple[object, ...]]) -> None:
     roles = (
         (INGEST, "dedl_catalog", lake.secrets["ingest_password"]),
         (READER, "pgstac_read", lake.secrets["reader_password"]),
@@ -139,7 +139,7 @@ def _copy_template(connection: psycopg.Connection[tuple[object, ...]], name: str
     _run(connection, "create database {} template {}", name, TEMPLATE)
 
 
-def create_database(lake: Lake, name: str) -> None:
+def create_database(lake: SandboxState, name: str) -> None:
     """Make an empty PgSTAC database, where both roles can work, by copying the template.
 
     Raises:
@@ -150,13 +150,13 @@ def create_database(lake: Lake, name: str) -> None:
         _run(connection, "comment on database {} is {version}", name, version=version("pypgstac"))
 
 
-def drop_database(lake: Lake, name: str) -> None:
+def drop_database(lake: SandboxState, name: str) -> None:
     """Remove a database, whoever is connected to it; one that isn't there is fine."""
     with _administering(lake) as connection:
         _run(connection, "drop database if exists {} with (force)", name)
 
 
-def connections(lake: Lake) -> dict[str, str]:
+def connections(lake: SandboxState) -> dict[str, str]:
     """Return what the workbook needs to load the catalogue."""
     prefix = "DEDL_SANDBOX__CATALOG__"
     return {

@@ -45,8 +45,8 @@ def executable(name: str) -> Path | None:
         own = Path(prefix) / "bin" / name
         if os.access(own, os.X_OK):
             return own
-    found = shutil.which(name)
-    return Path(found) if found else None
+    program = shutil.which(name)
+    return Path(program) if program else None
 
 
 def ensure_environments(

@@ -17,7 +17,7 @@ from dedl_workbook.services.hda import serving
 
 from dedl_sandbox import environments, processes
 from dedl_sandbox.hda_entries import collections_text, ids
-from dedl_sandbox.state import Lake
+from dedl_sandbox.state import SandboxState
 
 PROVIDER = "dedl_usergenerated"
 COLLECTIONS = "collections.yml"
@@ -117,12 +117,17 @@ def _keep_or_write(path: Path, text: str, api: str, s3: str) -> None:
         return
     if path.parent.name != PROVIDERS:
         return
-    found = path.read_bytes().decode()
-    told = re.sub(r'(api_endpoint: ")http://127\.0\.0\.1:\d+', rf"\g<1>{api}", found)
-    told = re.sub(r'(?m)^(  url: ")http://127\.0\.0\.1:\d+', rf"\g<1>{api}", told)
-    told = re.sub(r'(s3_endpoint: ")http://127\.0\.0\.1:\d+', rf"\g<1>{s3}", told)
-    if told != found:
-        path.write_bytes(told.encode())
+    before = path.read_bytes().decode()
+    addresses = (
+        (r'(api_endpoint: ")http://127\.0\.0\.1:\d+', api),
+        (r'(?m)^(  url: ")http://127\.0\.0\.1:\d+', api),
+        (r'(s3_endpoint: ")http://127\.0\.0\.1:\d+', s3),
+    )
+    after = before
+    for pattern, address in addresses:
+        after = re.sub(pattern, rf"\g<1>{address}", after)
+    if after != before:
+        path.write_bytes(after.encode())
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -168,7 +173,7 @@ def guard_argv(
     Args:
         port: where users find HDA.
         hda: URL of HDA itself.
-        hidden: URL that must not be seen in any answer: the STAC API's.
+        hidden: URL that must not stand in any answer: the STAC API's.
         collections: HDA's collections file, which names the scopes.
         issuer: URL of the realm whose tokens count.
         audience: for which they must be made.
@@ -183,22 +188,22 @@ def guard_argv(
         "issuer": issuer,
         "audience": audience,
     }
-    told = [f"--{key}={value}" for key, value in options.items()]
-    return [str(python()), "-P", str(serving.GUARD), *told]
+    arguments = [f"--{key}={value}" for key, value in options.items()]
+    return [str(python()), "-P", str(serving.GUARD), *arguments]
 
 
 # --- As services of the sandbox
 
 
-def address(lake: Lake, name: str) -> str:
+def address(lake: SandboxState, name: str) -> str:
     """Return the URL of one of the servers."""
     return f"http://{processes.LOOPBACK}:{lake.ports[name]}"
 
 
-def prepare(region: str) -> Callable[[Lake, Callable[[str], None]], None]:
+def prepare(region: str) -> Callable[[SandboxState, Callable[[str], None]], None]:
     """Return what writes the configuration before each start."""
 
-    def write(lake: Lake, _: Callable[[str], None]) -> None:
+    def write(lake: SandboxState, _: Callable[[str], None]) -> None:
         write_configuration(
             folder_of(lake.folder),
             api=address(lake, "stac_api"),
@@ -211,7 +216,7 @@ def prepare(region: str) -> Callable[[Lake, Callable[[str], None]], None]:
     return write
 
 
-def guard_command(lake: Lake) -> list[str]:
+def guard_command(lake: SandboxState) -> list[str]:
     """Return the guard's command in a sandbox."""
     return guard_argv(
         lake.ports["guard"],
@@ -225,7 +230,7 @@ def guard_command(lake: Lake) -> list[str]:
     )
 
 
-def connections(lake: Lake) -> dict[str, str]:
+def connections(lake: SandboxState) -> dict[str, str]:
     """Return what the target `sandbox` needs to know of HDA."""
     prefix = "DEDL_SANDBOX__HDA__"
     reload = [sys.executable, "-P", "-m", "dedl_sandbox.hda_reload", str(lake.folder)]
@@ -240,7 +245,7 @@ def connections(lake: Lake) -> dict[str, str]:
 
 
 def probe(port: int, path: str = "/") -> str:
-    """Say why a server isn't well, or nothing."""
+    """Return why a server isn't well, or the empty string."""
     connection = http.client.HTTPConnection(processes.LOOPBACK, port, timeout=5)
     try:
         connection.request("GET", path)

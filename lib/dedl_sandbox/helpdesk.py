@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from dedl_workbook.base.errors import ServiceError
 
 from dedl_sandbox import environments, processes, state
-from dedl_sandbox.state import Lake
+from dedl_sandbox.state import SandboxState
 
 OPERATOR = "workbook"
 """As whom the workbook replies."""
@@ -26,23 +26,23 @@ TICKETS = {
 """The open tickets: title and first message."""
 
 
-def url(lake: Lake) -> str:
+def url(lake: SandboxState) -> str:
     """Return where the tracker is."""
     return f"http://{processes.LOOPBACK}:{lake.ports['helpdesk']}"
 
 
-def folder(lake: Lake) -> Path:
+def folder(lake: SandboxState) -> Path:
     """Return where its state is."""
     return lake.folder / "helpdesk"
 
 
-def argv(lake: Lake) -> list[str]:
+def argv(lake: SandboxState) -> list[str]:
     """Return the command that makes the tracker, if it isn't there, and serves it."""
     script = Path(__file__).with_name("helpdesk_tracker.py")
     return [str(environments.python_of("desk")), "-P", str(script)]
 
 
-def environment(lake: Lake) -> dict[str, str]:
+def environment(lake: SandboxState) -> dict[str, str]:
     """Return its settings: where it is served, and who there is."""
     settings = {
         "home": str(folder(lake) / "tracker"),
@@ -59,7 +59,7 @@ def environment(lake: Lake) -> dict[str, str]:
     return {"HELPDESK_SETTINGS": json.dumps(settings)}
 
 
-def connections(lake: Lake) -> dict[str, str]:
+def connections(lake: SandboxState) -> dict[str, str]:
     """Return what the workbook needs to reply."""
     prefix = "DEDL_SANDBOX__HELPDESK__"
     return {
@@ -69,13 +69,13 @@ def connections(lake: Lake) -> dict[str, str]:
     }
 
 
-def probe(lake: Lake) -> str:
+def probe(lake: SandboxState) -> str:
     """Return why it isn't well, or the empty string."""
     try:
-        found = _filed(lake, OPERATOR, "DEMO-1")
+        filed = _filed(lake, OPERATOR, "DEMO-1")
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         return str(error) or type(error).__name__
-    return "" if found else "the ticket DEMO-1 isn't there"
+    return "" if filed else "the ticket DEMO-1 isn't there"
 
 
 def file(folder: Path, ticket: str) -> bool:
@@ -102,14 +102,14 @@ def file(folder: Path, ticket: str) -> bool:
     return True
 
 
-def _filed(lake: Lake, user: str, ticket: str) -> bool:
+def _filed(lake: SandboxState, user: str, ticket: str) -> bool:
     # With `:`, a title must be that very text.
     query = urlencode({"title:": ticket})
-    found = _call(lake, user, "GET", f"/rest/data/issue?{query}")
-    return bool(found["data"]["collection"])
+    answer = _call(lake, user, "GET", f"/rest/data/issue?{query}")
+    return bool(answer["data"]["collection"])
 
 
-def _call(lake: Lake, user: str, method: str, path: str, body: object = None) -> Any:
+def _call(lake: SandboxState, user: str, method: str, path: str, body: object = None) -> Any:
     # http.client and not a bigger one: it knows no proxies, and reads no settings of the user.
     connection = http.client.HTTPConnection(processes.LOOPBACK, lake.ports["helpdesk"], timeout=5)
     login = f"{user}:{lake.secrets[f'helpdesk_{_ROLES[user]}_password']}".encode()

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from dedl_workbook.base.errors import InputError, ServiceError
 
 from dedl_sandbox import environments, processes, state
-from dedl_sandbox.state import Lake
+from dedl_sandbox.state import SandboxState
 
 USER = "tester"
 """The user as whom the workbook looks at what it published."""
@@ -26,17 +26,17 @@ _REDIRECT = "https://hda.data.destination-earth.eu/stac"
 _BROKER = "desp-oidc"
 
 
-def url(lake: Lake) -> str:
+def url(lake: SandboxState) -> str:
     """Return where the server is."""
     return f"http://{processes.LOOPBACK}:{lake.ports['iam']}"
 
 
-def folder(lake: Lake) -> Path:
+def folder(lake: SandboxState) -> Path:
     """Return where its state is: keys, roles, and who was granted which."""
     return lake.folder / "iam"
 
 
-def argv(lake: Lake) -> list[str]:
+def argv(lake: SandboxState) -> list[str]:
     """Return the command that starts it."""
     command = [str(environments.python_of("iam")), "-P", "-m", "uvicorn", "--factory"]
     command += ["--app-dir", str(Path(__file__).parent), "oidc_server.app:create_app"]
@@ -44,7 +44,7 @@ def argv(lake: Lake) -> list[str]:
     return [*command, "--timeout-graceful-shutdown", "2"]
 
 
-def environment(lake: Lake) -> dict[str, str]:
+def environment(lake: SandboxState) -> dict[str, str]:
     """Return its settings: who there is, in both realms."""
     known = lake.secrets
     users = {USER: known["iam_user_password"], OUTSIDER: known["iam_outsider_password"]}
@@ -76,7 +76,7 @@ def environment(lake: Lake) -> dict[str, str]:
     return {"OIDC_SETTINGS": json.dumps(settings)}
 
 
-def connections(lake: Lake) -> dict[str, str]:
+def connections(lake: SandboxState) -> dict[str, str]:
     """Return what the workbook needs to get and to verify tokens."""
     prefix = "DEDL_SANDBOX__IAM__"
     return {
@@ -93,7 +93,7 @@ def connections(lake: Lake) -> dict[str, str]:
     }
 
 
-def probe(lake: Lake) -> str:
+def probe(lake: SandboxState) -> str:
     """Return why it isn't well, or the empty string."""
     try:
         for realm in ("desp", "dedl"):
@@ -142,15 +142,15 @@ def _change(folder: Path, method: str, user: str, role: str) -> None:
                 remedy=f"Users: {USER}, {OUTSIDER}, service-account-{SERVICE}.",
             )
         _admin(lake, token, "POST", "/roles", {"name": role}, but=409)
-        found = _admin(lake, token, "GET", f"/roles/{quote(role, safe='')}")
+        mapping = _admin(lake, token, "GET", f"/roles/{quote(role, safe='')}")
         path = f"/users/{users[0]['id']}/role-mappings/realm"
-        _admin(lake, token, method, path, [found])
+        _admin(lake, token, method, path, [mapping])
     except (KeyError, OSError, http.client.HTTPException, ValueError) as error:
         what = f"the sandbox's IAM doesn't answer: {error}"
         raise ServiceError(what, where=str(lake.log("iam")), remedy=remedy) from error
 
 
-def _team_token(lake: Lake) -> str:
+def _team_token(lake: SandboxState) -> str:
     secret = lake.secrets["iam_team_secret"]
     form = {"grant_type": "client_credentials", "client_id": _TEAM, "client_secret": secret}
     path = "/realms/dedl/protocol/openid-connect/token"
@@ -162,7 +162,7 @@ def _team_token(lake: Lake) -> str:
 
 
 def _admin(
-    lake: Lake, token: str, method: str, path: str, body: object = None, *, but: int = 0
+    lake: SandboxState, token: str, method: str, path: str, body: object = None, *, but: int = 0
 ) -> Any:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     sent = None if body is None else json.dumps(body)
@@ -173,7 +173,7 @@ def _admin(
 
 
 def _call(
-    lake: Lake,
+    lake: SandboxState,
     method: str,
     path: str,
     body: str | None = None,

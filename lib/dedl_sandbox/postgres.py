@@ -1,4 +1,4 @@
-"""PostgreSQL with PostGIS: found, and run as a cluster of our own."""
+"""PostgreSQL with PostGIS: looked up, and run as a cluster of our own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from dedl_workbook.base.errors import ServiceError
 
 from dedl_sandbox import processes
-from dedl_sandbox.state import Lake
+from dedl_sandbox.state import SandboxState
 
 ADMIN = "postgres"
 _SYSTEM = Path("/usr/lib/postgresql")
@@ -68,15 +68,17 @@ def find(environment: Mapping[str, str] | None = None, system: Path = _SYSTEM) -
         ServiceError: there is none, or none with PostGIS; the remedy is what to type.
     """
     environment = os.environ if environment is None else environment
-    seen = [place for place in _candidates(environment, system) if (place / "postgres").exists()]
-    complete = [place for place in seen if _has_postgis(place)]
+    installed = [
+        place for place in _candidates(environment, system) if (place / "postgres").exists()
+    ]
+    complete = [place for place in installed if _has_postgis(place)]
     for place in complete:
         if _can_run(place):
             return Installation(place)
     if complete:
         what = f"PostgreSQL in {complete[0]} can't be run by the user {user()}"
-    elif seen:
-        what = f"PostgreSQL in {seen[0]} has no PostGIS"
+    elif installed:
+        what = f"PostgreSQL in {installed[0]} has no PostGIS"
     else:
         what = "PostgreSQL isn't installed"
     raise ServiceError(what, remedy=f"Type: {_remedy(environment)}")
@@ -128,12 +130,12 @@ def cluster_home(folder: Path) -> Path:
     return _ROOT_HOME / f"{name}-{digest}"
 
 
-def cluster(lake: Lake) -> Path:
+def cluster(lake: SandboxState) -> Path:
     """Return the data directory of the cluster."""
     return cluster_home(lake.folder) / "postgres"
 
 
-def argv(lake: Lake) -> list[str]:
+def argv(lake: SandboxState) -> list[str]:
     """Return the command line of the server."""
     command = [str(find().programs / "postgres"), "-D", str(cluster(lake))]
     command += ["-p", str(lake.ports["postgres"])]
@@ -142,7 +144,7 @@ def argv(lake: Lake) -> list[str]:
     return command
 
 
-def prepare(lake: Lake, progress: Callable[[str], None]) -> None:
+def prepare(lake: SandboxState, progress: Callable[[str], None]) -> None:
     """Make the cluster if there is none, and see off what is left of a killed server.
 
     Raises:
@@ -168,7 +170,7 @@ def prepare(lake: Lake, progress: Callable[[str], None]) -> None:
         link.symlink_to(place)
 
 
-def _clear_orphan(lake: Lake, place: Path) -> None:
+def _clear_orphan(lake: SandboxState, place: Path) -> None:
     """Remove a cluster whose sandbox folder was deleted: nobody knows its passwords any more."""
     link = lake.folder / "postgres"
     if link == place or link.is_symlink() or not place.exists():
@@ -189,18 +191,18 @@ def _drop_abandoned(homes: Path) -> None:
 
 
 def _check_version(installation: Installation, place: Path) -> None:
-    made = (place / "PG_VERSION").read_text().strip()
+    cluster_version = (place / "PG_VERSION").read_text().strip()
     words = _ask(installation.programs / "postgres", "--version").split()
-    found = next((word for word in words if re.match(r"\d", word)), "")
-    if found.split(".")[0] != made.split(".")[0]:
+    version = next((word for word in words if re.match(r"\d", word)), "")
+    if version.split(".")[0] != cluster_version.split(".")[0]:
         raise ServiceError(
-            f"the sandbox was made by PostgreSQL {made}, and now there is {found}",
+            f"the sandbox was made by PostgreSQL {cluster_version}, and now there is {version}",
             where=str(place),
             remedy="To start afresh, type: dedl-workbook sandbox down --wipe",
         )
 
 
-def _initdb(installation: Installation, lake: Lake, place: Path) -> None:
+def _initdb(installation: Installation, lake: SandboxState, place: Path) -> None:
     home, owner = place.parent, user()
     home.mkdir(parents=True, exist_ok=True)
     if owner is not None:
@@ -235,7 +237,7 @@ def _initdb(installation: Installation, lake: Lake, place: Path) -> None:
     draft.rename(place)
 
 
-def dsn(lake: Lake, database: str) -> str:
+def dsn(lake: SandboxState, database: str) -> str:
     """Return how the administrator connects."""
     from psycopg.conninfo import make_conninfo
 
@@ -250,7 +252,7 @@ def dsn(lake: Lake, database: str) -> str:
     )
 
 
-def probe(lake: Lake) -> str:
+def probe(lake: SandboxState) -> str:
     """Return why the server doesn't answer, or the empty string."""
     import psycopg
 

@@ -42,7 +42,7 @@ def identify(pid: int) -> Identity | None:
 
 
 def is_alive(process: Identity) -> bool:
-    """Say whether this very process still runs."""
+    """Return whether this very process still runs."""
     return identify(process.pid) == process
 
 
@@ -90,7 +90,7 @@ def working_in(folder: Path) -> Iterator[Identity]:
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on this port of the loopback address now."""
+    """Return whether a server could listen on this port of the loopback address now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -111,7 +111,7 @@ def choose_port(preferred: int | None, taken: Collection[int]) -> int:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Say whether it is this process that listens on the port, and not a stranger."""
+    """Return whether it is this process that listens on the port, and not a stranger."""
     address = f"0100007F:{port:04X}"
     sockets = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -134,8 +134,8 @@ def _target(link: Path) -> str:
 
 def lean_environment(**extra: str) -> dict[str, str]:
     """Return an environment without the user's settings, which must not leak into a server."""
-    kept = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "TZ")
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    harmless = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "TZ")
+    environment = {name: os.environ[name] for name in harmless if name in os.environ}
     return environment | {"LANG": "C.UTF-8"} | extra
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from dedl_workbook.base.errors import ServiceError
 
 from dedl_sandbox import databases, environments, hda, helpdesk, oidc, postgres, processes
-from dedl_sandbox.state import Lake
+from dedl_sandbox.state import SandboxState
 
 BUCKET = "fresh-data-pool"
 REGION = "us-east-1"
 Progress = Callable[[str], None]
 
 
-def _nothing(lake: Lake, progress: Progress) -> None:
+def _nothing(lake: SandboxState, progress: Progress) -> None:
     pass
 
 
@@ -34,20 +34,20 @@ class Service:
     name: str
     title: str
     ports: tuple[str, ...]
-    argv: Callable[[Lake], list[str]]
-    probe: Callable[[Lake], str]
+    argv: Callable[[SandboxState], list[str]]
+    probe: Callable[[SandboxState], str]
     """Why it isn't well, or the empty string."""
-    url: Callable[[Lake], str]
-    environment: Callable[[Lake], dict[str, str]] = lambda _: {}
-    folder: Callable[[Lake], Path] = lambda lake: lake.folder
+    url: Callable[[SandboxState], str]
+    environment: Callable[[SandboxState], dict[str, str]] = lambda _: {}
+    folder: Callable[[SandboxState], Path] = lambda lake: lake.folder
     needs: tuple[str, ...] = ()
-    prepare: Callable[[Lake, Progress], None] = _nothing
+    prepare: Callable[[SandboxState, Progress], None] = _nothing
     """Runs before each start."""
-    furnish: Callable[[Lake, Progress], None] = _nothing
+    furnish: Callable[[SandboxState, Progress], None] = _nothing
     """Runs when it is well for the first time."""
-    tidy: Callable[[Lake], None] = lambda _: None
+    tidy: Callable[[SandboxState], None] = lambda _: None
     """Runs when it has ended."""
-    connections: Callable[[Lake], dict[str, str]] = lambda _: {}
+    connections: Callable[[SandboxState], dict[str, str]] = lambda _: {}
     user: Callable[[], str | None] = lambda: None
     stop: signal.Signals = signal.SIGTERM
     death: str = "KILL"
@@ -57,14 +57,14 @@ class ExitedError(ServiceError):
     """The server ended while it should have started."""
 
 
-def choose_ports(service: Service, lake: Lake) -> None:
+def choose_ports(service: Service, lake: SandboxState) -> None:
     """Settle the ports of a service: those of the last time, or others where they are busy."""
     for name in service.ports:
         others = {port for other, port in lake.ports.items() if other != name}
         lake.ports[name] = processes.choose_port(lake.ports.get(name), others)
 
 
-def start(service: Service, lake: Lake) -> subprocess.Popen[bytes]:
+def start(service: Service, lake: SandboxState) -> subprocess.Popen[bytes]:
     """Start the server; call it from a thread that lives on, or the server dies with it."""
     folder = service.folder(lake)
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def start(service: Service, lake: Lake) -> subprocess.Popen[bytes]:
 
 
 def await_health(
-    service: Service, lake: Lake, process: subprocess.Popen[bytes], *, patience: float = 60
+    service: Service, lake: SandboxState, process: subprocess.Popen[bytes], *, patience: float = 60
 ) -> None:
     """Return when the server is well, and it is this process that holds its ports.
 
@@ -92,7 +92,7 @@ def await_health(
                 f"{service.title} did not come up (exit code {process.returncode}); its log ends:\n"
                 + processes.tail(lake.log(service.name)),
                 where=str(lake.log(service.name)),
-                remedy="Mend what the log says, then start again.",
+                remedy="Fix what the log says, then start again.",
             )
         if not all(processes.listens(process.pid, lake.ports[port]) for port in service.ports):
             reason = "it doesn't listen on its ports"
@@ -104,12 +104,12 @@ def await_health(
         f"{service.title} did not come up in {patience:.0f} s: {reason}; its log ends:\n"
         + processes.tail(lake.log(service.name)),
         where=str(lake.log(service.name)),
-        remedy="Mend what the log says, then start again.",
+        remedy="Fix what the log says, then start again.",
     )
 
 
-def lost_a_port(service: Service, lake: Lake) -> bool:
-    """Say whether a stranger sits on a port that a server (ended by now) was to use."""
+def lost_a_port(service: Service, lake: SandboxState) -> bool:
+    """Return whether a stranger sits on a port that a server (ended by now) was to use."""
     return not all(processes.is_free(lake.ports[name]) for name in service.ports)
 
 
@@ -148,7 +148,7 @@ def _certificates(folder: Path) -> tuple[Path, Path]:
     return folder / "tls" / "server.pem", folder / "tls" / "server.key"
 
 
-def _pair_admin_ports(lake: Lake) -> None:
+def _pair_admin_ports(lake: SandboxState) -> None:
     # Its worker looks for the administration exactly there, whatever -admin.port.grpc says.
     port = lake.ports["s3_admin"]
     while not processes.is_free(port + _WORKER_OFFSET):
@@ -156,7 +156,7 @@ def _pair_admin_ports(lake: Lake) -> None:
     lake.ports |= {"s3_admin": port, "s3_grpc_admin": port + _WORKER_OFFSET}
 
 
-def _prepare_s3(lake: Lake, progress: Progress) -> None:
+def _prepare_s3(lake: SandboxState, progress: Progress) -> None:
     _pair_admin_ports(lake)
     _remove_sockets(lake)
     certificate, key = _certificates(lake.folder)
@@ -173,7 +173,7 @@ def _prepare_s3(lake: Lake, progress: Progress) -> None:
     authority.cert_pem.write_to_path(str(ca_of(lake.folder)))
 
 
-def _remove_sockets(lake: Lake) -> None:
+def _remove_sockets(lake: SandboxState) -> None:
     """Remove what SeaweedFS leaves in /tmp, whatever TMPDIR says."""
     for role in _GRPC_ROLES:
         number = lake.ports.get(f"s3_grpc_{role}")
@@ -182,7 +182,7 @@ def _remove_sockets(lake: Lake) -> None:
                 Path(f"/tmp/seaweedfs-{role}-grpc-{number}.sock").unlink()  # noqa: S108
 
 
-def _s3_argv(lake: Lake) -> list[str]:
+def _s3_argv(lake: SandboxState) -> list[str]:
     weed = environments.executable("weed")
     if weed is None:
         raise ServiceError("SeaweedFS isn't installed", remedy="Type: make setup")
@@ -215,14 +215,14 @@ def _s3_argv(lake: Lake) -> list[str]:
     return [str(weed), "-logtostderr", "mini", *(f"-{k}={v}" for k, v in options.items())]
 
 
-def _s3_environment(lake: Lake) -> dict[str, str]:
+def _s3_environment(lake: SandboxState) -> dict[str, str]:
     return {
         "AWS_ACCESS_KEY_ID": lake.secrets["s3_access_key"],
         "AWS_SECRET_ACCESS_KEY": lake.secrets["s3_secret_key"],
     }
 
 
-def _probe_s3(lake: Lake) -> str:
+def _probe_s3(lake: SandboxState) -> str:
     from botocore.auth import S3SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
@@ -248,7 +248,7 @@ def _probe_s3(lake: Lake) -> str:
     return "" if BUCKET.encode() in body else f"there is no bucket {BUCKET}"
 
 
-def _s3_connections(lake: Lake) -> dict[str, str]:
+def _s3_connections(lake: SandboxState) -> dict[str, str]:
     prefix = "DEDL_SANDBOX__S3__"
     return {
         f"{prefix}ENDPOINT": f"http://{processes.LOOPBACK}:{lake.ports['s3']}",

@@ -42,7 +42,7 @@ _SECRETS = (
 
 
 @dataclass
-class Lake:
+class SandboxState:
     """What a service may know of the others: the folder, everybody's ports, the passwords."""
 
     folder: Path
@@ -86,16 +86,16 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_lake(folder: Path) -> Lake:
-    """Return ports and passwords of the last time; passwords that aren't there are made."""
+def read_lake(folder: Path) -> SandboxState:
+    """Return ports and passwords of the last time; passwords that aren't there are passwords."""
     known = _read(folder / SECRETS)
-    made = {name: known.get(name) or secrets.token_urlsafe(24) for name in _SECRETS}
-    if made != known:
-        write_private(folder / SECRETS, json.dumps(made, indent=1))
-    return Lake(folder, dict(_read(folder / PORTS)), made)
+    passwords = {name: known.get(name) or secrets.token_urlsafe(24) for name in _SECRETS}
+    if passwords != known:
+        write_private(folder / SECRETS, json.dumps(passwords, indent=1))
+    return SandboxState(folder, dict(_read(folder / PORTS)), passwords)
 
 
-def write_ports(lake: Lake) -> None:
+def write_ports(lake: SandboxState) -> None:
     """Keep the ports for the next time, so that URLs stay."""
     write_private(lake.folder / PORTS, json.dumps(lake.ports, indent=1))
 
@@ -159,7 +159,7 @@ def locked(path: Path, *, patience: float, waiting: Callable[[], None]) -> Itera
 
 
 def is_locked(path: Path) -> bool:
-    """Say whether somebody holds this lock."""
+    """Return whether somebody holds this lock."""
     try:
         handle = os.open(path, os.O_RDWR)
     except FileNotFoundError:

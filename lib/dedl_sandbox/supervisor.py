@@ -153,16 +153,16 @@ class Supervisor:
             self.stopped.set()
 
     def _read_stdin(self) -> None:
-        said = os.read(sys.stdin.fileno(), 100)
+        message = os.read(sys.stdin.fileno(), 100)
         loop = asyncio.get_running_loop()
         loop.remove_reader(sys.stdin.fileno())
-        if said.startswith(b"detach"):
+        if message.startswith(b"detach"):
             loop.remove_reader(self.starter)
         else:
             self.stopped.set()
 
     def _has_its_folder(self) -> bool:
-        """Say whether the folder is still ours: it can be deleted, and made anew by another."""
+        """Return whether the folder is still ours: it can be deleted, and made anew by another."""
         try:
             return (self.folder / state.SUPERVISOR_LOCK).stat().st_ino == self.lock
         except FileNotFoundError:

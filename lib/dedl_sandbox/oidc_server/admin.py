@@ -24,7 +24,7 @@ def bearer(request: Request) -> str:
     return str(token)
 
 
-def _demand_manager(request: Request, realm: Realm) -> None:
+def _require_manager(request: Request, realm: Realm) -> None:
     try:
         claims = tokens.opened(realm, bearer(request))
     except RefusedError:
@@ -36,12 +36,12 @@ def _demand_manager(request: Request, realm: Realm) -> None:
 
 async def _sent(request: Request, kind: type) -> Any:
     try:
-        found = json.loads(await request.body())
+        body = json.loads(await request.body())
     except ValueError:
-        found = None
-    if not isinstance(found, kind):
+        body = None
+    if not isinstance(body, kind):
         raise AdminError(400, "Cannot parse the JSON")
-    return found
+    return body
 
 
 def _role(realm: Realm, name: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _name_of(realm: Realm, id_: str) -> str:
 
 async def roles(request: Request, realm: Realm, realms: Realms) -> Any:
     """List the realm's roles, or make one."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     if request.method == "GET":
         return JSONResponse([_role(realm, name) for name in sorted(realm.roles)])
     name = (await _sent(request, dict)).get("name")
@@ -78,13 +78,13 @@ async def roles(request: Request, realm: Realm, realms: Realms) -> Any:
 
 async def role(request: Request, realm: Realm, _: Realms) -> Any:
     """One role by its name."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     return JSONResponse(_role(realm, request.path_params["role"]))
 
 
 async def role_users(request: Request, realm: Realm, _: Realms) -> Any:
     """The users who hold a role."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     wanted = _role(realm, request.path_params["role"])["name"]
     holders = [name for name in realm.accounts() if wanted in realm.granted.get(name, [])]
     return JSONResponse([_user(realm, name) for name in holders])
@@ -92,27 +92,27 @@ async def role_users(request: Request, realm: Realm, _: Realms) -> Any:
 
 async def users(request: Request, realm: Realm, _: Realms) -> Any:
     """The users, by a part of their name, or exactly."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     asked = request.query_params
     wanted, exact = asked.get("username", "").lower(), asked.get("exact", "").lower() == "true"
-    found = [
+    users = [
         _user(realm, name)
         for name in realm.accounts()
         if (name == wanted if exact else wanted in name)
     ]
     first = int(asked.get("first", 0))
-    return JSONResponse(found[first : first + int(asked.get("max", 100))])
+    return JSONResponse(users[first : first + int(asked.get("max", 100))])
 
 
 async def user(request: Request, realm: Realm, _: Realms) -> Any:
     """One user by id."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     return JSONResponse(_user(realm, _name_of(realm, request.path_params["id"])))
 
 
 async def mappings(request: Request, realm: Realm, realms: Realms) -> Any:
     """The roles that a user was granted: list them, grant some, or take some away."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     name = _name_of(realm, request.path_params["id"])
     held = realm.granted.get(name, [])
     if request.method == "GET":
@@ -128,7 +128,7 @@ async def mappings(request: Request, realm: Realm, realms: Realms) -> Any:
 
 async def clients(request: Request, realm: Realm, _: Realms) -> Any:
     """The clients, all or by their client id; never with their secrets."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     wanted = request.query_params.get("clientId")
     return JSONResponse(
         [
@@ -141,7 +141,7 @@ async def clients(request: Request, realm: Realm, _: Realms) -> Any:
 
 async def example(request: Request, realm: Realm, _: Realms) -> Any:
     """What a user's access token from a client would say, unsigned."""
-    _demand_manager(request, realm)
+    _require_manager(request, realm)
     ids = {realm.id_of("client", name): name for name in realm.clients}
     if (client := ids.get(request.path_params["id"])) is None:
         raise AdminError(404, "Could not find client")

@@ -156,11 +156,11 @@ def _redirects(realm: Realm, asked: Mapping[str, str]) -> bool:
 
 def _login_form(realm: Realm, asked: Mapping[str, str], problem: str = "") -> Any:
     action = f"{realm.issuer}/login-actions/authenticate?{urlencode(asked)}"
-    said = f'<span id="input-error">{html.escape(problem)}</span>' if problem else ""
+    reason = f'<span id="input-error">{html.escape(problem)}</span>' if problem else ""
     return HTMLResponse(
         f"<!doctype html><title>Sign in to {realm.name}</title>"
         f'<form id="kc-form-login" action="{html.escape(action)}" method="post">'
-        f'<input name="username"><input name="password" type="password">{said}'
+        f'<input name="username"><input name="password" type="password">{reason}'
         '<input name="login" type="submit" value="Sign In"></form>'
     )
 

@@ -1,4 +1,4 @@
-"""Realms: who may log in, with what, who holds which role; and the file that it is kept in."""
+"""Realms: who may log in, with what, who holds which role; and the file that it is stored in."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def service_account(client: str) -> str:
 
 
 class Realms(dict[str, Realm]):
-    """All realms by name, and the one file that their state is kept in."""
+    """All realms by name, and the one file that their state is stored in."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
         self.file = Path(settings["state"])
-        kept = json.loads(self.file.read_bytes()) if self.file.exists() else {}
+        stored = json.loads(self.file.read_bytes()) if self.file.exists() else {}
         for name, given in settings["realms"].items():
-            before = kept.get(name) or {}
+            before = stored.get(name) or {}
             key = before.get("key")
             self[name] = Realm(
                 name,

@@ -83,7 +83,7 @@ def issued(realm: Realm, user: str, client: str, *, refresh: bool = True) -> dic
 
 
 def same(one: str | None, other: str) -> bool:
-    """Say whether a secret is the known one, in a time that tells nothing."""
+    """Return whether a secret is the known one, in a time that tells nothing."""
     return one is not None and hmac.compare_digest(one.encode(), other.encode())
 
 

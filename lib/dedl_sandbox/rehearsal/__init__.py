@@ -1,8 +1,8 @@
 """Rehearsal: the very ticket is published into the embedded data lake, before it is approved.
 
-All its steps run on a stage of their own, with a copy of the target's HDA configuration. What came
-of it is kept in the case's folder `rehearsal`, beside the plan. The real target is never asked for
-anything; of its settings, only HDA's files are read, and a dataset that lies in a bucket.
+All its steps run on a data lake of their own, with a copy of the target's HDA configuration. What
+came of it is in the case's folder `rehearsal`, beside the plan. The real target is asked for
+nothing; of its settings, only HDA's files are read, and a dataset that lies in a bucket.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dedl_workbook.views import pages
 
 from dedl_sandbox import oidc
 from dedl_sandbox.client import Sandbox
-from dedl_sandbox.rehearsal.lake import Stage, stage
+from dedl_sandbox.rehearsal.lake import RehearsalLake, rehearsal_lake
 from dedl_sandbox.state import write_private
 
 _ITEMS = 10
@@ -63,8 +63,8 @@ def rehearse(case: Case, sandbox: Sandbox, say: Say) -> Rehearsal:
     """
     with tempfile.TemporaryDirectory(prefix="dedl-rehearsal-") as name:
         root = Path(name)
-        say("rehearsal: setting the stage")
-        with stage(sandbox, root / "hda", case.target.hda) as lake:
+        say("rehearsal: making a data lake of its own")
+        with rehearsal_lake(sandbox, root / "hda", case.target.hda) as lake:
             ticket = _write_workbook(case, root, lake)
             _grant(case, sandbox)
             outcomes = _run(ticket, root, lake, say)
@@ -73,8 +73,8 @@ def rehearse(case: Case, sandbox: Sandbox, say: Say) -> Rehearsal:
             return _keep(case, root, outcomes, answers)
 
 
-def _write_workbook(case: Case, root: Path, lake: Stage) -> Ticket:
-    """Make a workbook with this one ticket and the stage as its target."""
+def _write_workbook(case: Case, root: Path, lake: RehearsalLake) -> Ticket:
+    """Make a workbook with this one ticket and the rehearsal's lake as its target."""
     for folder in ("targets", "tickets"):
         (root / "parameters" / folder).mkdir(parents=True)
     for linked in ("notebooks", "requirements", "parameters/keywords.yaml"):
@@ -126,7 +126,7 @@ def _grant(case: Case, sandbox: Sandbox) -> None:
         oidc.grant(sandbox.folder, oidc.USER, role)
 
 
-def _run(ticket: Ticket, root: Path, lake: Stage, say: Say) -> list[Outcome]:
+def _run(ticket: Ticket, root: Path, lake: RehearsalLake, say: Say) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     try:
         _run_steps(ticket, root, lake, say, outcomes)
@@ -137,7 +137,7 @@ def _run(ticket: Ticket, root: Path, lake: Stage, say: Say) -> list[Outcome]:
 
 
 def _run_steps(
-    ticket: Ticket, root: Path, lake: Stage, say: Say, outcomes: dict[str, Outcome]
+    ticket: Ticket, root: Path, lake: RehearsalLake, say: Say, outcomes: dict[str, Outcome]
 ) -> None:
     for outcome in runner.run(ticket, root, list(STEPS.values()), say):
         outcomes[outcome.step] = outcome
@@ -148,7 +148,7 @@ def _run_steps(
             outcomes[outcome.step] = outcome
 
 
-def _answers(ticket: Ticket, lake: Stage) -> dict[str, dict[str, Any]]:
+def _answers(ticket: Ticket, lake: RehearsalLake) -> dict[str, dict[str, Any]]:
     """Ask HDA, or the STAC API where there is none, as somebody without a token."""
     root = (lake.hda or {}).get("url") or lake.variables["DEDL_REHEARSAL__STAC_API__URL"]
     place, answers = f"collections/{ticket.collection}", {}

@@ -1,12 +1,12 @@
-"""A stage for one rehearsal: the sandbox's servers with a database and a bucket of its own, and
-HDA on a copy of a target's configuration, in which every address is the sandbox's."""
+"""The data lake of one rehearsal: the sandbox's servers, with a database, a bucket and an HDA of its
+own, which runs on a copy of a target's configuration with the sandbox's addresses."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,24 +29,21 @@ _SHAPE = (
 )
 
 
-@dataclass
-class Stage:
-    """What is on it."""
+@dataclass(frozen=True)
+class RehearsalLake:
+    """The settings of a target named `rehearsal`."""
 
     variables: dict[str, str]
-    """The environment of a target named `rehearsal`."""
+    """Its environment."""
     hda: dict[str, Any] | None
-    """The target's part on HDA."""
-    _reload: Any = None
-
-    def reload_hda(self) -> None:
-        """Let HDA read its files again, as those who roll it out would."""
-        self._reload()
+    """Its part on HDA."""
+    reload_hda: Callable[[], None]
+    """Let HDA read its files again, as those who roll it out would."""
 
 
 @contextmanager
-def stage(sandbox: Sandbox, folder: Path, hda: Hda | None) -> Iterator[Stage]:
-    """Set the stage; it is gone at the end.
+def rehearsal_lake(sandbox: Sandbox, folder: Path, hda: Hda | None) -> Iterator[RehearsalLake]:
+    """Open a data lake for one rehearsal; it is gone at the end.
 
     Args:
         sandbox: whose servers.
@@ -74,39 +71,46 @@ def stage(sandbox: Sandbox, folder: Path, hda: Hda | None) -> Iterator[Stage]:
             "DEDL_REHEARSAL__STAC_API__URL": api,
         }
         _make_bucket(running, variables, name)
-        made = Stage(variables, None)
-        if hda is not None:
-            _serve(running, sandbox, folder, hda, api, made)
-        yield made
+        if hda is None:
+            yield RehearsalLake(variables, None, lambda: None)
+        else:
+            yield _serve(running, sandbox, folder, hda, api, variables)
 
 
 def _make_bucket(running: ExitStack, variables: dict[str, str], name: str) -> None:
-    told = {
+    settings = {
         key: variables[f"DEDL_REHEARSAL__S3__{key.upper()}"]
         for key in ("endpoint", "access_key", "secret_key")
     }
-    client = s3.client(Pool.model_validate(told | {"bucket": name}))
+    client = s3.client(Pool.model_validate(settings | {"bucket": name}))
     client.create_bucket(Bucket=name)
 
     def remove() -> None:
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
-            for found in page.get("Contents", []):
-                client.delete_object(Bucket=name, Key=found["Key"])
+            for entry in page.get("Contents", []):
+                client.delete_object(Bucket=name, Key=entry["Key"])
         client.delete_bucket(Bucket=name)
 
     running.callback(remove)
 
 
 def _serve(
-    running: ExitStack, sandbox: Sandbox, folder: Path, hda: Hda, api: str, made: Stage
-) -> None:
+    running: ExitStack,
+    sandbox: Sandbox,
+    folder: Path,
+    hda: Hda,
+    api: str,
+    variables: dict[str, str],
+) -> RehearsalLake:
     """Start HDA and its guard on a copy of the configuration."""
-    s3_url = made.variables["DEDL_REHEARSAL__S3__ENDPOINT"]
+    s3_url = variables["DEDL_REHEARSAL__S3__ENDPOINT"]
     copy_configuration(hda, folder, api=api, s3=s3_url)
-    keys = (made.variables[f"DEDL_REHEARSAL__S3__{key}"] for key in ("ACCESS_KEY", "SECRET_KEY"))
-    access, secret = keys
     serving.write_settings(
-        folder, region=REGION, access_key=access, secret_key=secret, provider=hda.provider
+        folder,
+        region=REGION,
+        access_key=variables["DEDL_REHEARSAL__S3__ACCESS_KEY"],
+        secret_key=variables["DEDL_REHEARSAL__S3__SECRET_KEY"],
+        provider=hda.provider,
     )
     lake = state.read_lake(sandbox.folder)
     environment = sandbox_hda.environment(folder) | {
@@ -130,19 +134,19 @@ def _serve(
         own.close()
         own.enter_context(sandbox.beside(server, lake))
 
-    made._reload = reload
     guard = running.enter_context(sandbox.beside(_guard(folder, hda, url, api), lake))
-    made.hda = {key: getattr(hda, key) for key in _SHAPE} | {
+    part = {key: getattr(hda, key) for key in _SHAPE} | {
         "url": guard,
         "internal_url": url,
         "folder": str(folder),
         "python": str(sandbox_hda.python()),
         "served_timeout": 1,
     }
+    return RehearsalLake(variables, part, reload)
 
 
 def _guard(folder: Path, hda: Hda, url: str, api: str) -> Service:
-    def argv(lake: state.Lake) -> list[str]:
+    def argv(lake: state.SandboxState) -> list[str]:
         return sandbox_hda.guard_argv(
             lake.ports["rehearsal_guard"],
             hda=url,

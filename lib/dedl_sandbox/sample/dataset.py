@@ -18,12 +18,22 @@ from typing import Any
 
 from dedl_workbook.base.errors import InputError
 
-from dedl_sandbox.sample import scenes as heat
+from dedl_sandbox.sample.scenes import (
+    EAST,
+    NORTH,
+    SOUTH,
+    STEP,
+    WEST,
+    Scene,
+    generate,
+    write_pictures,
+    write_raster,
+)
 
 COLLECTION = "EO.DEDL.DAT.DEMO_HEAT"
 FIRST_DAY = dt.date(2026, 7, 1)
 
-_BBOX = [heat.WEST, heat.SOUTH, heat.EAST, heat.NORTH]
+_BBOX = [WEST, SOUTH, EAST, NORTH]
 _PROPERTIES: dict[str, Any] = {
     "platform": "sentinel-3a",
     "constellation": "sentinel-3",
@@ -153,13 +163,13 @@ def _write(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     items = []
-    for number, scene in enumerate(heat.scenes(scenes, seed)):
+    for number, scene in enumerate(generate(scenes, seed)):
         day = FIRST_DAY + dt.timedelta(days=number)
         item_id = f"{collection}_{day:%Y%m%d}T000000_{day:%Y%m%d}T235959"
         place = root / "data" / f"{day:%Y/%m/%d}" / item_id
         place.mkdir(parents=True)
-        heat.write_raster(place / _raster_name(day), scene, day)
-        heat.write_pictures(place, scene, day)
+        write_raster(place / _raster_name(day), scene, day)
+        write_pictures(place, scene, day)
         _write_json(place / "metadata.json", _scene_facts(item_id, day, scene))
         _write_json(place / "item_config.json", {"bbox": _BBOX, "properties": _PROPERTIES})
         items.append(_item(collection, item_id, day))
@@ -188,17 +198,17 @@ def _raster_name(day: dt.date) -> str:
     return f"lst_{day:%Y%m%d}.tif"
 
 
-def _scene_facts(item_id: str, day: dt.date, scene: heat.Scene) -> dict[str, Any]:
-    seen = scene.kelvin[scene.clear]
+def _scene_facts(item_id: str, day: dt.date, scene: Scene) -> dict[str, Any]:
+    clear = scene.kelvin[scene.clear]
     land = int(scene.land.sum())
     # A wholly clouded day has no statistics: JSON knows no NaN.
     statistics = (
         {
-            "minimum": round(float(seen.min()), 2),
-            "mean": round(float(seen.mean()), 2),
-            "maximum": round(float(seen.max()), 2),
+            "minimum": round(float(clear.min()), 2),
+            "mean": round(float(clear.mean()), 2),
+            "maximum": round(float(clear.max()), 2),
         }
-        if seen.size
+        if clear.size
         else None
     )
     return {
@@ -206,10 +216,10 @@ def _scene_facts(item_id: str, day: dt.date, scene: heat.Scene) -> dict[str, Any
         "date": day.isoformat(),
         "variable": "land surface temperature, daily maximum",
         "unit": "K",
-        "grid": {"crs": "EPSG:4326", "step_degrees": heat.STEP},
+        "grid": {"crs": "EPSG:4326", "step_degrees": STEP},
         "land_pixels": land,
-        "clear_pixels": int(seen.size),
-        "cloud_cover_percent": round(100 * (1 - seen.size / land), 1),
+        "clear_pixels": int(clear.size),
+        "cloud_cover_percent": round(100 * (1 - clear.size / land), 1),
         "statistics": statistics,
         "processing": {"software": "heat-composite 2.3.1", "synthetic": True},
     }

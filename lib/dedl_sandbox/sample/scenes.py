@@ -84,7 +84,7 @@ class Scene(NamedTuple):
     clear: Mask
 
 
-def scenes(count: int, seed: int) -> Iterator[Scene]:
+def generate(count: int, seed: int) -> Iterator[Scene]:
     """Give `count` days of weather, the first row in the north; `seed` chooses the weather."""
     land, height = _relief()
     for kelvin, clear in _weather(land, _climate(land, height), count, seed):

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and number what is kept."""
+"""Write files whole or not at all, and number what stays."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
 
 
 def write_out(path: Path, data: str) -> None:
-    """Write to where a person said: whole into a file, as it comes into a pipe or a device.
+    """Write to the place that a person named: a file whole or not at all, a pipe or device at once.
 
     A link stays, and what it leads to is written.
     """

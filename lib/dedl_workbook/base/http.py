@@ -58,7 +58,7 @@ def explained(what: str, where: str, remedy: str = REMEDY) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Return in one line why a request failed: for how long nobody answered, or what was said."""
+    """Return in one line why a request failed: how long the server was silent, or the error."""
     import httpx
 
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout):

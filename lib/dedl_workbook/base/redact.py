@@ -128,8 +128,8 @@ class Pseudonyms:
             }
         return value
 
-    def _pseudonym(self, found: re.Match[str]) -> str:
-        person = found[0].casefold().encode()
+    def _pseudonym(self, match: re.Match[str]) -> str:
+        person = match[0].casefold().encode()
         return "person-" + hmac.new(self._key, person, hashlib.sha256).hexdigest()[:10]
 
 

@@ -1,4 +1,4 @@
-"""SQLite: files that are kept, and empty databases that hold what memory should not."""
+"""SQLite: databases that stay, and empty databases that hold what memory should not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
-    """Open a database that is kept, for all threads of this process.
+    """Open a database that stays, for all threads of this process.
 
     Args:
         path: its file; made where there is none and it is written.

@@ -16,21 +16,21 @@ def printable(text: str, *, lines: bool = False) -> str:
     writing too, and no stream could write them.
     """
     return _UNPRINTABLE.sub(
-        lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text
+        lambda match: "\n" if lines and match[0] == "\n" else ascii(match[0])[1:-1], text
     )
 
 
 def harmless(text: str) -> str:
     """Return JSON text with the characters that a terminal would obey as JSON's own escapes."""
     return _UNPRINTABLE.sub(
-        lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text
+        lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text
     )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ' Did you mean ...?' for the known word that is most like `word`, or ''."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"Did you mean {found[0]!r}?" if found else ""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {matches[0]!r}?" if matches else ""
 
 
 def number(count: int, what: str) -> str:

@@ -79,7 +79,7 @@ class Ticket(BaseModel):
         """Make a ticket from plain values.
 
         Raises:
-            InputError: naming every wrong key, and how to mend it.
+            InputError: naming every wrong key, and how to fix it.
         """
         try:
             return cls.model_validate(dict(values))
@@ -163,12 +163,12 @@ def ticket_names(names: Sequence[str], root: Path) -> list[str]:
         InputError: a pattern fits none.
     """
     folder = root / "parameters" / "tickets"
-    found: dict[str, None] = {}
+    tickets: dict[str, None] = {}
     for name in names:
         fits = [name]
         if "/" not in name and set(name) & set("*?["):
             fits = sorted(file.stem for file in folder.glob(f"{name}.yaml"))
         if not fits:
             raise InputError(f"no ticket fits the pattern {name!r}", where=str(folder))
-        found |= dict.fromkeys(fits)
-    return list(found)
+        tickets |= dict.fromkeys(fits)
+    return list(tickets)

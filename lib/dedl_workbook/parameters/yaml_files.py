@@ -58,17 +58,17 @@ class _Loader(PlainLoader):
     """A key may stand only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key must be a plain word, not a list or a map", key.start_mark
                 )
-            if key.value in seen:
+            if key.value in keys:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands twice", key.start_mark
                 )
-            seen.add(key.value)
+            keys.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -96,13 +96,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"is not YAML: {problem}", where=f"{path}{place}") from error
     if not isinstance(value, dict):
-        found = "is empty" if value is None else f"holds a {type(value).__name__}"
-        raise InputError(f"{found}; it must hold lines of the form 'key: value'", where=str(path))
+        content = "is empty" if value is None else f"holds a {type(value).__name__}"
+        raise InputError(f"{content}; it must hold lines of the form 'key: value'", where=str(path))
     return value
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path is a file.
+    """Return whether a path is a file.
 
     Raises:
         InputError: it can't be told: the name is too long, or a folder closed to us.
@@ -142,7 +142,7 @@ def problems(
     missing: Callable[[tuple[str | int, ...]], str] | None = None,
 ) -> list[tuple[tuple[str | int, ...], str]]:
     """Return what is wrong, in words, with the location of each; () is the whole."""
-    found = []
+    lines: list[tuple[tuple[str | int, ...], str]] = []
     for problem in error.errors(include_url=False):
         location = tuple(problem["loc"])
         kind, message = problem["type"], problem["msg"]
@@ -159,8 +159,8 @@ def problems(
             message = message.replace("Input should", "should")
             given = "" if kind == "value_error" else f", found {str(problem['input'])[:80]!r}"
             text = f"{message}{given}"
-        found.append((location, text))
-    return found
+        lines.append((location, text))
+    return lines
 
 
 def _keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

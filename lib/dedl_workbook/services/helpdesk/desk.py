@@ -36,7 +36,7 @@ def trust(bundle: Path | None) -> ssl.SSLContext:
 
 
 class UnansweredError(ServiceError):
-    """The desk was sent something and didn't say whether it took it."""
+    """The desk gave no answer to what it was sent: it may have taken it."""
 
 
 @dataclass(frozen=True)

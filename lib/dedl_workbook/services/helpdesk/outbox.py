@@ -162,5 +162,5 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ServiceError(
             f"the outbox can't be used: {error.strerror or error}",
             where=str(error.filename or folder),
-            remedy="Mend that, then run again: nothing is sent twice.",
+            remedy="Fix that, then run again: nothing is sent twice.",
         ) from error

@@ -164,12 +164,12 @@ class Roundup:
         if answer.status_code in (400, 413, 415, 422):
             raise ServiceError(
                 f"the help desk refuses the attachment {attachment.name} of {attachment.size} "
-                f"bytes ({answer.status_code}{_said(answer)})",
+                f"bytes ({answer.status_code}{_reason(answer)})",
                 where=self.url,
                 remedy="Set helpdesk.attachment_limit in the target to what the desk takes: "
                 "larger files stay in the archive, named in the reply. Then run again.",
             )
-        return self._made(answer)
+        return self._id_of(answer)
 
     def _post(self, client: httpx.Client, message: Message, files: list[str]) -> str:
         values = {
@@ -181,7 +181,7 @@ class Roundup:
             "type": "text/plain",
             "files": files,
         }
-        return self._made(client.post(f"{self.url}/rest/data/msg", json=values))
+        return self._id_of(client.post(f"{self.url}/rest/data/msg", json=values))
 
     def _link(self, client: httpx.Client, issue: str, message: str) -> None:
         data = self._get(client, f"msg/{message}", {"@verbose": "2"})["attributes"]
@@ -214,7 +214,7 @@ class Roundup:
         document: dict[str, Any] = _body(answer)
         return document
 
-    def _made(self, answer: httpx.Response) -> str:
+    def _id_of(self, answer: httpx.Response) -> str:
         self._refuse(answer)
         return str(_body(answer)["id"])
 
@@ -234,7 +234,8 @@ class Roundup:
             return
         if status in (401, 403):
             raise InputError(
-                f"the help desk refuses the user {self.settings.user!r} ({status}{_said(answer)})",
+                f"the help desk refuses the user {self.settings.user!r} "
+                f"({status}{_reason(answer)})",
                 where=self.url,
                 remedy=f"Set {prefix(self.target)}HELPDESK__USER and …PASSWORD to an account that "
                 "may reply in tickets over REST.",
@@ -248,7 +249,9 @@ class Roundup:
             )
         # A gateway's word says nothing of what the server behind it did.
         kind = UnansweredError if status in (500, 502, 504) else ServiceError
-        raise kind(f"the help desk answered {status}{_said(answer)}", where=self.url, remedy=_AGAIN)
+        raise kind(
+            f"the help desk answered {status}{_reason(answer)}", where=self.url, remedy=_AGAIN
+        )
 
     @contextmanager
     def _talking(self) -> Iterator[httpx.Client]:
@@ -297,8 +300,8 @@ def _body(answer: httpx.Response) -> Any:
         ) from None
 
 
-def _said(answer: httpx.Response) -> str:
-    """Return what an error's answer says, as ': …', or nothing."""
+def _reason(answer: httpx.Response) -> str:
+    """Return the reason in an error's answer, as ': …', or nothing."""
     try:
         text = str(answer.json()["error"]["msg"])
     except (ValueError, KeyError, TypeError):

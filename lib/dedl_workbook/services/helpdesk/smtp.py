@@ -141,8 +141,8 @@ class Smtp:
 
     def reply(self, message: Message) -> str:
         """Send a mail to the desk."""
-        if (sent := self.sent(message.ticket, message.marker)) is not None:
-            return sent
+        if (reference := self.sent(message.ticket, message.marker)) is not None:
+            return reference
         refused = self.outbox.sent(message.ticket, message.marker)
         if refused is not None:
             # Laid out by an earlier try that the server didn't take; it may have changed since.
@@ -208,7 +208,7 @@ class Smtp:
             raise self._refused(f"the recipient {self.settings.recipient}", code, answer)
 
     def _refused(self, what: str, code: int, answer: bytes) -> ServiceError:
-        remedy = "Nothing was sent. Mend that, then run again."
+        remedy = "Nothing was sent. Fix that, then run again."
         if code in (523, 552):
             remedy = (
                 "Nothing was sent. Set helpdesk.attachment_limit in the target to what the server "

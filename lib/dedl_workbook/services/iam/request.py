@@ -163,7 +163,7 @@ def send(job: Job, iam: Iam, channel: Channel, at: str) -> Record:
         raise ServiceError(
             f"the request to the IAM service can't be written: {error.strerror}",
             where=str(error.filename),
-            remedy="Mend that, then run again; nothing was sent.",
+            remedy="Fix that, then run again; nothing was sent.",
         ) from error
     done = replace(begun, where=where)
     _write(job, done)

@@ -93,12 +93,12 @@ def _key(raw: str, iam: Iam) -> PyJWK:
             return key
     raise refused(
         f"its signing key is none of {iam.issuer}",
-        "Get a token from that realm, or mend iam.issuer in the target.",
+        "Get a token from that realm, or correct iam.issuer in the target.",
     )
 
 
 def _keys(iam: Iam, *, again: bool) -> dict[str, PyJWK]:
-    """Return the realm's signing keys by id, read anew when they are old or `again` is said."""
+    """Return the realm's signing keys by id, read anew when they are old or when `again` is set."""
     from jwt import PyJWKSet, PyJWTError
 
     issuer = iam.issuer
@@ -109,11 +109,11 @@ def _keys(iam: Iam, *, again: bool) -> dict[str, PyJWK]:
         address = http.endpoint(client, issuer, "jwks_uri")
         published = http.object_of(client.get(address), issuer)
     try:
-        found = PyJWKSet.from_dict(published).keys
+        published_keys = PyJWKSet.from_dict(published).keys
     except PyJWTError:
         what = "the IAM service publishes no key that can verify a signature"
         raise ServiceError(what, where=address, remedy=http.REMEDY) from None
-    keys = {str(key.key_id): key for key in found if key.public_key_use in (None, "sig")}
+    keys = {str(key.key_id): key for key in published_keys if key.public_key_use in (None, "sig")}
     _known[issuer] = time.monotonic(), keys
     return keys
 
@@ -129,12 +129,12 @@ def _refusal(error: Exception, iam: Iam) -> TokenError:
         (
             jwt.InvalidIssuerError,
             f"another issuer than {iam.issuer} issued it",
-            "Get a token from that realm, or mend iam.issuer in the target.",
+            "Get a token from that realm, or correct iam.issuer in the target.",
         ),
         (
             jwt.InvalidAudienceError,
             f"it is not for the audience {iam.audience}",
-            "Get it for that audience, or mend iam.audience in the target.",
+            "Get it for that audience, or correct iam.audience in the target.",
         ),
         (jwt.MissingRequiredClaimError, f"it lacks one of {', '.join(_REQUIRED)}", renew),
         (jwt.InvalidSignatureError, "its signature is wrong", "Get one from the realm itself."),
