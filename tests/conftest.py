@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,13 @@ import pytest
 import yaml
 from dedl_sandbox.sample.dataset import make_sample
 from dedl_workbook.case.case import Case
-from dedl_workbook.dataset import s3
 from dedl_workbook.notebooks import handover
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication.job import Verdict
 from dedl_workbook.steps.order import STEPS
 
 from tests import buckets, databases
+from tests.integration.lake import Lake, own_lake, publish
 
 PROJECT = Path(__file__).parents[1]
 COLLECTION = "EO.DEDL.DAT.DEMO_HEAT"
@@ -46,7 +44,7 @@ def no_settings_of_the_person_who_runs_the_tests(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three scenes; never written to: `Lake.dataset` is a copy of it."""
+    """Three scenes; never written to: `Workbook.dataset` is a copy of it."""
     return make_sample(tmp_path_factory.mktemp("sample") / COLLECTION, scenes=3)
 
 
@@ -84,13 +82,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Lake:
+class Workbook:
     """A workbook's folder whose target has its own database, bucket and archive."""
 
     root: Path
-    sandbox: sandbox.Sandbox
-    database: str
-    bucket: str
+    own: Lake
+
+    @property
+    def sandbox(self) -> sandbox.Sandbox:
+        return self.own.sandbox
+
+    @property
+    def database(self) -> str:
+        return self.own.database
+
+    @property
+    def bucket(self) -> str:
+        return self.own.bucket
 
     @property
     def target(self) -> Target:
@@ -129,43 +137,20 @@ class Lake:
 
         For tests of what comes after. Not for notify: it sends notebooks, and there are none.
         """
-        case = self.case(**{"approve": "any", **changes})
-        names = list(STEPS)
-        for name in names[: names.index(last) + 1]:
-            step = STEPS[name]
-            folder = case.new_attempt(step.name)
-            if step.change is not None:
-                change = step.change()
-                plan = change.plan(case.job)
-                if plan.actions:
-                    change.apply(plan)
-                outcome = change.check(plan)
-            else:
-                assert step.look is not None
-                outcome = step.look().check(case.job)
-            case.record_outcome(folder, outcome, case.job.fingerprint)
-            assert outcome.verdict is Verdict.PASSED, outcome.summary
+        case, names = self.case(**{"approve": "any", **changes}), list(STEPS)
+        publish(case, *names[: names.index(last) + 1])
         return case
 
     def objects(self) -> dict[str, int]:
-        pages = s3.client(self.target.s3).get_paginator("list_objects_v2")
-        return {
-            found["Key"]: found["Size"]
-            for page in pages.paginate(Bucket=self.bucket)
-            for found in page.get("Contents", [])
-        }
+        """Return the size of each object in the bucket, by key."""
+        return {key: len(data) for key, data in self.own.objects().items()}
 
     def collections(self) -> list[str]:
-        import psycopg
-
-        with psycopg.connect(self.admin_dsn) as connection:
-            return [row[0] for row in connection.execute("select id from pgstac.collections")]
+        return [row[0] for row in self.own.execute("select id from collections")]
 
     @property
     def admin_dsn(self) -> str:
-        import psycopg.conninfo
-
-        return psycopg.conninfo.make_conninfo(self.sandbox.admin_dsn, dbname=self.database)
+        return self.own.admin_dsn
 
 
 @pytest.fixture
@@ -174,7 +159,7 @@ def lake(
     small_sample: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Lake]:
+) -> Iterator[Workbook]:
     """A data lake of its own for one test, with a small dataset delivered into it."""
     root = tmp_path / "workbook"
     (root / "parameters" / "tickets").mkdir(parents=True)
@@ -184,21 +169,20 @@ def lake(
     values["allow_any_approval"] = True
     (root / "parameters" / "targets" / "lake.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))
-    with databases.lent(data_lake) as own:
-        made = Lake(root, data_lake, own.name, f"lake-{uuid.uuid4().hex[:12]}")
-        shutil.copytree(small_sample, made.dataset)
-        settings = {
+    with own_lake(data_lake, tmp_path) as own:
+        workbook = Workbook(root, own)
+        shutil.copytree(small_sample, workbook.dataset)
+        variables = {
             key.replace("SANDBOX", "LAKE"): value
             for key, value in data_lake.connections.items()
             # HDA of the sandbox serves the sandbox's own database.
             if "__HDA__" not in key
         }
-        settings |= {
-            "DEDL_LAKE__S3__BUCKET": made.bucket,
-            "DEDL_LAKE__CATALOG__DATABASE": made.database,
+        variables |= {
+            "DEDL_LAKE__S3__BUCKET": own.bucket,
+            "DEDL_LAKE__CATALOG__DATABASE": own.database,
             "DEDL_LAKE__STAC_API__URL": own.api,
         }
-        lines = [f"{key}='{value}'" for key, value in settings.items()]
+        lines = [f"{key}='{value}'" for key, value in variables.items()]
         (root / ".env").write_text("\n".join(lines) + "\n")
-        with buckets.own(s3.client(made.target.s3), made.bucket):
-            yield made
+        yield workbook

@@ -14,7 +14,7 @@ from dedl_sandbox.sample.dataset import make_sample
 
 from tests import jupyter
 from tests.browser.seat import Seat
-from tests.conftest import PROJECT, Lake
+from tests.conftest import PROJECT, Workbook
 from tests.integration import hda_lake
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -38,7 +38,7 @@ def _expose_the_app(home: Path) -> None:
 
 
 @pytest.fixture
-def dark(lake: Lake) -> None:
+def dark(lake: Workbook) -> None:
     """Let JupyterLab start in its dark theme."""
     settings = lake.root.parent / "home/.jupyter/lab/user-settings/@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
@@ -47,7 +47,7 @@ def dark(lake: Lake) -> None:
 
 
 @pytest.fixture
-def seat(lake: Lake, chromium: str, request: pytest.FixtureRequest) -> Iterator[Seat]:
+def seat(lake: Workbook, chromium: str, request: pytest.FixtureRequest) -> Iterator[Seat]:
     """An operator's seat: the console's notebook, which JupyterLab shows first, was run."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
     images = PROJECT / "docs" / "images" if request.config.getoption("--screenshots") else None
@@ -72,7 +72,7 @@ def seat(lake: Lake, chromium: str, request: pytest.FixtureRequest) -> Iterator[
 
 
 @pytest.fixture
-def whole(lake: Lake, tmp_path: Path) -> Iterator[str]:
+def whole(lake: Workbook, tmp_path: Path) -> Iterator[str]:
     """Give the lake the sandbox's HDA, and the database and bucket that it serves.
 
     Yields:

@@ -15,15 +15,15 @@ from dedl_workbook.dataset import s3
 from dedl_workbook.steps.order import STEPS
 
 from tests.browser.seat import MOST, Seat
-from tests.conftest import COLLECTION, Lake
+from tests.conftest import COLLECTION, Workbook
 
 
-def ledger(lake: Lake, ticket: str = "DEDL-1") -> list[dict[str, object]]:
+def ledger(lake: Workbook, ticket: str = "DEDL-1") -> list[dict[str, object]]:
     file = lake.archive / ticket / "ledger.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def last_verdicts(lake: Lake) -> dict[object, object]:
+def last_verdicts(lake: Workbook) -> dict[object, object]:
     return {x["step"]: x["verdict"] for x in ledger(lake) if x["event"] == "outcome"}
 
 
@@ -60,7 +60,7 @@ def approve(seat: Seat) -> None:
 
 @pytest.mark.slow
 def test_a_public_dataset_from_the_form_to_the_publication(
-    whole: str, seat: Seat, lake: Lake
+    whole: str, seat: Seat, lake: Workbook
 ) -> None:
     seat.see("There are no tickets yet")
     seat.shoot("console-empty")
@@ -82,7 +82,7 @@ def test_a_public_dataset_from_the_form_to_the_publication(
     assert seat.clicks == 7 <= MOST, "docs/one-ticket.md says how many"
 
 
-def served(lake: Lake, collection: str) -> int:
+def served(lake: Workbook, collection: str) -> int:
     """Ask HDA for a collection as anybody does, and return the status."""
     guard = lake.sandbox.endpoints["guard"]
     return httpx.get(f"{guard}/collections/{collection}", timeout=60).status_code
@@ -90,7 +90,7 @@ def served(lake: Lake, collection: str) -> int:
 
 @pytest.mark.slow
 def test_the_evidence_equals_that_of_the_headless_run(
-    seat: Seat, lake: Lake, monkeypatch: pytest.MonkeyPatch
+    seat: Seat, lake: Workbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mistype(seat)
     fill_form(seat)
@@ -129,7 +129,7 @@ def test_the_evidence_equals_that_of_the_headless_run(
         evidence.verify(folder / "bag")
 
 
-def forget(lake: Lake) -> None:
+def forget(lake: Workbook) -> None:
     """Take the publication out of the lake, as if it had never been."""
     import psycopg
 
@@ -165,7 +165,9 @@ def told(file: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_restricted_dataset_by_clicking(dark: None, whole: str, seat: Seat, lake: Lake) -> None:
+def test_a_restricted_dataset_by_clicking(
+    dark: None, whole: str, seat: Seat, lake: Workbook
+) -> None:
     role = "DEDL_UGD_CLICKED"
     mistype(seat)
     fill_form(seat, whole)
@@ -187,7 +189,7 @@ def test_a_restricted_dataset_by_clicking(dark: None, whole: str, seat: Seat, la
 
 
 @pytest.mark.slow
-def test_a_plan_is_refused_with_a_reason(seat: Seat, lake: Lake) -> None:
+def test_a_plan_is_refused_with_a_reason(seat: Seat, lake: Workbook) -> None:
     mistype(seat)
     fill_form(seat)
     plan(seat)
@@ -202,7 +204,7 @@ def test_a_plan_is_refused_with_a_reason(seat: Seat, lake: Lake) -> None:
 
 
 @pytest.mark.slow
-def test_a_failing_validation_shows_what_to_mend(seat: Seat, lake: Lake) -> None:
+def test_a_failing_validation_shows_what_to_mend(seat: Seat, lake: Workbook) -> None:
     next((lake.dataset / "metadata" / "items").iterdir()).write_text("{")
     mistype(seat)
     fill_form(seat)
@@ -214,7 +216,7 @@ def test_a_failing_validation_shows_what_to_mend(seat: Seat, lake: Lake) -> None
 
 
 @pytest.mark.slow
-def test_a_publication_is_taken_back(seat: Seat, lake: Lake) -> None:
+def test_a_publication_is_taken_back(seat: Seat, lake: Workbook) -> None:
     lake.publish()
     lake.write_ticket()
     seat.press("DEDL-1")
@@ -232,7 +234,7 @@ def test_a_publication_is_taken_back(seat: Seat, lake: Lake) -> None:
 
 
 @pytest.mark.slow
-def test_the_next_notebook_opens_with_one_click_and_runs(seat: Seat, lake: Lake) -> None:
+def test_the_next_notebook_opens_with_one_click_and_runs(seat: Seat, lake: Workbook) -> None:
     lake.write_ticket()
     seat.press("DEDL-1")
     seat.click(seat.page.get_by_text("Open 10-validate"))
@@ -251,7 +253,7 @@ def test_the_targets_tab_shows_every_service(seat: Seat) -> None:
 
 
 @pytest.fixture
-def bad_day(lake: Lake) -> None:
+def bad_day(lake: Workbook) -> None:
     """Give the workbook a broken ticket, and targets that are down, incomplete and broken."""
     tickets, targets = (lake.root / "parameters" / name for name in ("tickets", "targets"))
     lake.write_ticket()
@@ -275,7 +277,7 @@ def bad_day(lake: Lake) -> None:
 
 @pytest.mark.slow
 def test_on_a_bad_day_each_trouble_is_named_with_its_remedy(
-    bad_day: None, seat: Seat, lake: Lake
+    bad_day: None, seat: Seat, lake: Workbook
 ) -> None:
     seat.press("DEDL-3")
     seat.said("DEDL-3.yaml")

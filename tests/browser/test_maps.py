@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser.seat import Seat
-from tests.conftest import Lake
+from tests.conftest import Workbook
 
 TILES = "https://tile.openstreetmap.org/**"
 TILE = base64.b64decode(
@@ -18,7 +18,7 @@ TILE = base64.b64decode(
 
 
 @pytest.mark.slow
-def test_a_map_can_be_moved_about_in_with_and_without_a_network(seat: Seat, lake: Lake) -> None:
+def test_a_map_can_be_moved_about_in_with_and_without_a_network(seat: Seat, lake: Workbook) -> None:
     seat.page.set_default_timeout(60_000)
     asked: list[str] = []
     seat.page.on("request", lambda request: asked.append(request.url))
@@ -53,7 +53,7 @@ def test_a_map_can_be_moved_about_in_with_and_without_a_network(seat: Seat, lake
     assert "A map to move about in" in json.dumps(outputs)
 
 
-def explored(lake: Lake) -> Path:
+def explored(lake: Workbook) -> Path:
     """Return the notebook that explores the lake's dataset."""
     file = lake.root / "notebooks" / "05-explore.ipynb"
     text = file.read_text().replace("demo/EO.DEDL.DAT.DEMO_HEAT", str(lake.dataset))

@@ -18,8 +18,7 @@ from dedl_workbook.parameters.target import Hda
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Job
 
-from tests.databases import Database
-from tests.integration.lake import Lake, a_collection, write_dataset
+from tests.integration.lake import Lake, a_collection, settings, write_dataset
 
 ROLE = "DEDL_UGD_LAKE"
 
@@ -55,17 +54,12 @@ class HdaLake:
 
     def hda(self, **changes: Any) -> Hda:
         """Return the target's part; arguments replace its settings."""
-        prefix = "DEDL_SANDBOX__HDA__"
-        told: dict[str, Any] = {
-            name.removeprefix(prefix).lower(): value
-            for name, value in self.sandbox.connections.items()
-            if name.startswith(prefix)
-        }
-        told["reload"] = json.loads(told["reload"])
+        values = settings(self.sandbox, "hda")
+        values["reload"] = json.loads(values["reload"])
         # The eodag client takes seconds: tests that want it say so.
         # So does a trial, which needs a catalogue and a pool besides.
         quiet = {"served_timeout": 60, "client": None, "no_trial": "not what is tested"}
-        return Hda(**told | quiet | changes)
+        return Hda(**values | quiet | changes)
 
     def job(
         self,
@@ -91,10 +85,11 @@ class HdaLake:
             "roles": roles or [],
         }
         bucket = self.sandbox.connections["DEDL_SANDBOX__S3__BUCKET"]
-        lake = Lake(Database(self.sandbox, databases.DATABASE), self.folder, bucket)
-        target = lake.target(api=False)
-        api = target.stac_api.model_copy(update={"url": self.sandbox.endpoints["stac_api"]})
-        target = target.model_copy(update={"hda": self.hda(**hda or {}), "stac_api": api})
+        target = Lake(self.sandbox, self.folder, bucket).target(
+            database=databases.DATABASE,
+            api=self.sandbox.endpoints["stac_api"],
+            hda=self.hda(**hda or {}),
+        )
         return Job(Ticket.of(asked, "a test"), target, self.folder / ticket, self.folder)
 
     def served(self, id_: str, **headers: str) -> httpx.Response:

@@ -7,21 +7,25 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import psycopg
 from dedl_sandbox import Sandbox
+from dedl_workbook.case.case import Case
 from dedl_workbook.dataset import s3
-from dedl_workbook.parameters.target import Catalog, Pool, StacApi, Target
+from dedl_workbook.parameters.target import S3, Hda, StacApi, Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication.job import Job, Plan
-from psycopg.conninfo import make_conninfo
+from dedl_workbook.publication.job import Job, Plan, Verdict
+from dedl_workbook.steps.order import STEPS
 
 from tests import buckets, databases
 from tests.databases import Database
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 COLLECTION = "EO.TEST.DAT.LAKE"
 SPAN = [["2024-01-01T00:00:00Z", None]]
@@ -97,17 +101,57 @@ def write_dataset(
     return folder
 
 
+def settings(servers: Sandbox, section: str, **changes: Any) -> dict[str, Any]:
+    """Return a section of the sandbox's target, as the sandbox's connections have it."""
+    start = f"DEDL_SANDBOX__{section.upper()}__"
+    connections = servers.connections.items()
+    return {
+        k.removeprefix(start).lower(): v for k, v in connections if k.startswith(start)
+    } | changes
+
+
+def publish(what: Job | Case, *names: str) -> None:
+    """Run steps without their notebooks, but faster: of a case as a run does, checked and recorded.
+
+    Of a job, what changes something is applied, and that is all. Not for notify: it sends
+    notebooks, and there are none.
+    """
+    for step in (STEPS[name] for name in names):
+        job = what if isinstance(what, Job) else what.job
+        folder = None if isinstance(what, Job) else what.new_attempt(step.name)
+        outcome = None
+        if step.change is not None:
+            change = step.change()
+            plan = change.plan(job)
+            if folder:
+                what.write(folder / "plan.json", plan.as_json())
+            if plan.actions:
+                change.apply(plan)
+            outcome = change.check(plan) if folder else None
+        elif folder:
+            assert step.look is not None
+            outcome = step.look().check(job)
+        if folder and outcome:
+            what.record_outcome(folder, outcome, job.fingerprint)
+            assert outcome.verdict is Verdict.PASSED, outcome.summary
+
+
 @dataclass
 class Lake:
-    """A sandbox with a database of its own, the STAC API on it, and a folder to work in."""
+    """The sandbox's servers with a bucket and a database of one's own, and a folder to work in."""
 
-    own: Database
+    sandbox: Sandbox
     folder: Path
-    bucket: str
+    # An upload uses what earlier ones of its collection stored in the bucket.
+    bucket: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:16]}")
+    scheme: str = "http"
+    """How the S3 server is asked."""
+    running: ExitStack = field(default_factory=ExitStack)
 
-    @property
-    def sandbox(self) -> Sandbox:
-        return self.own.servers
+    @cached_property
+    def own(self) -> Database:
+        """The database, which is made when it is first asked for."""
+        return self.running.enter_context(databases.lent(self.sandbox))
 
     @property
     def database(self) -> str:
@@ -121,27 +165,39 @@ class Lake:
     @property
     def admin_dsn(self) -> str:
         """How the superuser connects to this database."""
+        from psycopg.conninfo import make_conninfo
+
         return make_conninfo(self.sandbox.admin_dsn, dbname=self.database)
 
-    def target(self, *, api: bool = True, **catalog: Any) -> Target:
-        """Return the target; further arguments replace settings of its catalog."""
-        told = self.sandbox.connections
-        part = {
-            kind: {
-                name.removeprefix(prefix).lower(): value
-                for name, value in told.items()
-                if name.startswith(prefix)
-            }
-            for kind in ("s3", "catalog", "stac_api")
-            if (prefix := f"DEDL_SANDBOX__{kind.upper()}__")
-        }
-        part["catalog"] |= {"database": self.database} | catalog
-        part["s3"]["bucket"] = self.bucket
+    def s3(self, **changes: Any) -> dict[str, Any]:
+        """Return the target's section of the pool."""
+        values = settings(self.sandbox, "s3", bucket=self.bucket)
+        if self.scheme == "https":
+            ends = self.sandbox.endpoints
+            values |= {"endpoint": ends["s3_https"], "ca_bundle": ends["ca"]}
+        return values | changes
+
+    def target(
+        self,
+        *,
+        name: str = "sandbox",
+        api: bool | str = True,
+        s3: dict[str, Any] | None = None,
+        hda: Hda | None = None,
+        proposals: Any = None,
+        **catalog: Any,
+    ) -> Target:
+        """Return the target; further arguments replace settings of its catalogue."""
+        if "database" not in catalog:
+            catalog["database"] = self.database
+        url = self.api if api is True else api or "http://127.0.0.1:9/not-asked-for"
         return Target(
-            name="sandbox",
-            s3=Pool(**part["s3"]),
-            catalog=Catalog(**part["catalog"]),
-            stac_api=StacApi(url=self.api if api else "http://127.0.0.1:9/not-asked-for"),
+            name=name,
+            s3=self.s3(**s3 or {}),
+            proposals=proposals,
+            catalog=settings(self.sandbox, "catalog", **catalog),
+            stac_api=StacApi(url=url),
+            hda=hda,
             archive=self.folder / "archive",
             allow_any_approval=True,
         )
@@ -156,24 +212,41 @@ class Lake:
         **catalog: Any,
     ) -> Job:
         """Return the job of a ticket for this dataset."""
-        asked = Ticket.of(
-            {
-                "ticket": ticket,
-                "dataset": str(dataset),
-                "collection": COLLECTION,
-                "target": "sandbox",
-                "mode": mode,
-            },
-            "a test",
-        )
-        return Job(asked, self.target(api=api, **catalog), self.folder / ticket, self.folder)
+        values = {
+            "ticket": ticket,
+            "dataset": str(dataset),
+            "collection": COLLECTION,
+            "target": "sandbox",
+            "mode": mode,
+        }
+        target = self.target(api=api, **catalog)
+        return Job(Ticket.of(values, "a test"), target, self.folder / ticket, self.folder)
+
+    @property
+    def client(self) -> S3Client:
+        return s3.client(S3(**{k: v for k, v in self.s3().items() if k != "bucket"}))
+
+    def objects(self) -> dict[str, bytes]:
+        """Return the bytes of each object in the bucket, by key."""
+        client = self.client
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return {key: client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+    def put(self, key: str, data: bytes = b"foreign", **how: Any) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **how)
+
+    def open_uploads(self) -> list[Any]:
+        return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
 
     def execute(self, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser; return its rows."""
+        import psycopg
+
         with psycopg.connect(self.admin_dsn, autocommit=True) as connection:
             connection.execute("set search_path = pgstac, public")
-            done = connection.execute(statement, arguments or None)  # type: ignore[arg-type]
-            return done.fetchall() if done.description else []
+            cursor = connection.execute(statement, arguments or None)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
 
     def ids(self) -> list[str]:
         """Return the ids of all items that the database holds, in order."""
@@ -191,11 +264,16 @@ class Lake:
         return replace(job, before={**job.before, plan.step: plan.before})
 
 
+L = TypeVar("L", bound=Lake)
+
+
 @contextmanager
-def own_lake(servers: Sandbox, folder: Path) -> Iterator[Lake]:
-    """Lend a database and a bucket of its own to one test."""
-    with databases.lent(servers) as own:
-        # An upload uses what earlier ones of its collection stored in the bucket.
-        made = Lake(own, folder, f"test-{uuid.uuid4().hex[:16]}")
-        with buckets.own(s3.client(made.target(api=False).s3), made.bucket):
-            yield made
+def lent(lake: L) -> Iterator[L]:
+    """Make a lake's bucket, and remove that and its database after the block."""
+    with lake.running, buckets.own(lake.client, lake.bucket):
+        yield lake
+
+
+def own_lake(servers: Sandbox, folder: Path) -> AbstractContextManager[Lake]:
+    """Lend a bucket, and a database where it is asked for, to one test."""
+    return lent(Lake(servers, folder))

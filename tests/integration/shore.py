@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedl_sandbox import Sandbox
 from dedl_workbook.base.progress import Tell, silent
-from dedl_workbook.dataset.s3 import client
-from dedl_workbook.parameters.target import S3, Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Job, Outcome, Plan, Receipt
 from dedl_workbook.services.pool import objects
 from dedl_workbook.steps import upload
 
 from tests import buckets
+from tests.integration.lake import Lake
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,34 +34,11 @@ SMALL = {
 }
 
 
-@dataclass
-class Shore:
-    """A bucket of its own, a dataset, and jobs that publish it."""
-
-    servers: Sandbox
-    folder: Path
-    bucket: str
-    scheme: str
+class Shore(Lake):
+    """A lake's bucket, and a dataset that is uploaded to it."""
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        told = self.servers.connections
-        start = "DEDL_SANDBOX__S3__"
-        values = {
-            key.removeprefix(start).lower(): value
-            for key, value in told.items()
-            if key.startswith(start)
-        }
-        values["bucket"] = self.bucket
-        if self.scheme == "https":
-            ends = self.servers.endpoints
-            values |= {"endpoint": ends["s3_https"], "ca_bundle": ends["ca"]}
-        return values | changes
-
-    @property
-    def client(self) -> S3Client:
-        settings = self.settings()
-        del settings["bucket"]
-        return client(S3(**settings))
+        return self.s3(**changes)
 
     @property
     def dataset(self) -> Path:
@@ -79,17 +53,13 @@ class Shore:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 
-    def job(
+    def job(  # type: ignore[override]
         self, *, dataset: str = "", tell: Tell = silent, work: str = "work", **changes: Any
     ) -> Job:
         proposals = changes.pop("proposals", None)
-        target = Target(
-            name="lake",
-            s3=self.settings(**changes),
-            proposals=proposals,
-            catalog={"host": "h", "database": "d", "user": "u", "password": "p"},
-            stac_api={"url": "http://localhost:9"},
-            archive=self.folder / "archive",
+        # No catalogue is asked, so none is made.
+        target = self.target(
+            name="lake", s3=changes, proposals=proposals, api=False, database="none"
         )
         ticket = {
             "ticket": "DEDL-1",
@@ -99,21 +69,9 @@ class Shore:
         }
         return Job(Ticket.of(ticket, "test"), target, self.folder / work, self.folder, tell=tell)
 
-    def objects(self) -> dict[str, bytes]:
-        there = self.client
-        pages = there.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        return {key: there.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
-
-    def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
-
-    def open_uploads(self) -> list[Any]:
-        return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
-
 
 def a_shore(servers: Sandbox, folder: Path, scheme: str) -> Shore:
-    shore = Shore(servers, folder, f"test-{uuid.uuid4().hex[:16]}", scheme)
+    shore = Shore(servers, folder, scheme=scheme)
     buckets.made(shore.client, shore.bucket)
     return shore
 

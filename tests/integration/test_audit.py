@@ -20,11 +20,9 @@ from dedl_workbook.cli import main
 from dedl_workbook.dataset import s3
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication.job import Verdict
-from dedl_workbook.steps.order import STEPS
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
-from tests.integration.lake import a_collection, an_item, write_dataset
+from tests.integration.lake import a_collection, an_item, publish, write_dataset
 
 ITEMS = 3
 Drift = Callable[["Site"], Any]
@@ -53,17 +51,7 @@ class Site:
         dataset = write_dataset(self.root / self.id, items, a_collection(id=self.id))
         told = {"ticket": f"T-{self.id[-6:]}", "dataset": str(dataset), "collection": self.id}
         case = Case.of(Ticket.of(told | {"target": "site"} | more, "a test"), self.root)
-        for step in (STEPS[name] for name in ("upload", "catalog", "hda")):
-            folder = case.new_attempt(step.name)
-            assert step.change is not None
-            change = step.change()
-            plan = change.plan(case.job)
-            case.write(folder / "plan.json", plan.as_json())
-            if plan.actions:
-                change.apply(plan)
-            outcome = change.check(plan)
-            case.record_outcome(folder, outcome, case.job.fingerprint)
-            assert outcome.verdict is Verdict.PASSED, outcome.summary
+        publish(case, "upload", "catalog", "hda")
 
     def audit(self, **how: Any) -> audit.Audit:
         return audit.audit(self.id, self.root, target="site", **how)

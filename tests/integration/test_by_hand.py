@@ -9,11 +9,13 @@ from dedl_workbook.notebooks.jupyter.lab import working_copy
 from dedl_workbook.steps.order import STEPS
 
 from tests import jupyter
-from tests.conftest import Lake
+from tests.conftest import Workbook
 
 
 @pytest.mark.slow
-def test_the_user_is_told_of_steps_run_by_hand_once_their_notebooks_are_saved(lake: Lake) -> None:
+def test_the_user_is_told_of_steps_run_by_hand_once_their_notebooks_are_saved(
+    lake: Workbook,
+) -> None:
     case = lake.publish("hda")
     with jupyter.lab(lake.root) as server:
 

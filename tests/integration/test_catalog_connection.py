@@ -17,7 +17,7 @@ from dedl_workbook.parameters.target import Catalog
 from dedl_workbook.services import health
 from dedl_workbook.services.catalog import pgstac
 
-from tests.conftest import Lake
+from tests.conftest import Workbook
 
 POOLER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 needs_pooler = pytest.mark.skipif(POOLER is None, reason="PgBouncer isn't installed")
@@ -25,7 +25,7 @@ Pooler = Callable[[str], int]
 
 
 @pytest.fixture
-def pooler(lake: Lake, tmp_path: Path) -> Iterator[Pooler]:
+def pooler(lake: Workbook, tmp_path: Path) -> Iterator[Pooler]:
     """Starts PgBouncer before the lake's database, in a mode; returns its port."""
     catalog, running = lake.target.catalog, []
 
@@ -54,14 +54,16 @@ def pooler(lake: Lake, tmp_path: Path) -> Iterator[Pooler]:
         shutil.rmtree(folder)
 
 
-def through(lake: Lake, port: int) -> None:
+def through(lake: Workbook, port: int) -> None:
     """Lead the lake's catalogue through another port."""
     with (lake.root / ".env").open("a") as file:
         file.write(f"DEDL_LAKE__CATALOG__PORT='{port}'\n")
 
 
 @needs_pooler
-def test_a_whole_ticket_goes_through_a_pooler_in_session_mode(lake: Lake, pooler: Pooler) -> None:
+def test_a_whole_ticket_goes_through_a_pooler_in_session_mode(
+    lake: Workbook, pooler: Pooler
+) -> None:
     through(lake, pooler("session"))
 
     lake.publish("catalog")
@@ -71,7 +73,7 @@ def test_a_whole_ticket_goes_through_a_pooler_in_session_mode(lake: Lake, pooler
 
 @needs_pooler
 def test_a_pooler_in_transaction_mode_is_refused_before_anything_is_changed(
-    lake: Lake, pooler: Pooler
+    lake: Workbook, pooler: Pooler
 ) -> None:
     lake.publish("upload")
     through(lake, pooler("transaction"))
@@ -84,7 +86,9 @@ def test_a_pooler_in_transaction_mode_is_refused_before_anything_is_changed(
 
 
 @needs_pooler
-def test_a_lock_behind_a_pooler_in_transaction_mode_is_refused(lake: Lake, pooler: Pooler) -> None:
+def test_a_lock_behind_a_pooler_in_transaction_mode_is_refused(
+    lake: Workbook, pooler: Pooler
+) -> None:
     catalog = lake.target.catalog.model_copy(update={"port": pooler("transaction")})
 
     with (
@@ -96,7 +100,7 @@ def test_a_lock_behind_a_pooler_in_transaction_mode_is_refused(lake: Lake, poole
 
 @needs_pooler
 def test_reading_goes_through_a_pooler_in_transaction_mode_and_can_change_nothing(
-    lake: Lake, pooler: Pooler
+    lake: Workbook, pooler: Pooler
 ) -> None:
     lake.publish("catalog")
     catalog = lake.target.catalog.model_copy(update={"port": pooler("transaction")})
@@ -111,14 +115,14 @@ def test_reading_goes_through_a_pooler_in_transaction_mode_and_can_change_nothin
 
 
 @needs_pooler
-def test_target_check_names_the_pooler(lake: Lake, pooler: Pooler) -> None:
+def test_target_check_names_the_pooler(lake: Workbook, pooler: Pooler) -> None:
     through(lake, pooler("transaction"))
 
     assert "transaction mode" in str(health.check("lake", lake.root))
 
 
 @pytest.fixture
-def authority(lake: Lake, tmp_path: Path) -> Iterator[Path]:
+def authority(lake: Workbook, tmp_path: Path) -> Iterator[Path]:
     """The sandbox's database asks for TLS, with a certificate of an authority of its own."""
     import psycopg
     import trustme
@@ -148,11 +152,13 @@ def authority(lake: Lake, tmp_path: Path) -> Iterator[Path]:
         admin.execute("select pg_reload_conf()")
 
 
-def encrypted(lake: Lake, **changes: Any) -> Catalog:
+def encrypted(lake: Workbook, **changes: Any) -> Catalog:
     return lake.target.catalog.model_copy(update={"sslmode": "verify-full", **changes})
 
 
-def test_the_certificate_of_a_private_authority_is_verified(lake: Lake, authority: Path) -> None:
+def test_the_certificate_of_a_private_authority_is_verified(
+    lake: Workbook, authority: Path
+) -> None:
     with pgstac.reached(encrypted(lake, ca_bundle=authority), "test") as connection:
         row = connection.execute(
             "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
@@ -162,13 +168,13 @@ def test_the_certificate_of_a_private_authority_is_verified(lake: Lake, authorit
 
 
 def test_an_unknown_authority_is_refused_with_the_key_that_helps(
-    lake: Lake, authority: Path
+    lake: Workbook, authority: Path
 ) -> None:
     with pytest.raises(ServiceError, match="ca_bundle"), pgstac.reached(encrypted(lake), "test"):
         pass
 
 
-def test_a_password_comes_from_the_targets_program(lake: Lake, tmp_path: Path) -> None:
+def test_a_password_comes_from_the_targets_program(lake: Workbook, tmp_path: Path) -> None:
     catalog = lake.target.catalog
     program = tmp_path / "token"
     program.write_text(f"#!/bin/sh\necho '{pgstac.password(catalog)}'\n")
@@ -184,7 +190,7 @@ def test_a_password_comes_from_the_targets_program(lake: Lake, tmp_path: Path) -
     [("exit 3", "ended with 3"), ("true", "printed nothing"), (None, "No such file")],
 )
 def test_a_program_that_gives_no_password_is_told(
-    lake: Lake, tmp_path: Path, script: str | None, problem: str
+    lake: Workbook, tmp_path: Path, script: str | None, problem: str
 ) -> None:
     program = tmp_path / "token"
     if script:
@@ -199,7 +205,7 @@ def test_a_program_that_gives_no_password_is_told(
 
 
 def test_without_a_password_libpq_takes_that_of_its_own_file(
-    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake: Workbook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog = lake.target.catalog
     file = tmp_path / "pgpass"
@@ -212,14 +218,14 @@ def test_without_a_password_libpq_takes_that_of_its_own_file(
         assert pgstac.guard(connection)
 
 
-def test_without_any_password_the_remedy_names_the_places(lake: Lake, tmp_path: Path) -> None:
+def test_without_any_password_the_remedy_names_the_places(lake: Workbook, tmp_path: Path) -> None:
     own = lake.target.catalog.model_copy(update={"password": None})
 
     with pytest.raises(ServiceError, match="pgpass"), pgstac.reached(own, "test"):
         pass
 
 
-def test_tables_that_are_built_otherwise_are_refused_whatever_their_number(lake: Lake) -> None:
+def test_tables_that_are_built_otherwise_are_refused_whatever_their_number(lake: Workbook) -> None:
     import psycopg
 
     with psycopg.connect(lake.admin_dsn, autocommit=True) as admin:

@@ -12,13 +12,13 @@ import pytest
 from dedl_sandbox import processes
 from dedl_workbook.notebooks.console import TICKETS, Console
 
-from tests.conftest import COLLECTION, Lake
+from tests.conftest import COLLECTION, Workbook
 
 PATIENCE = 300
 
 
 @pytest.fixture
-def console(lake: Lake) -> Iterator[Console]:
+def console(lake: Workbook) -> Iterator[Console]:
     made = Console(lake.root)
     yield made
     made.panel.work.stop()
@@ -52,7 +52,7 @@ def fill(console: Console, **values: object) -> None:
 
 @pytest.mark.slow
 def test_a_ticket_goes_from_the_form_to_the_evidence_and_is_taken_back(
-    lake: Lake, console: Console
+    lake: Workbook, console: Console
 ) -> None:
     fill(console, ticket="DEDL-1", dataset=f"delivered/{COLLECTION}", collection=COLLECTION)
     fill(console, board_reference="minutes 7", board_date=dt.date(2026, 11, 2))
@@ -81,7 +81,7 @@ def test_a_ticket_goes_from_the_form_to_the_evidence_and_is_taken_back(
     assert verdict(console) == ("withdrawn", "")
 
 
-def test_a_refused_plan_is_not_run_and_the_reason_is_kept(lake: Lake, console: Console) -> None:
+def test_a_refused_plan_is_not_run_and_the_reason_is_kept(lake: Workbook, console: Console) -> None:
     lake.write_ticket()
     console.refresh()
     console.choose("DEDL-1")
@@ -98,7 +98,7 @@ def test_a_refused_plan_is_not_run_and_the_reason_is_kept(lake: Lake, console: C
     assert lake.collections() == []
 
 
-def test_a_failing_validation_is_said_with_what_to_do(lake: Lake, console: Console) -> None:
+def test_a_failing_validation_is_said_with_what_to_do(lake: Workbook, console: Console) -> None:
     next((lake.dataset / "metadata" / "items").iterdir()).write_text("{")
     lake.write_ticket()
     console.refresh()
@@ -112,7 +112,7 @@ def test_a_failing_validation_is_said_with_what_to_do(lake: Lake, console: Conso
     assert console.panel.acts["rehearse"].box.layout.display == "none"
 
 
-def test_withdraw_asks_for_the_tickets_name(lake: Lake, console: Console) -> None:
+def test_withdraw_asks_for_the_tickets_name(lake: Workbook, console: Console) -> None:
     lake.publish()
     console.refresh()
     console.choose("DEDL-1")
@@ -125,7 +125,7 @@ def test_withdraw_asks_for_the_tickets_name(lake: Lake, console: Console) -> Non
     assert not button.disabled
 
 
-def test_an_approval_is_of_the_plan_that_was_shown(lake: Lake, console: Console) -> None:
+def test_an_approval_is_of_the_plan_that_was_shown(lake: Workbook, console: Console) -> None:
     case = lake.case()
     lake.publish()
     shown_digest = case.plan()["digest"]
@@ -141,7 +141,7 @@ def test_an_approval_is_of_the_plan_that_was_shown(lake: Lake, console: Console)
     assert approved[-1]["digest"] == shown_digest
 
 
-def test_a_run_can_be_stopped_and_is_recorded(lake: Lake, console: Console) -> None:
+def test_a_run_can_be_stopped_and_is_recorded(lake: Workbook, console: Console) -> None:
     lake.write_ticket(approve="any")
     console.refresh()
     console.choose("DEDL-1")
@@ -160,7 +160,7 @@ def test_a_run_can_be_stopped_and_is_recorded(lake: Lake, console: Console) -> N
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_when_the_kernel_that_started_it_is_killed(lake: Lake) -> None:
+def test_a_run_goes_on_when_the_kernel_that_started_it_is_killed(lake: Workbook) -> None:
     """As it does when JupyterLab ends, or the machine's memory does."""
     lake.write_ticket(approve="any")
     ledger = lake.archive / "DEDL-1" / "ledger.jsonl"

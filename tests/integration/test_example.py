@@ -11,7 +11,7 @@ import pytest
 from dedl_workbook.cli.codes import DONE, FAILED
 from dedl_workbook.cli.main import main
 
-from tests.conftest import PROJECT, Lake
+from tests.conftest import PROJECT, Workbook
 
 EXAMPLE = PROJECT.parent / "shared" / "data" / "EO.XXX.YYY.ZZZ"
 pytestmark = pytest.mark.skipif(not EXAMPLE.is_dir(), reason="the example isn't at hand")
@@ -56,7 +56,7 @@ def test_is_refused_for_its_placeholders_and_not_for_its_id(tmp_path: Path) -> N
     assert [f for f in findings if f["pointer"] == "/id"] == []
 
 
-def test_goes_to_a_verified_entry_once_its_placeholders_are_filled_in(lake: Lake) -> None:
+def test_goes_to_a_verified_entry_once_its_placeholders_are_filled_in(lake: Workbook) -> None:
     dataset = filled_in(lake.root)
     name = lake.write_ticket(dataset=str(dataset), collection="EO.XXX.YYY.ZZZ", approve="any")
 

@@ -14,7 +14,7 @@ from dedl_workbook.cli import main
 from dedl_workbook.dataset.dataset import fingerprint, open_dataset
 from dedl_workbook.parameters.sections import Notices
 
-from tests.conftest import PROJECT, Lake
+from tests.conftest import PROJECT, Workbook
 
 PAGE = (PROJECT / "docs" / "how-to" / "keep-it-running.md").read_text()
 COMMANDS = re.findall(r"^ *\$ (.+)$", PAGE, flags=re.MULTILINE)
@@ -26,12 +26,12 @@ NOT_APPROVED = "dedl-workbook run 'DEDL-*' --wait --every 10m"
 """It comes after the refusal, ends with 3, and waits for nobody."""
 
 
-def digest_of_last_plan(lake: Lake) -> str:
+def digest_of_last_plan(lake: Workbook) -> str:
     lines = map(json.loads, (lake.archive / "DEDL-1" / "ledger.jsonl").read_text().splitlines())
     return str([line for line in lines if line["event"] == "planned"][-1]["digest"])
 
 
-def words(command: str, lake: Lake) -> list[str]:
+def words(command: str, lake: Workbook) -> list[str]:
     digest = digest_of_last_plan(lake) if "DIGEST" in command else ""
     text = command.replace("DIGEST", digest).replace("production", "lake")
     program, *arguments = shlex.split(text)
@@ -39,7 +39,7 @@ def words(command: str, lake: Lake) -> list[str]:
     return [own if program == "dedl-workbook" else program, *arguments]
 
 
-def test_every_command_runs_as_it_is_written(lake: Lake) -> None:
+def test_every_command_runs_as_it_is_written(lake: Workbook) -> None:
     lake.write_ticket()
     for command in ("dedl-workbook plan DEDL-1", "dedl-workbook approve DEDL-1 DIGEST"):
         subprocess.run(words(command, lake), cwd=lake.root, capture_output=True, check=True)
@@ -78,7 +78,7 @@ def test_the_service_of_systemd_runs_a_command_that_there_is_and_the_notices_are
 
 
 def test_a_ticket_whose_archive_was_restored_from_before_its_upload_uploads_nothing_twice(
-    lake: Lake,
+    lake: Workbook,
 ) -> None:
     lake.publish("validate")
     shutil.copytree(lake.archive, lake.root / "backup")
@@ -95,7 +95,7 @@ def test_a_ticket_whose_archive_was_restored_from_before_its_upload_uploads_noth
 
 
 def test_an_approval_outlives_a_secret_that_was_changed(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: Workbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = lake.target
 
@@ -105,7 +105,7 @@ def test_an_approval_outlives_a_secret_that_was_changed(
     assert lake.target.identity() == before.identity()
 
 
-def test_a_copied_dataset_counts_as_another(lake: Lake) -> None:
+def test_a_copied_dataset_counts_as_another(lake: Workbook) -> None:
     elsewhere = lake.root / "elsewhere"
     shutil.copytree(lake.dataset, elsewhere, copy_function=shutil.copy2)
 

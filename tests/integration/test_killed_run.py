@@ -15,7 +15,7 @@ from dedl_workbook.cli.codes import DONE
 from dedl_workbook.cli.main import main
 from dedl_workbook.evidence import sealing
 
-from tests.conftest import Lake
+from tests.conftest import Workbook
 
 
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
@@ -31,12 +31,12 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def begun(lake: Lake) -> int:
+def begun(lake: Workbook) -> int:
     lines = ledger.read(lake.archive / "DEDL-1" / "ledger.jsonl")
     return sum(line["event"] == "started" for line in lines)
 
 
-def kill_one(lake: Lake, chance: random.Random, *arguments: str) -> None:
+def kill_one(lake: Workbook, chance: random.Random, *arguments: str) -> None:
     """Kill a run a random time after it began an attempt: alone, or with its kernel."""
     before = begun(lake)
     process = start(*arguments)
@@ -52,7 +52,7 @@ def kill_one(lake: Lake, chance: random.Random, *arguments: str) -> None:
         process.wait()
 
 
-def demand_whole_record(lake: Lake) -> None:
+def demand_whole_record(lake: Workbook) -> None:
     case = lake.case()
     lines = case.ledger()
     started = [line["attempt"] for line in lines if line["event"] == "started"]
@@ -77,7 +77,7 @@ def demand_whole_record(lake: Lake) -> None:
     ],
 )
 def test_a_run_that_is_killed_leaves_a_whole_record_and_the_next_one_works(
-    lake: Lake, seed: int, kills: int, arguments: tuple[str, ...]
+    lake: Workbook, seed: int, kills: int, arguments: tuple[str, ...]
 ) -> None:
     chance = random.Random(seed)
     name = lake.write_ticket(approve="any")

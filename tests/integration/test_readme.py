@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import PROJECT, Lake
+from tests.conftest import PROJECT, Workbook
 
 README = (PROJECT / "README.md").read_text()
 COMMANDS = re.findall(r"^\$ (.+)$", README, flags=re.MULTILINE)
@@ -26,14 +26,14 @@ WITHDRAW = "dedl-workbook withdraw DEDL-1"
 """The first time it shows the plan, and ends with 3: not approved."""
 
 
-def digest_of_last_plan(lake: Lake) -> str:
+def digest_of_last_plan(lake: Workbook) -> str:
     lines = (lake.archive / "DEDL-1" / "ledger.jsonl").read_text().splitlines()
     return str(
         [line for line in map(json.loads, lines) if line["event"] == "planned"][-1]["digest"]
     )
 
 
-def test_every_command_runs_as_it_is_written(lake: Lake) -> None:
+def test_every_command_runs_as_it_is_written(lake: Workbook) -> None:
     """In their order, for the ticket as it is written there, on a lake in place of the sandbox."""
     ticket = yaml.safe_load(README.partition("```yaml\n")[2].partition("```")[0])
     lake.write_ticket(**{**ticket, "target": "lake", "board_date": str(ticket["board_date"])})

@@ -17,7 +17,7 @@ from dedl_workbook.cli.main import main
 from dedl_workbook.dataset import s3
 from dedl_workbook.publication.job import Verdict
 
-from tests.conftest import COLLECTION, Lake
+from tests.conftest import COLLECTION, Workbook
 
 
 class Tripwire:
@@ -52,7 +52,7 @@ def tripwire() -> Iterator[Tripwire]:
 
 
 @pytest.fixture
-def real(lake: Lake, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch) -> Path:
+def real(lake: Workbook, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A target all of whose services are the tripwire; returns its HDA configuration."""
     folder = lake.root / "hda"
     url = f"http://127.0.0.1:{tripwire.port}"
@@ -85,18 +85,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
-def rehearsed(lake: Lake) -> Path:
+def rehearsed(lake: Workbook) -> Path:
     return lake.archive / "real" / "DEDL-1" / "rehearsal" / "001"
 
 
-def seen(lake: Lake, name: str) -> dict[str, object]:
+def seen(lake: Workbook, name: str) -> dict[str, object]:
     answer: dict[str, object] = json.loads((rehearsed(lake) / "hda" / f"{name}.json").read_text())
     return answer
 
 
 @pytest.mark.slow
 def test_publishes_into_the_sandbox_and_never_touches_the_target(
-    lake: Lake, real: Path, tripwire: Tripwire, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, real: Path, tripwire: Tripwire, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake.write_ticket(target="real", board_reference="", board_date="")
     before = contents(real)
@@ -124,7 +124,7 @@ def test_publishes_into_the_sandbox_and_never_touches_the_target(
     assert case.approved_plan() is None, "a rehearsal approves nothing"
 
 
-def test_the_tripwire_notices_a_touch(lake: Lake, real: Path, tripwire: Tripwire) -> None:
+def test_the_tripwire_notices_a_touch(lake: Workbook, real: Path, tripwire: Tripwire) -> None:
     lake.write_ticket(target="real")
 
     assert main(["target", "check", "real"]) == 1
@@ -134,7 +134,7 @@ def test_the_tripwire_notices_a_touch(lake: Lake, real: Path, tripwire: Tripwire
 
 @pytest.mark.slow
 def test_a_restricted_dataset_is_closed_to_whoever_has_no_token(
-    lake: Lake, real: Path, tripwire: Tripwire
+    lake: Workbook, real: Path, tripwire: Tripwire
 ) -> None:
     lake.write_ticket(target="real", access="restricted", roles=["DEDL_UGD_REHEARSED"])
 
@@ -145,7 +145,7 @@ def test_a_restricted_dataset_is_closed_to_whoever_has_no_token(
 
 
 @pytest.mark.slow
-def test_what_would_fail_fails_in_the_rehearsal(lake: Lake, real: Path) -> None:
+def test_what_would_fail_fails_in_the_rehearsal(lake: Workbook, real: Path) -> None:
     entry = f"\n{COLLECTION}:\n  title: Somebody else's\n"
     with (real / "collections.yml").open("a") as file:
         file.write(entry)
@@ -158,7 +158,7 @@ def test_what_would_fail_fails_in_the_rehearsal(lake: Lake, real: Path) -> None:
 
 @pytest.mark.slow
 def test_a_dataset_in_a_bucket_that_replaces_a_published_one_is_rehearsed(
-    lake: Lake, real: Path, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch
+    lake: Workbook, real: Path, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HDA's files list the collection already; the proposals are elsewhere than the pool."""
     store = lake.target.s3
@@ -184,7 +184,7 @@ def test_a_dataset_in_a_bucket_that_replaces_a_published_one_is_rehearsed(
     assert tripwire.touched == 0
 
 
-def delivered(lake: Lake) -> str:
+def delivered(lake: Workbook) -> str:
     """Put the dataset into a bucket of proposals, and return its address."""
     client = s3.client(lake.target.s3)
     for file in filter(Path.is_file, lake.dataset.rglob("*")):
@@ -205,7 +205,7 @@ def list_in_hda(real: Path) -> None:
 
 
 def test_the_dialect_of_eodag_3_is_refused_with_what_to_do_instead(
-    lake: Lake, real: Path, tripwire: Tripwire, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, real: Path, tripwire: Tripwire, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = lake.root / "parameters" / "targets" / "real.yaml"
     values = yaml.safe_load(file.read_text())
@@ -222,7 +222,7 @@ def test_the_dialect_of_eodag_3_is_refused_with_what_to_do_instead(
 
 
 def test_what_cannot_be_rehearsed_says_why(
-    lake: Lake, real: Path, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, real: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (real / "collections.yml").unlink()
     lake.write_ticket(target="real")
@@ -233,7 +233,7 @@ def test_what_cannot_be_rehearsed_says_why(
 
 
 def test_leaves_nothing_behind_in_the_sandbox(
-    lake: Lake, real: Path, data_lake: sandbox.Sandbox
+    lake: Workbook, real: Path, data_lake: sandbox.Sandbox
 ) -> None:
     import psycopg
 

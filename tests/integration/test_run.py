@@ -16,22 +16,22 @@ from dedl_workbook.cli.main import main
 from dedl_workbook.dataset import s3
 from dedl_workbook.steps.order import STEPS
 
-from tests.conftest import COLLECTION, Lake
+from tests.conftest import COLLECTION, Workbook
 
 
-def approve_last_plan(lake: Lake, name: str = "DEDL-1") -> None:
+def approve_last_plan(lake: Workbook, name: str = "DEDL-1") -> None:
     lines = (lake.archive / name / "ledger.jsonl").read_text().splitlines()
     planned = [line for line in map(json.loads, lines) if line["event"] == "planned"]
     assert main(["approve", name, planned[-1]["digest"]]) == DONE
 
 
-def outcomes(lake: Lake, name: str = "DEDL-1") -> list[tuple[str, str]]:
+def outcomes(lake: Workbook, name: str = "DEDL-1") -> list[tuple[str, str]]:
     lines = (lake.archive / name / "ledger.jsonl").read_text().splitlines()
     found = [line for line in map(json.loads, lines) if line["event"] == "outcome"]
     return [(line["step"], line["verdict"]) for line in found]
 
 
-def nothing_was_changed(lake: Lake) -> bool:
+def nothing_was_changed(lake: Workbook) -> bool:
     return lake.objects() == {} and lake.collections() == []
 
 
@@ -41,7 +41,7 @@ def edit(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
     file.write_text(json.dumps(document))
 
 
-def test_a_ticket_goes_from_plan_and_approval_to_a_verified_publication(lake: Lake) -> None:
+def test_a_ticket_goes_from_plan_and_approval_to_a_verified_publication(lake: Workbook) -> None:
     name = lake.write_ticket()
 
     assert main(["plan", name]) == DONE
@@ -62,7 +62,7 @@ def test_a_ticket_goes_from_plan_and_approval_to_a_verified_publication(lake: La
     assert [f for f in kept if f.parent.name != "002-plan" and not f.is_file()] == []
 
 
-def test_running_again_changes_nothing_and_shows_no_secret(lake: Lake) -> None:
+def test_running_again_changes_nothing_and_shows_no_secret(lake: Workbook) -> None:
     lake.publish()
     client = s3.client(lake.target.s3)
     before = client.list_objects_v2(Bucket=lake.bucket)["Contents"]
@@ -80,7 +80,7 @@ def test_running_again_changes_nothing_and_shows_no_secret(lake: Lake) -> None:
     assert [f for f in files for s in secrets if s.encode() in f.read_bytes()] == []
 
 
-def test_the_evidence_of_a_run_can_be_checked_by_itself(lake: Lake, tmp_path: Path) -> None:
+def test_the_evidence_of_a_run_can_be_checked_by_itself(lake: Workbook, tmp_path: Path) -> None:
     lake.publish()
     assert main(["evidence", "pack", "DEDL-1"]) == DONE
     shutil.move(lake.archive / "DEDL-1" / "bag", tmp_path / "bag")
@@ -99,7 +99,7 @@ def test_the_evidence_of_a_run_can_be_checked_by_itself(lake: Lake, tmp_path: Pa
     assert main(["evidence", "verify", str(tmp_path / "bag")]) == FAILED
 
 
-def test_the_evidence_that_stays_tells_that_the_user_was_told(lake: Lake) -> None:
+def test_the_evidence_that_stays_tells_that_the_user_was_told(lake: Workbook) -> None:
     name = lake.write_ticket(approve="any")
 
     assert main(["run", name]) == DONE
@@ -116,7 +116,7 @@ def test_the_evidence_that_stays_tells_that_the_user_was_told(lake: Lake) -> Non
     assert again.index(first) < again.index(second) < again.index("</tr>")
 
 
-def test_nothing_is_changed_when_validation_fails(lake: Lake) -> None:
+def test_nothing_is_changed_when_validation_fails(lake: Workbook) -> None:
     name = lake.write_ticket()
     edit(lake.dataset / "metadata/collection.json", lambda c: c.pop("license"))
 
@@ -127,7 +127,7 @@ def test_nothing_is_changed_when_validation_fails(lake: Lake) -> None:
     assert outcomes(lake) == [("validate", "failed")] * 2
 
 
-def test_the_user_is_told_once_that_the_dataset_is_refused_and_why(lake: Lake) -> None:
+def test_the_user_is_told_once_that_the_dataset_is_refused_and_why(lake: Workbook) -> None:
     name = lake.write_ticket(board_reference="")
     edit(lake.dataset / "metadata/collection.json", lambda c: c.pop("license"))
     assert main(["plan", name]) == FAILED
@@ -152,7 +152,7 @@ def test_the_user_is_told_once_that_the_dataset_is_refused_and_why(lake: Lake) -
     ],
 )
 def test_nothing_is_changed_without_the_boards_decision(
-    lake: Lake, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    lake: Workbook, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = lake.publish("access", **changes).ticket.ticket
 
@@ -163,7 +163,7 @@ def test_nothing_is_changed_without_the_boards_decision(
 
 
 def test_nothing_is_changed_without_an_approval(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = lake.publish("validate", approve="").ticket.ticket
 
@@ -173,7 +173,7 @@ def test_nothing_is_changed_without_an_approval(
     assert "dedl-workbook approve DEDL-1" in capsys.readouterr().out
 
 
-def test_an_approval_of_another_plan_changes_nothing(lake: Lake) -> None:
+def test_an_approval_of_another_plan_changes_nothing(lake: Workbook) -> None:
     name = lake.publish("validate", approve="").ticket.ticket
     assert main(["plan", name]) == DONE
     approve_last_plan(lake)
@@ -185,7 +185,7 @@ def test_an_approval_of_another_plan_changes_nothing(lake: Lake) -> None:
 
 
 def test_a_dataset_that_changed_since_the_approval_changes_nothing(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = lake.publish("validate", approve="").ticket.ticket
     assert main(["plan", name]) == DONE
@@ -198,7 +198,7 @@ def test_a_dataset_that_changed_since_the_approval_changes_nothing(
     assert "the dataset" in capsys.readouterr().out
 
 
-def test_a_step_by_itself_waits_for_those_that_it_needs(lake: Lake) -> None:
+def test_a_step_by_itself_waits_for_those_that_it_needs(lake: Workbook) -> None:
     name = lake.write_ticket(approve="any")
 
     assert main(["run", name, "--step", "catalog"]) == COULD_NOT_RUN
@@ -209,7 +209,7 @@ def test_a_step_by_itself_waits_for_those_that_it_needs(lake: Lake) -> None:
 
 
 def test_verification_fails_when_an_item_is_missing_in_the_catalogue(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake.publish()
     item = sorted((lake.dataset / "metadata/items").iterdir())[1].stem
@@ -222,7 +222,7 @@ def test_verification_fails_when_an_item_is_missing_in_the_catalogue(
 
 
 def test_verification_fails_when_an_object_is_damaged_in_the_bucket(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake.publish()
     key, size = next((k, s) for k, s in lake.objects().items() if k.endswith(".tif"))
@@ -237,7 +237,7 @@ def test_verification_fails_when_an_object_is_damaged_in_the_bucket(
 
 
 def test_a_server_that_died_fails_the_attempt_and_a_second_run_finishes(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = lake.write_ticket()
     assert main(["plan", name]) == DONE
@@ -267,7 +267,7 @@ def test_a_server_that_died_fails_the_attempt_and_a_second_run_finishes(
     ],
 )
 def test_says_in_a_line_what_can_not_be_run(
-    lake: Lake, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake.write_ticket()
 
@@ -289,7 +289,7 @@ def test_says_in_a_line_what_can_not_be_run(
     ],
 )
 def test_refuses_a_ticket_that_can_not_be_run(
-    lake: Lake, changes: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, changes: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (lake.root / "empty").mkdir()
     name = lake.write_ticket(**changes)
@@ -300,7 +300,7 @@ def test_refuses_a_ticket_that_can_not_be_run(
 
 
 def test_says_in_a_line_that_the_archive_can_not_be_written(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake.archive.write_text("a file in the place of the folder")
 
@@ -310,7 +310,7 @@ def test_says_in_a_line_that_the_archive_can_not_be_written(
 
 
 def test_a_wrong_digest_in_the_ticket_changes_nothing_and_the_way_out_works(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = lake.write_ticket(approve="a" * 64)
 
@@ -320,7 +320,7 @@ def test_a_wrong_digest_in_the_ticket_changes_nothing_and_the_way_out_works(
     assert main(["plan", lake.write_ticket()]) == DONE
 
 
-def test_a_validation_that_passes_after_one_that_failed_counts(lake: Lake) -> None:
+def test_a_validation_that_passes_after_one_that_failed_counts(lake: Workbook) -> None:
     name = lake.write_ticket(approve="any")
     file = lake.dataset / "metadata/collection.json"
     right = file.read_text()
@@ -333,7 +333,7 @@ def test_a_validation_that_passes_after_one_that_failed_counts(lake: Lake) -> No
     assert main(["run", name, "--step", "upload"]) == DONE
 
 
-def test_one_ticket_that_fails_does_not_stop_the_others(lake: Lake) -> None:
+def test_one_ticket_that_fails_does_not_stop_the_others(lake: Workbook) -> None:
     wrong = lake.write_ticket(ticket="DEDL-1", dataset="nowhere", approve="any")
     lake.publish("validate", ticket="DEDL-2")
 
@@ -342,7 +342,7 @@ def test_one_ticket_that_fails_does_not_stop_the_others(lake: Lake) -> None:
     assert outcomes(lake, "DEDL-2")[-1] == ("upload", "passed")
 
 
-def test_kernels_of_runs_that_start_at_the_same_time_do_not_meet(lake: Lake) -> None:
+def test_kernels_of_runs_that_start_at_the_same_time_do_not_meet(lake: Workbook) -> None:
     names = [lake.write_ticket(ticket=f"DEDL-{number}") for number in (1, 2, 3)]
     command = [sys.executable, "-m", "dedl_workbook.cli", "run", "--step", "validate"]
 
@@ -352,7 +352,7 @@ def test_kernels_of_runs_that_start_at_the_same_time_do_not_meet(lake: Lake) -> 
 
 
 def test_status_shows_where_each_ticket_stands(
-    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    lake: Workbook, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     lake.publish("access", ticket="DEDL-2", board_reference="")

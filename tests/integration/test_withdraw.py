@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ import httpx
 import pytest
 from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import ConflictError, EvidenceError, InputError, ServiceError
-from dedl_workbook.dataset import s3
 from dedl_workbook.publication.job import Job, Outcome, Plan, Verdict
 from dedl_workbook.services.catalog import partitions
 from dedl_workbook.services.pool import multipart, objects
@@ -32,23 +31,18 @@ from tests.integration.lake import (
     Lake,
     a_collection,
     an_item,
+    lent,
     moved,
-    own_lake,
+    publish,
     write_dataset,
 )
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    pass
 
 SLOW = pytest.mark.slow
 STEPS: dict[str, Any] = {"upload": upload, "catalog": catalog, "hda": hda}
 LARGE = objects.SINGLE + 4321
-
-
-def publish(job: Job, *names: str) -> None:
-    """Run steps as the workbook does."""
-    for name in names:
-        STEPS[name].apply(STEPS[name].plan(job))
 
 
 def resumed(job: Job, plan: Plan) -> Job:
@@ -70,48 +64,24 @@ def failed(outcome: Outcome) -> dict[str, str]:
     return {check.name: check.found for check in outcome.checks if not check.passed}
 
 
-@dataclass
-class Shore:
+class Shore(Lake):
     """A database and a bucket of one's own, without HDA."""
 
-    lake: Lake
-
-    @property
-    def bucket(self) -> str:
-        return self.lake.bucket
-
-    @property
-    def client(self) -> S3Client:
-        return s3.client(self.lake.target(api=False).s3)
-
-    def job(self, items: list[dict[str, Any]], *, ticket: str = "A-1", **asked: Any) -> Job:
+    def job_of(self, items: list[dict[str, Any]], *, ticket: str = "A-1", **asked: Any) -> Job:
         """Return the job of a ticket that publishes these items."""
         collection = asked.pop("document", None)
-        dataset = write_dataset(self.lake.folder / f"of-{ticket}", items, collection)
-        return self.lake.job(dataset, ticket=ticket, api=True, **asked)
-
-    def objects(self) -> dict[str, bytes]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        return {
-            key: self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys
-        }
-
-    def put(self, key: str, data: bytes = b"foreign", **how: Any) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **how)
-
-    def open_uploads(self) -> list[Any]:
-        return list(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
+        dataset = write_dataset(self.folder / f"of-{ticket}", items, collection)
+        return self.job(dataset, ticket=ticket, api=True, **asked)
 
     def catalogue(self) -> Any:
         """Return all that the database holds of collections and items, and their partitions."""
         tables = ("select id, content from collections", "select id, datetime, content from items")
         parts = "select partition, collection from partition_stats"
-        return [sorted(map(str, self.lake.execute(query))) for query in (*tables, parts)]
+        return [sorted(map(str, self.execute(query))) for query in (*tables, parts)]
 
     def served(self) -> Any:
         """Return what a user sees: the collection and its items, as the STAC API has them."""
-        root = f"{self.lake.api}/collections/{COLLECTION}"
+        root = f"{self.api}/collections/{COLLECTION}"
         answer = httpx.get(root, timeout=20)
         items = httpx.get(f"{root}/items?limit=100", timeout=20).json().get("features", [])
         collection = answer.json() if answer.status_code == 200 else answer.status_code
@@ -123,8 +93,8 @@ class Shore:
 
 @pytest.fixture
 def shore(data_lake: Sandbox, tmp_path: Path) -> Iterator[Shore]:
-    with own_lake(data_lake, tmp_path) as lake:
-        yield Shore(lake)
+    with lent(Shore(data_lake, tmp_path)) as shore:
+        yield shore
 
 
 def items(count: int = 6) -> list[dict[str, Any]]:
@@ -144,7 +114,7 @@ def others() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("done", [(), ("upload",), ("upload", "catalog")])
 def test_takes_back_what_each_step_published(shore: Shore, done: tuple[str, ...]) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     shore.put("EO.OTHER/X-1/data/x")
     before = shore.all()
     publish(job, *done)
@@ -167,7 +137,7 @@ def test_takes_back_what_each_step_published(shore: Shore, done: tuple[str, ...]
 
 
 def test_a_killed_upload_is_taken_back_whole(shore: Shore, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     for name in ("large", "open"):
         (Path(job.ticket.dataset) / f"data/2024/{name}.bin").write_bytes(b"x" * LARGE)
     before = shore.all()
@@ -200,7 +170,7 @@ def test_a_killed_upload_is_taken_back_whole(shore: Shore, monkeypatch: pytest.M
 
 
 def test_objects_of_a_lost_manifest_are_known_by_their_marks(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     (Path(job.ticket.dataset) / "data/2024/large.bin").write_bytes(b"x" * LARGE)
     publish(job, "upload")
     for file in job.folder.glob(f"{location(job).name}*"):
@@ -214,7 +184,7 @@ def test_objects_of_a_lost_manifest_are_known_by_their_marks(shore: Shore) -> No
 def test_what_a_killed_load_left_that_nobody_sees_is_taken_back(
     shore: Shore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     before = shore.all()
     publish(job, "upload")
 
@@ -226,8 +196,8 @@ def test_what_a_killed_load_left_that_nobody_sees_is_taken_back(
         patch.setattr(partitions, "drop_hidden", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             publish(job, "catalog")
-    assert shore.lake.execute("select id from collections") == []
-    assert shore.lake.execute("select count(*) from partition_stats") == [(1,)]
+    assert shore.execute("select id from collections") == []
+    assert shore.execute("select count(*) from partition_stats") == [(1,)]
 
     plan = withdraw.plan(job)
 
@@ -248,9 +218,9 @@ def test_a_withdrawal_that_was_cut_off_is_finished(
     shore: Shore, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, mode: str
 ) -> None:
     if mode == "replace":
-        publish(shore.job(items(), ticket="A-0"), "upload", "catalog")
+        publish(shore.job_of(items(), ticket="A-0"), "upload", "catalog")
     before = shore.objects(), shore.served()
-    job = shore.job(others(), mode=mode)
+    job = shore.job_of(others(), mode=mode)
     publish(job, "upload", "catalog")
     first = withdraw.plan(job)
     whole, seen = getattr(where, name), []
@@ -279,10 +249,10 @@ def test_a_withdrawal_that_was_cut_off_is_finished(
 
 
 def test_a_replacement_is_taken_back_to_the_publication_before(shore: Shore) -> None:
-    first = shore.job(items(), ticket="A-0")
+    first = shore.job_of(items(), ticket="A-0")
     publish(first, "upload", "catalog")
     before = shore.objects(), shore.served()
-    job = shore.job(others(), mode="replace", document=a_collection(title="Other"))
+    job = shore.job_of(others(), mode="replace", document=a_collection(title="Other"))
     publish(job, "upload", "catalog")
     assert shore.served() != before[1]
 
@@ -301,11 +271,11 @@ def test_a_replacement_is_taken_back_to_the_publication_before(shore: Shore) -> 
 
 @pytest.mark.slow
 def test_a_second_try_of_the_same_ticket_does_not_hide_what_was_before_it(shore: Shore) -> None:
-    publish(shore.job(items(), ticket="A-0"), "upload", "catalog")
+    publish(shore.job_of(items(), ticket="A-0"), "upload", "catalog")
     before = shore.objects(), shore.served()
-    publish(shore.job(others(), mode="replace"), "upload", "catalog")
+    publish(shore.job_of(others(), mode="replace"), "upload", "catalog")
     more = [*others(), an_item(20)]
-    again = shore.job(more, mode="replace")
+    again = shore.job_of(more, mode="replace")
     publish(again, "upload", "catalog")
 
     taken_back(again)
@@ -315,7 +285,7 @@ def test_a_second_try_of_the_same_ticket_does_not_hide_what_was_before_it(shore:
 
 @pytest.mark.slow
 def test_what_was_withdrawn_can_be_published_again_and_withdrawn_again(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     before = shore.all()
     publish(job, "upload", "catalog")
     served = shore.served()
@@ -330,7 +300,7 @@ def test_what_was_withdrawn_can_be_published_again_and_withdrawn_again(shore: Sh
 
 
 def test_the_delivered_dataset_is_not_needed(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
     shutil.rmtree(job.ticket.dataset)
 
@@ -344,9 +314,9 @@ def test_the_delivered_dataset_is_not_needed(shore: Shore) -> None:
 
 
 def test_refuses_when_another_ticket_published_on_top_and_names_it(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
-    later = shore.job(others(), ticket="B-2", mode="replace")
+    later = shore.job_of(others(), ticket="B-2", mode="replace")
     publish(later, "upload", "catalog")
     stands = shore.all()
 
@@ -361,16 +331,14 @@ def test_refuses_when_another_ticket_published_on_top_and_names_it(shore: Shore)
 
 
 def test_on_top_is_seen_in_the_catalogue_even_if_all_memory_is_lost(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
-    mixed = [(row[0], row[1]) for row in shore.lake.execute("select id, content from items")]
+    mixed = [(row[0], row[1]) for row in shore.execute("select id, content from items")]
     name, content = mixed[0]
     href = content["assets"]["data"]["href"].replace("/A-1/", "/B-2/")
     changed = copy.deepcopy(content)
     changed["assets"]["data"]["href"] = href
-    shore.lake.execute(
-        "update items set content = %s::jsonb where id = %s", json.dumps(changed), name
-    )
+    shore.execute("update items set content = %s::jsonb where id = %s", json.dumps(changed), name)
     shutil.rmtree(job.folder)
 
     with pytest.raises(ConflictError, match="B-2 published"):
@@ -379,10 +347,10 @@ def test_on_top_is_seen_in_the_catalogue_even_if_all_memory_is_lost(shore: Shore
 
 @pytest.mark.slow
 def test_nothing_is_to_do_once_another_ticket_published_after_a_withdrawal(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
     taken_back(job)
-    publish(shore.job(others(), ticket="B-2"), "upload", "catalog")
+    publish(shore.job_of(others(), ticket="B-2"), "upload", "catalog")
     stands = shore.all()
 
     plan = withdraw.plan(job)
@@ -397,9 +365,9 @@ def test_nothing_is_to_do_once_another_ticket_published_after_a_withdrawal(shore
 def test_an_upload_alone_is_taken_back_below_a_publication_of_another_ticket(
     shore: Shore,
 ) -> None:
-    publish(shore.job(items(), ticket="A-0"), "upload", "catalog")
+    publish(shore.job_of(items(), ticket="A-0"), "upload", "catalog")
     before = shore.all()
-    job = shore.job(others(), mode="replace")
+    job = shore.job_of(others(), mode="replace")
     publish(job, "upload")
 
     taken_back(job)
@@ -431,8 +399,8 @@ def _break(folder: Path) -> None:
 def test_changes_nothing_when_the_state_before_is_lost(
     shore: Shore, damage: Callable[[Path], None]
 ) -> None:
-    publish(shore.job(items(), ticket="A-0"), "upload", "catalog")
-    job = shore.job(others(), mode="replace")
+    publish(shore.job_of(items(), ticket="A-0"), "upload", "catalog")
+    job = shore.job_of(others(), mode="replace")
     publish(job, "upload", "catalog")
     plan = withdraw.plan(job)
     damage(job.folder)
@@ -448,8 +416,8 @@ def test_changes_nothing_when_the_state_before_is_lost(
 
 
 def test_puts_nothing_back_whose_objects_are_gone(shore: Shore) -> None:
-    publish(shore.job(items(), ticket="A-0"), "upload", "catalog")
-    job = shore.job(others(), mode="replace")
+    publish(shore.job_of(items(), ticket="A-0"), "upload", "catalog")
+    job = shore.job_of(others(), mode="replace")
     publish(job, "upload", "catalog")
     gone = next(key for key in shore.objects() if "/A-0/data/" in key)
     shore.client.delete_object(Bucket=shore.bucket, Key=gone)
@@ -463,13 +431,11 @@ def test_puts_nothing_back_whose_objects_are_gone(shore: Shore) -> None:
 
 
 def test_a_change_by_hand_is_shown_and_goes_with_the_publication(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     before = shore.all()
     publish(job, "upload", "catalog")
     first = withdraw.plan(job)
-    shore.lake.execute(
-        "update collections set content = jsonb_set(content, '{title}', '\"By hand\"')"
-    )
+    shore.execute("update collections set content = jsonb_set(content, '{title}', '\"By hand\"')")
 
     with pytest.raises(ConflictError, match=r"catalog\.collection changed"):
         withdraw.apply(first)
@@ -483,11 +449,11 @@ def test_a_change_by_hand_is_shown_and_goes_with_the_publication(shore: Shore) -
 
 
 def test_a_collection_of_nobody_known_is_left_alone(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
-    shore.lake.execute("delete from items")
+    shore.execute("delete from items")
     content = json.dumps(a_collection(title="Of nobody"))
-    shore.lake.execute("update collections set content = %s::jsonb", content)
+    shore.execute("update collections set content = %s::jsonb", content)
     stands = shore.all()
 
     with pytest.raises(ConflictError, match="was not published by this ticket"):
@@ -497,7 +463,7 @@ def test_a_collection_of_nobody_known_is_left_alone(shore: Shore) -> None:
 
 
 def test_foreign_objects_under_the_prefix_stay_and_are_named(shore: Shore) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
     mine = next(iter(shore.objects()))
     foreign = f"{COLLECTION}/A-1/data/of-somebody"
@@ -519,7 +485,7 @@ def test_foreign_objects_under_the_prefix_stay_and_are_named(shore: Shore) -> No
 def test_no_object_is_deleted_that_the_catalogue_refers_to(
     shore: Shore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
     stands = shore.objects()
     monkeypatch.setattr(withdraw_catalog, "undo", lambda *_: {})
@@ -535,7 +501,7 @@ def test_a_load_by_somebody_else_at_the_same_time_is_waited_for_or_named(
 ) -> None:
     from dedl_workbook.services.catalog import pgstac
 
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
     plan = withdraw.plan(job)
     stands = shore.all()
@@ -580,7 +546,7 @@ def _upload_back(shore: Shore, job: Job) -> None:
 def test_check_fails_when_something_is_there_again(
     shore: Shore, back: Callable[[Shore, Job], None], said: str
 ) -> None:
-    job = shore.job(items())
+    job = shore.job_of(items())
     publish(job, "upload", "catalog")
     plan = withdraw.plan(job)
     withdraw.apply(plan)
@@ -590,12 +556,12 @@ def test_check_fails_when_something_is_there_again(
 
 
 def test_check_fails_when_what_was_before_is_not_the_same(shore: Shore) -> None:
-    publish(shore.job(items(), ticket="A-0"), "upload", "catalog")
-    job = shore.job(others(), mode="replace")
+    publish(shore.job_of(items(), ticket="A-0"), "upload", "catalog")
+    job = shore.job_of(others(), mode="replace")
     publish(job, "upload", "catalog")
     plan = withdraw.plan(job)
     withdraw.apply(plan)
-    shore.lake.execute("delete from items where id = 'LAKE_000003'")
+    shore.execute("delete from items where id = 'LAKE_000003'")
     gone = next(key for key in shore.objects() if "/A-0/data/" in key)
     shore.client.delete_object(Bucket=shore.bucket, Key=gone)
 

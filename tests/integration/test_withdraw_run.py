@@ -9,23 +9,23 @@ import pytest
 from dedl_workbook.cli.codes import DONE, NOT_APPROVED
 from dedl_workbook.cli.main import main
 
-from tests.conftest import Lake
+from tests.conftest import Workbook
 
 
-def _lines(lake: Lake) -> list[dict[str, str]]:
+def _lines(lake: Workbook) -> list[dict[str, str]]:
     return [
         json.loads(line)
         for line in (lake.archive / "DEDL-1" / "ledger.jsonl").read_text().splitlines()
     ]
 
 
-def _approve_last_plan(lake: Lake) -> None:
+def _approve_last_plan(lake: Workbook) -> None:
     planned = [line for line in _lines(lake) if line["event"] == "planned"][-1]
     assert main(["approve", "DEDL-1", planned["digest"]]) == DONE
 
 
 def test_a_ticket_is_withdrawn_once_exactly_that_is_approved(
-    lake: Lake, capsys: pytest.CaptureFixture[str]
+    lake: Workbook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake.publish()
     name = lake.write_ticket()

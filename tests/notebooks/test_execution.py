@@ -11,19 +11,19 @@ from dedl_workbook.cli.codes import DONE
 from dedl_workbook.cli.main import main
 from dedl_workbook.steps.order import STEPS
 
-from tests.conftest import Lake
+from tests.conftest import Workbook
 
 BIN = Path(sys.executable).parent
 COPIES = [f"{name}.ipynb" for name in reversed(STEPS)]
 """The last goes first: it sends notebooks that were run before, and nbval keeps none."""
 
 
-def ledger(lake: Lake) -> list[dict[str, object]]:
+def ledger(lake: Workbook) -> list[dict[str, object]]:
     file = lake.archive / "DEDL-1" / "ledger.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def papermill(lake: Lake, step: str, *more: str) -> "subprocess.CompletedProcess[str]":
+def papermill(lake: Workbook, step: str, *more: str) -> "subprocess.CompletedProcess[str]":
     notebook = f"notebooks/{STEPS[step].notebook}.ipynb"
     ticket = "parameters/tickets/DEDL-1.yaml"
     command = [str(BIN / "papermill"), notebook, f"{step}.ipynb", "-f", ticket, *more]
@@ -31,7 +31,7 @@ def papermill(lake: Lake, step: str, *more: str) -> "subprocess.CompletedProcess
 
 
 @pytest.mark.slow
-def test_plain_papermill_runs_every_step_and_leaves_the_same_ledger(lake: Lake) -> None:
+def test_plain_papermill_runs_every_step_and_leaves_the_same_ledger(lake: Workbook) -> None:
     """But for the last, which sends executed notebooks that plain papermill keeps elsewhere."""
     lake.write_ticket(approve="any")
     steps = list(STEPS)[:-1]
@@ -44,7 +44,9 @@ def test_plain_papermill_runs_every_step_and_leaves_the_same_ledger(lake: Lake) 
     assert passed == [(step, "passed") for step in steps]
 
 
-def test_the_console_runs_without_anybody_who_clicks_and_keeps_what_it_showed(lake: Lake) -> None:
+def test_the_console_runs_without_anybody_who_clicks_and_keeps_what_it_showed(
+    lake: Workbook,
+) -> None:
     lake.publish(board_reference="minutes <7>")
 
     command = [str(BIN / "papermill"), "notebooks/00-console.ipynb", "console.ipynb"]
@@ -58,7 +60,7 @@ def test_the_console_runs_without_anybody_who_clicks_and_keeps_what_it_showed(la
     assert "No choice was made." in kept
 
 
-def test_plain_papermill_without_approval_plans_only(lake: Lake) -> None:
+def test_plain_papermill_without_approval_plans_only(lake: Workbook) -> None:
     lake.publish("validate", approve="")
 
     assert papermill(lake, "upload").returncode == 0
@@ -67,7 +69,7 @@ def test_plain_papermill_without_approval_plans_only(lake: Lake) -> None:
     assert lake.objects() == {}
 
 
-def test_the_executed_upload_keeps_one_line_of_its_progress(lake: Lake) -> None:
+def test_the_executed_upload_keeps_one_line_of_its_progress(lake: Workbook) -> None:
     for number in range(500):
         (lake.dataset / "data" / f"{number:03}.txt").write_text(str(number))
     lake.publish("access")
@@ -85,7 +87,7 @@ def test_the_executed_upload_keeps_one_line_of_its_progress(lake: Lake) -> None:
     assert len(lines[0].splitlines()) == 1
 
 
-def test_plain_papermill_fails_when_the_step_fails_and_the_ledger_says_why(lake: Lake) -> None:
+def test_plain_papermill_fails_when_the_step_fails_and_the_ledger_says_why(lake: Workbook) -> None:
     lake.write_ticket(approve="any")
 
     done = papermill(lake, "upload")
@@ -97,7 +99,7 @@ def test_plain_papermill_fails_when_the_step_fails_and_the_ledger_says_why(lake:
     assert "validate has not passed" in str(last["summary"])
 
 
-def test_a_wrong_parameter_is_refused_before_anything_is_done(lake: Lake) -> None:
+def test_a_wrong_parameter_is_refused_before_anything_is_done(lake: Workbook) -> None:
     lake.write_ticket()
 
     done = papermill(lake, "validate", "-p", "mode", "update")
@@ -107,7 +109,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_done(lake: Lake) -> Non
     assert not lake.archive.exists()
 
 
-def test_nbval_runs_every_notebook_of_a_run(lake: Lake) -> None:
+def test_nbval_runs_every_notebook_of_a_run(lake: Workbook) -> None:
     """On copies with the ticket's parameters injected; what is done already stays so."""
     import papermill
 

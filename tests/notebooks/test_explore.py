@@ -11,12 +11,12 @@ from dedl_workbook.dataset.dataset import Bucket, open_dataset
 from dedl_workbook.notebooks import explore
 from dedl_workbook.notebooks.explore import preview
 
-from tests.conftest import COLLECTION, PROJECT, Lake
+from tests.conftest import COLLECTION, PROJECT, Workbook
 
 NOTEBOOK = PROJECT / "notebooks" / "05-explore.ipynb"
 
 
-def delivered(lake: Lake) -> str:
+def delivered(lake: Workbook) -> str:
     """Put the dataset into the lake's bucket, and return its address."""
     client = s3.client(lake.target.s3)
     for file in sorted(lake.dataset.rglob("*")):
@@ -26,7 +26,7 @@ def delivered(lake: Lake) -> str:
     return f"s3://{lake.bucket}/proposals/{COLLECTION}"
 
 
-def test_papermill_explores_a_bucket_and_leaves_no_case(lake: Lake) -> None:
+def test_papermill_explores_a_bucket_and_leaves_no_case(lake: Workbook) -> None:
     command = [str(Path(sys.executable).parent / "papermill"), str(NOTEBOOK), "out.ipynb"]
     values = ["-p", "dataset", delivered(lake), "-p", "target", "lake", "-p", "sample", "2"]
     before = lake.objects()
@@ -81,7 +81,7 @@ def test_a_place_without_a_dataset_is_an_error_in_one_line(tmp_path: Path) -> No
 
 
 def test_a_geotiff_in_a_bucket_is_read_by_ranges(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: Workbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A large one is not fetched whole for a picture of it."""
     import numpy
@@ -111,5 +111,5 @@ def test_a_geotiff_in_a_bucket_is_read_by_ranges(
     assert sum(read) < path.stat().st_size / 10
 
 
-def test_all_items_of_a_bucket_are_a_table_in_one_call(lake: Lake) -> None:
+def test_all_items_of_a_bucket_are_a_table_in_one_call(lake: Workbook) -> None:
     assert len(explore.frame(delivered(lake), target="lake")) == 3

@@ -1,4 +1,4 @@
-"""The data lake of one rehearsal: the sandbox's servers, with a database, a bucket and an HDA of its
+"""The data lake of one rehearsal: the sandbox's servers, with a database, a bucket and HDA of its
 own, which runs on a copy of a target's configuration with the sandbox's addresses."""
 
 from __future__ import annotations
