@@ -362,7 +362,8 @@ def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Problem
     GeoPackage: the first bytes, and whether everything that the file's own tables promise lies
     inside it. Read in ranges; of what is larger than 16 MiB nothing is unpacked. JSON and GeoJSON
     are parsed, CSV is text. No file of any other type is an HTML page or an error message of an
-    object store.
+    object store. A TIFF whose type claims that it is cloud-optimized and that isn't is a warning.
+    What was not looked into is counted in the report's head.
     """
     for key, value, _, path in item.assets:
         if path is None:
@@ -370,16 +371,29 @@ def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Problem
         written = value.get("type")
         promised = content.format_of(written)
         try:
-            wrong, item.sizes[path] = content.inspect(
+            size, problem, doubt, unknown = content.inspect(
                 given.dataset, path, promised, written if isinstance(written, str) else ""
             )
         except OSError as error:
             yield from _unreadable(item, given, key, path, error)
             continue
-        if wrong:
+        item.sizes[path] = size
+        if unknown:
+            item.unknown[path] = unknown
+        if problem:
             fix = "Deliver the whole file, or correct the asset's type."
             where = pointer("assets", key, "type" if "type" in value else "href")
-            yield Problem(f"the file {wrong}", fix, where)
+            yield Problem(f"the file {problem}", fix, where)
+        elif doubt:
+            text = f"the file is called cloud-optimized, but {doubt}"
+            where = pointer("assets", key, "type")
+            yield Problem(text, _COG, where, severity=Severity.WARNING)
+
+
+_COG = (
+    "Write it anew, such as with `gdal_translate -of COG`, or take profile=cloud-optimized out of "
+    "the asset's type."
+)
 
 
 @part_of("A03", "collection")

@@ -34,6 +34,7 @@ from dedl_workbook.base.formats import (
     Format,
     by_media_type,
 )
+from dedl_workbook.base.text import amount
 from dedl_workbook.dataset.dataset import Dataset
 
 _HDF4, _HDF5 = HDF.magic
@@ -116,34 +117,46 @@ _TIFFS = {
 }
 
 
-def _tiff(source: Source) -> None:
+_Directory = tuple[int, dict[int, tuple[int, ...]]]
+"""A directory's place in the file, and the values of some of its tags."""
+_OFFSETS = {273: 279, 324: 325}
+"""The tag of the places of strips, or of tiles, and that of their sizes."""
+_PLACES = frozenset({*_OFFSETS, *_OFFSETS.values()})
+_WIDE = frozenset(kind for kind, size in _TIFF_SIZES.items() if size > 4)
+"""Types of more than four bytes, which may lie elsewhere."""
+
+
+def _tiff(source: Source, tags: frozenset[int] = _PLACES) -> list[_Directory]:
+    """Check that what a TIFF file's tables promise is there; return its directories.
+
+    Args:
+        source: the file.
+        tags: those whose values are returned.
+    """
     tiff = _TIFFS[source.head[:4]]
     width, before = tiff.place.size, tiff.entries.size
     (directory,) = tiff.place.unpack_from(source.head, tiff.start)
     if not directory:
         # Writers fill it in last.
         raise Truncated
-    directories: set[int] = set()
+    directories: dict[int, dict[int, tuple[int, ...]]] = {}
     while directory and directory not in directories and len(directories) < 100:
-        directories.add(directory)
         (count,) = tiff.entries.unpack(source.at(directory, before))
         length = count * tiff.entry.size
         if not count or directory + before + length + width > source.size:
             raise Truncated
         table = source.at(directory + before, min(length + width, 2**20))
-        _tiff_directory(source, table[:length], tiff)
+        directories[directory] = _tiff_values(source, table[:length], tiff, tags)
         if len(table) < length + width:
-            return
+            break
         (directory,) = tiff.place.unpack_from(table, length)
+    return list(directories.items())
 
 
-_OFFSETS = {273: 279, 324: 325}
-_WIDE = frozenset(kind for kind, size in _TIFF_SIZES.items() if size > 4)
-"""Types of more than four bytes, which may lie elsewhere."""
-_PLACES = frozenset({273, 279, 324, 325})
-
-
-def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
+def _tiff_values(
+    source: Source, table: bytes, tiff: _Tiff, tags: frozenset[int]
+) -> dict[int, tuple[int, ...]]:
+    """Return the values of some tags of a directory, all of whose parts must lie in the file."""
     entry, inline = tiff.entry.size, tiff.place.size
     arrays: dict[int, tuple[int, ...]] = {}
     whole = table[: len(table) // entry * entry]
@@ -151,28 +164,76 @@ def _tiff_directory(source: Source, table: bytes, tiff: _Tiff) -> None:
     for tag, kind, count in tiff.entry.iter_unpack(whole):
         at += entry
         if count == 1 and kind not in _WIDE:
-            if tag in _PLACES and kind in _TIFF_CODES:
+            if tag in tags and kind in _TIFF_CODES:
                 arrays[tag] = tiff.one[kind].unpack_from(table, at)
             continue
-        is_place = tag in _PLACES and kind in _TIFF_CODES
+        wanted = tag in tags and kind in _TIFF_CODES
         size = _TIFF_SIZES.get(kind, 1)
         total = count * size
         if total > inline:
             (offset,) = tiff.place.unpack_from(table, at)
             if offset + total > source.size:
                 raise Truncated
-            if is_place and tag not in arrays:
+            if wanted and tag not in arrays:
                 # Of a giant's tiles the last ones show whether it is whole.
                 few = min(count, 2**18)
                 raw = _require(source.at(offset + (count - few) * size, few * size), few * size)
                 arrays[tag] = struct.unpack(f"{tiff.order}{few}{_TIFF_CODES[kind]}", raw)
-        elif is_place:
+        elif wanted:
             arrays[tag] = struct.unpack_from(f"{tiff.order}{count}{_TIFF_CODES[kind]}", table, at)
     for offsets, counts in _OFFSETS.items():
         if offsets in arrays and counts in arrays:
             ends = map(add, arrays[offsets], arrays[counts])
             if max(ends, default=0) > source.size:
                 raise Truncated
+    return arrays
+
+
+_KIND, _WIDTH, _HEIGHT = 254, 256, 257
+_COG_TAGS = _PLACES | {_KIND, _WIDTH, _HEIGHT}
+_REDUCED, _MASK = 1, 4
+"""Bits of the kind of an image."""
+SMALL = 512
+"""Pixels of a side up to which an image needs neither tiles nor overviews."""
+
+
+def _cog_problem(source: Source) -> str:
+    """Return why a whole TIFF file is not cloud-optimized, or ''.
+
+    Source: OGC 21-026, Cloud Optimized GeoTIFF, and GDAL's description of its driver COG.
+    """
+    (first, image), *others = _tiff(source, _COG_TAGS)
+    directories = [(first, image), *others]
+    kinds = [values.get(_KIND, (0,))[0] for _, values in directories]
+    overviews = [
+        values
+        for kind, (_, values) in zip(kinds[1:], others, strict=True)
+        if kind & _REDUCED and not kind & _MASK
+    ]
+    width, height = (image.get(tag, (0,))[0] for tag in (_WIDTH, _HEIGHT))
+    sizes = [width, *(values.get(_WIDTH, (0,))[0] for values in overviews)]
+    starts = [start for values in (image, *overviews) if (start := _first_block(values))]
+    reasons = {
+        f"its {width} x {height} pixels are not in tiles": (
+            max(width, height) > SMALL and 324 not in image
+        ),
+        "it has no overviews": max(width, height) > SMALL and not overviews,
+        "its first image is an overview": bool(kinds[0] & _REDUCED),
+        "its overviews don't grow smaller one by one": sizes != sorted(sizes, reverse=True),
+        "its directories don't stand in front of its pixels": bool(starts)
+        and max(place for place, _ in directories) > min(starts),
+        "its directories are not in order": [place for place, _ in directories]
+        != sorted(place for place, _ in directories),
+        "the pixels of its overviews don't stand in front of the image's": starts
+        != sorted(starts, reverse=True),
+    }
+    return ", and ".join(text for text, holds in reasons.items() if holds)
+
+
+def _first_block(values: dict[int, tuple[int, ...]]) -> int:
+    """Return where the first strip or tile with pixels starts, or 0; a sparse file has holes."""
+    places = (place for tag in _OFFSETS for place in values.get(tag, ()))
+    return min(filter(None, places), default=0)
 
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -318,7 +379,9 @@ def _jp2(source: Source) -> None:
         head = _require(source.at(at, 8), 8)
         length = int.from_bytes(head[:4], "big")
         if length == 0:
-            # The last box reaches to the file's end.
+            # The last box reaches to the file's end, where the picture's data end too.
+            if head[4:] == b"jp2c" and b"\xff\xd9" not in source.at(max(0, source.size - 16), 16):
+                raise Truncated
             return
         if length == 1:
             length = int.from_bytes(_require(source.at(at + 8, 8), 8), "big")
@@ -328,13 +391,11 @@ def _jp2(source: Source) -> None:
 
 
 UNPACKED = 16 * 2**20
-"""Bytes of a gzip file that are unpacked, and of a JSON file that are parsed: of larger ones the
-end is not looked at."""
+"""Bytes of a gzip file that are unpacked, and of a JSON file that are parsed: larger ones are not
+looked into."""
 
 
 def _gzip(source: Source) -> None:
-    if source.size > UNPACKED:
-        return
     data = source.at(0, source.size)
     while data.startswith(b"\x1f\x8b"):
         member = zlib.decompressobj(wbits=31)
@@ -350,8 +411,12 @@ def _gzip(source: Source) -> None:
         data = member.unused_data
 
 
+PDF_TAIL = 1024
+"""Bytes in which readers look for a PDF's end."""
+
+
 def _pdf(source: Source) -> None:
-    if b"%%EOF" not in source.at(max(0, source.size - TAIL), TAIL):
+    if b"%%EOF" not in source.at(max(0, source.size - PDF_TAIL), PDF_TAIL):
         raise Truncated
 
 
@@ -369,14 +434,82 @@ def _las(source: Source) -> None:
     points = int.from_bytes(head[107:111], "little")
     if head[25] >= 4 and len(head) >= 255:
         points = int.from_bytes(head[247:255], "little") or points
-    packed = form & 0x80
-    if start + (0 if packed else length * points) > source.size:
+        records, count = struct.unpack_from("<QI", head, 235)
+        if count and records + 60 * count > source.size:
+            raise Truncated
+    if start + length * points <= source.size:
+        return
+    if not form & 0x80:
         raise Truncated
+    # Packed points (LAZ) begin with the place of the table of their chunks, or -1: then it stands
+    # in the last bytes of the file.
+    for place in (start, source.size - 8):
+        (table,) = struct.unpack("<q", _require(source.at(place, 8), 8))
+        if table != -1:
+            break
+    if not start + 8 <= table <= source.size - 8:
+        raise Truncated
+
+
+_NODE = struct.Struct("<4dQ")
+"""A node of FlatGeobuf's index: its box, and the place of its feature."""
 
 
 def _flatgeobuf(source: Source) -> None:
-    if 12 + int.from_bytes(_require(source.at(8, 4), 4), "little") > source.size:
+    length = int.from_bytes(_require(source.at(8, 4), 4), "little")
+    after = 12 + length
+    if after > source.size:
         raise Truncated
+    header = source.at(12, min(length, 2**20))
+    count, width = _flatgeobuf_counts(header)
+    if not count:
+        return
+    if width < 2:
+        _walk_features(source.at(after, 2**20), count, after, source.size)
+        return
+    # All nodes of the tree: the features' own come last.
+    nodes = level = count
+    while level > 1:
+        level = -(-level // width)
+        nodes += level
+    after += nodes * _NODE.size
+    few = min(count, 2**15) * _NODE.size
+    leaves = _NODE.iter_unpack(_require(source.at(after - few, few), few))
+    last = after + max(node[4] for node in leaves)
+    size = int.from_bytes(_require(source.at(last, 4), 4), "little")
+    if last + 4 + size > source.size:
+        raise Truncated
+
+
+def _walk_features(data: bytes, count: int, start: int, size: int) -> None:
+    """Go from feature to feature, as far as the bytes that were read reach."""
+    at = 0
+    for _ in range(count):
+        if at + 4 > len(data):
+            break
+        at += 4 + int.from_bytes(data[at : at + 4], "little")
+    else:
+        at -= 4
+    # Beyond them nothing is known, but that the file must go on.
+    if start + at + 4 > size:
+        raise Truncated
+
+
+_COUNT_FIELD, _WIDTH_FIELD = 8, 9
+"""The numbers of two fields of FlatGeobuf's header: the features' count, and its index's width."""
+
+
+def _flatgeobuf_counts(header: bytes) -> tuple[int, int]:
+    """Return how many features a file has, and how many nodes one of its index has; 0: no index."""
+    (table,) = struct.unpack_from("<I", header)
+    fields = table - struct.unpack_from("<i", header, table)[0]
+    (known,) = struct.unpack_from("<H", header, fields)
+    values = []
+    for number, form, default in ((_COUNT_FIELD, "<Q", 0), (_WIDTH_FIELD, "<H", 16)):
+        entry = 4 + 2 * number
+        at = struct.unpack_from("<H", header, fields + entry)[0] if entry < known else 0
+        values.append(struct.unpack_from(form, header, table + at)[0] if at else default)
+    return values[0], values[1]
 
 
 def _sqlite(source: Source) -> None:
@@ -387,37 +520,51 @@ def _sqlite(source: Source) -> None:
         raise Truncated
 
 
-_PAGE = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
-_STORE_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error>\s*<Code>")
-_MAY_BE_MARKUP = (b"<", b" ", b"\t", b"\n", b"\r")
-_MARKUP = ("html", "xml", "svg")
-JSON_TYPES = ("application/json", "application/geo+json")
+# Atomic: what stands before the first element is read in one way, not in each that is possible.
+_START = rb"(?>(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*)"
+_PAGE = re.compile(
+    _START + rb"<(?:!doctype\s+html|html|head|body)[\s/>]", re.IGNORECASE | re.DOTALL
+)
+_STORE_ERROR = re.compile(
+    _START + rb"<Error(?:\s[^>]*)?>\s*<(?:Code|Message|RequestId)>", re.DOTALL
+)
+_MAY_BE_MARKUP = (b"<", b" ", b"\t", b"\n", b"\r", b"\xef\xbb\xbf")
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f]")
 
 
 def _impostor(source: Source, media_type: str) -> str:
     """Return which answer of a server a file holds in the place of data, or ''."""
     if _STORE_ERROR.match(source.head):
         return "holds an error message of an object store"
-    if _PAGE.match(source.head) and not any(kind in media_type for kind in _MARKUP):
+    if _PAGE.match(source.head) and "html" not in media_type.lower():
         return "holds an HTML page, such as a server's error message"
     return ""
 
 
-def _text_problem(source: Source, media_type: str) -> str:
-    """Return what is wrong with a file of a type of text, or ''."""
-    plain = media_type.partition(";")[0].strip().lower()
-    if plain == "text/csv" and b"\0" in source.head and not source.head.startswith(_WIDE_TEXT):
-        return "is called CSV, but is no text"
-    if plain in JSON_TYPES and source.size <= UNPACKED:
-        try:
-            value = orjson.loads(source.at(0, source.size))
-        except orjson.JSONDecodeError as error:
-            return f"is called JSON, but is none: {str(error)[:100]}"
-        if plain == "application/geo+json" and not (
-            isinstance(value, dict) and value.get("type") in _GEOJSON
-        ):
-            return "is called GeoJSON, but holds no object of a GeoJSON type"
+def _text_problem(source: Source, plain: str) -> str | None:
+    """Return what is wrong with a file of a type of text, '' if nothing, or None if it is none."""
+    if plain in TABLES:
+        is_text = source.head.startswith(_WIDE_TEXT) or not _NO_TEXT.search(source.head)
+        return "" if is_text else "is called CSV, but is no text"
+    if not is_json(plain) or source.size > UNPACKED:
+        return None
+    try:
+        value = orjson.loads(source.at(0, source.size).removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        return f"is called JSON, but is none: {str(error)[:100]}"
+    if plain == "application/geo+json" and not (
+        isinstance(value, dict) and value.get("type") in _GEOJSON
+    ):
+        return "is called GeoJSON, but holds no object of a GeoJSON type"
     return ""
+
+
+TABLES = ("text/csv", "text/tab-separated-values")
+
+
+def is_json(media_type: str) -> bool:
+    """Return whether a media type, without parameters, is one of JSON (RFC 6839)."""
+    return media_type == "application/json" or media_type.endswith("+json")
 
 
 _WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff")
@@ -432,7 +579,7 @@ _GEOJSON = frozenset(
 class _Look(NamedTuple):
     """How the content of a format's files is looked at."""
 
-    check_end: Callable[[Source], None]
+    check_end: Callable[[Source], object]
     deeper: Callable[[Source], bool] | None = None
     """Whether what makes it the format comes later than at the start."""
 
@@ -467,10 +614,21 @@ def format_of(media_type: object) -> Format | None:
     return by_media_type(media_type) if isinstance(media_type, str) else None
 
 
-def inspect(
-    dataset: Dataset, path: str, promised: Format | None, media_type: str = ""
-) -> tuple[str, int]:
-    """Return what is wrong with a data file's content, or '', and how many bytes it has.
+class Content(NamedTuple):
+    """What was seen of a data file."""
+
+    size: int
+    """Bytes."""
+    problem: str = ""
+    """What is wrong with it."""
+    doubt: str = ""
+    """What it is called and isn't, though it can be used."""
+    unknown: str = ""
+    """What it is called, where nothing was looked into but its first bytes."""
+
+
+def inspect(dataset: Dataset, path: str, promised: Format | None, media_type: str = "") -> Content:
+    """Look into a data file.
 
     Args:
         dataset: where the file is.
@@ -485,23 +643,30 @@ def inspect(
     size = source.size
     if size == 0:
         # L09 has it.
-        return "", size
+        return Content(size)
     if source.head.startswith(_MAY_BE_MARKUP) and (impostor := _impostor(source, media_type)):
-        return impostor, size
+        return Content(size, impostor)
     if promised is None:
-        return _text_problem(source, media_type), size
+        plain = media_type.partition(";")[0].strip().lower()
+        problem = _text_problem(source, plain)
+        large = f"{plain} of more than {amount(UNPACKED)}" if is_json(plain) else plain or "no type"
+        return Content(size, problem or "", unknown=large if problem is None else "")
     if not (source.head.startswith(promised.magic) or _holds(source, promised)):
         others = (other for other in _OTHERS if other is not promised)
         name = next((other.name for other in others if _holds(source, other)), "something else")
-        return f"is called {promised.name}, but holds {name}", size
+        return Content(size, f"is called {promised.name}, but holds {name}")
+    if promised is GZIP and size > UNPACKED:
+        return Content(size, unknown=f"gzip of more than {amount(UNPACKED)}")
     try:
         _LOOKS[promised].check_end(source)
+        if promised is TIFF and "cloud-optimized" in media_type.lower():
+            return Content(size, doubt=_cog_problem(source))
     except (Truncated, struct.error):
         now = dataset.stat(path)
         if now is not None and now.size != size:
             raise OSError("it was changed while it was read") from None
-        return f"is a truncated {promised.name} file", size
-    return "", size
+        return Content(size, f"is a truncated {promised.name} file")
+    return Content(size)
 
 
 _OTHERS = (TIFF, PNG, JPEG, HDF5, ZIP, JPEG2000, GZIP, PARQUET, GEOPACKAGE)

@@ -63,6 +63,8 @@ class Item:
     """Bytes of the data files that rules read, by path, or `across.GONE`."""
     unchecked: list[str] = field(default_factory=list)
     """Schemas that it names, but could not be held against."""
+    unknown: dict[str, str] = field(default_factory=dict)
+    """What the data files are called that were not looked into, by path."""
 
     @classmethod
     def of(cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset) -> Item:

@@ -59,6 +59,8 @@ class Report:
     """The collection and the items that name one."""
     content: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 of collection and items as they were read (see `publication.content`)."""
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Data files that were not looked into, counted by what their media types call them."""
 
     def count(self, severity: Severity) -> int:
         """Return how many findings have that severity, waived ones left out."""
@@ -72,16 +74,24 @@ class Report:
     @property
     def verdict(self) -> str:
         """The verdict in words; what could not be checked is never a plain pass."""
-        word = "passed" if self.passed else "failed"
-        return f"{word}; {self.not_checked}" if self.unchecked else word
+        return "; ".join(["passed" if self.passed else "failed", *self.gaps])
 
     @property
-    def not_checked(self) -> str:
-        """How much could not be held against a schema, in words."""
-        documents = number(self.unchecked_documents, "documents")
-        names = "name" if self.unchecked_documents != 1 else "names"
-        extensions = number(len(self.unchecked), "extensions")
-        return f"{documents} {names} {extensions} that could not be checked"
+    def gaps(self) -> tuple[str, ...]:
+        """What was not looked into, in words."""
+        gaps = []
+        if self.unchecked:
+            documents = number(self.unchecked_documents, "documents")
+            names = "name" if self.unchecked_documents != 1 else "names"
+            extensions = number(len(self.unchecked), "extensions")
+            gaps.append(f"{documents} {names} {extensions} that could not be checked")
+        if self.unknown:
+            total = sum(self.unknown.values())
+            few = ", ".join(f"{count:,} {name}" for name, count in list(self.unknown.items())[:5])
+            more = f" and {len(self.unknown) - 5} other types" if len(self.unknown) > 5 else ""
+            were = "was" if total == 1 else "were"
+            gaps.append(f"{number(total, 'files')} {were} not looked into ({few}{more})")
+        return tuple(gaps)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in its JSON form."""
@@ -98,6 +108,7 @@ class Report:
                 "extensions": list(self.unchecked),
                 "documents": self.unchecked_documents,
             },
+            "not_looked_into": dict(self.unknown),
             "content": dict(self.content),
             "notes": list(self.notes),
             "findings": [asdict(finding) for finding in self.findings],
@@ -131,6 +142,7 @@ class Report:
             unchecked=tuple(value.get("not_checked", {}).get("extensions", ())),
             unchecked_documents=value.get("not_checked", {}).get("documents", 0),
             content=dict(value.get("content", {})),
+            unknown=dict(value.get("not_looked_into", {})),
         )
 
 

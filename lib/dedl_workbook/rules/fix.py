@@ -360,7 +360,7 @@ def media_type(asset: dict[str, Any], path: str, dataset: Dataset) -> str:
 
 def _is_belied(media_type: object, path: str, dataset: Dataset) -> bool:
     promised = content.format_of(media_type)
-    return promised is not None and bool(content.inspect(dataset, path, promised)[0])
+    return promised is not None and bool(content.inspect(dataset, path, promised).problem)
 
 
 @dataclass(frozen=True)

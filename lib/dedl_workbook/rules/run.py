@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from dedl_workbook import __version__
@@ -78,6 +79,16 @@ def not_judged(rule: str, file: str, error: Exception) -> Finding:
     )
 
 
+MOST_TYPES = 100
+"""Names of types that are told apart in the count of the files that were not looked into."""
+
+
+def add_counts(total: Counter[str], more: Counter[str]) -> None:
+    """Add to the counts of files that were not looked into, in bounded memory."""
+    for name, count in more.items():
+        total[name if name in total or len(total) < MOST_TYPES else "other types"] += count
+
+
 MOST_UNCHECKED = 1000
 """Schemas that are told apart in the count of those that items could not be held against."""
 
@@ -101,6 +112,8 @@ class ShardResult:
     """The items that name one."""
     content: bytes = b""
     """The SHA-256 over the items' bytes (see `publication.content`)."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """What data files are called that were not looked into, and how many there are of each."""
 
 
 def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
@@ -119,6 +132,7 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
     gathered, rows, content = Gatherer(), Packer(), Shard()
     count = unchecked_items = 0
     unchecked: set[str] = set()
+    unknown: Counter[str] = Counter()
     for items in _batches(given, shard, gathered):
         count += len(items)
         for rule, severity, function in rules:
@@ -135,6 +149,8 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
             if item.unchecked:
                 unchecked_items += 1
                 unchecked.update(item.unchecked if len(unchecked) < MOST_UNCHECKED else ())
+            if item.unknown:
+                add_counts(unknown, Counter(item.unknown.values()))
             if ask and (opinion := second_opinion("I01", item.path, item.document)):
                 gathered.add(opinion)
             try:
@@ -149,6 +165,7 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
         frozenset(unchecked),
         unchecked_items,
         content.digest(),
+        unknown,
     )
 
 

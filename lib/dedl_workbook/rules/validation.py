@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -99,7 +100,7 @@ def validate(
         listing = _list(given, comparison, gathered, tell)
         _gather(gathered, _before_items(given, listing, comparison))
         look = partial(run.check_shard, given.for_shards(), second_opinion == "all")
-        count, sample, unchecked, contents = _items(
+        count, sample, unchecked, unknown, contents = _items(
             look, given, comparison, listing, executor, gathered, tell
         )
         size = comparison.settle()
@@ -118,6 +119,8 @@ def validate(
     extensions, documents = unchecked
     if given.own is not None and given.own.unchecked:
         extensions, documents = extensions | set(given.own.unchecked), documents + 1
+    if given.own is not None:
+        run.add_counts(unknown, Counter(given.own.unknown.values()))
     return Report(
         dataset.location,
         findings,
@@ -131,6 +134,7 @@ def validate(
             "collection": sha256(given.own.data).hexdigest() if given.own else "",
             "items": content.digest(contents),
         },
+        dict(unknown.most_common()),
     )
 
 
@@ -233,16 +237,17 @@ def _items(
     executor: Executor | str,
     gathered: Gatherer,
     tell: Tell,
-) -> tuple[int, list[File], Unchecked, list[bytes]]:
+) -> tuple[int, list[File], Unchecked, Counter[str], list[bytes]]:
     """Check every item.
 
     Returns:
-        How many could be read, a sample of their files, what they could not be held against, and
-        the digests of their contents by shards.
+        How many could be read, a sample of their files, what they could not be held against, what
+        files were not looked into, and the digests of their contents by shards.
     """
     size = content.shard_size(listing.items)
     done = items = documents = 0
     extensions: set[str] = set()
+    unknown: Counter[str] = Counter()
     contents: list[bytes] = []
     sample: list[File] = []
     files = _sampling(comparison.todo.files(), listing.items, sample)
@@ -254,9 +259,10 @@ def _items(
             _gather(gathered, result.findings)
             extensions |= result.unchecked
             documents += result.unchecked_items
+            run.add_counts(unknown, result.unknown)
             contents.append(result.content)
             tell("validate", done, listing.items, "items")
-    return items, sample, (extensions, documents), contents
+    return items, sample, (extensions, documents), unknown, contents
 
 
 def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:

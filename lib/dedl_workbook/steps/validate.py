@@ -65,6 +65,5 @@ def _counts(finding: Finding) -> bool:
 
 def _summary(report: Report) -> str:
     counts = ", ".join(f"{report.count(severity)} {severity}s" for severity in Severity)
-    unchecked = f"; {report.not_checked}" if report.unchecked else ""
     text = f"{len(RULES)} rules over {report.items} items: {counts}".replace("infos", "notes")
-    return text + unchecked
+    return "; ".join([text, *report.gaps])

@@ -292,8 +292,7 @@ def report_head(report: Report) -> str:
     names = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "notes"}
     counts = ", ".join(number(report.count(s), name) for s, name in names.items())
     looked_at = f"{number(report.items, 'items')}, {number(report.files, 'files')}"
-    unchecked = f"; {report.not_checked}" if report.unchecked else ""
-    return f"{looked_at}, {amount(report.size)}: {counts}{unchecked}"
+    return "; ".join([f"{looked_at}, {amount(report.size)}: {counts}", *report.gaps])
 
 
 def report_rows(report: Report) -> list[tuple[str, ...]]:

@@ -471,7 +471,9 @@ def test_a_tiff_that_repeats_a_table_of_places_is_not_read_again_for_each(tmp_pa
     head = struct.pack("<2sHIH", b"II", 42, 8, 50) + entries + bytes(4)
     write(tmp_path, "x.tif", head.ljust(4096 + 4 * 5000, b"\0"))
 
-    assert content.inspect(Counting(tmp_path), "x.tif", content.TIFF) == ("", 4096 + 4 * 5000)
+    assert content.inspect(Counting(tmp_path), "x.tif", content.TIFF) == content.Content(
+        4096 + 4 * 5000
+    )
     assert Counting.reads == 1
 
 
