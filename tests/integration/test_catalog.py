@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import ChangedError, ConflictError, InputError, ServiceError
+from dedl_workbook.publication.before import before_folder
 from dedl_workbook.publication.job import Outcome, Plan, Verdict
 from dedl_workbook.services.catalog import comparison, pgstac
 from dedl_workbook.services.catalog import loading as pgstac_load
@@ -201,7 +202,7 @@ def test_what_was_there_before_is_kept(lake: Lake) -> None:
     plan = catalog.plan(job)
     catalog.apply(plan)
 
-    folder = catalog.before_folder(job)
+    folder = before_folder(job)
     lines = (folder / "items.ndjson").read_text().splitlines()
     kept = sorted(map(json.loads, lines), key=lambda item: str(item["id"]))
     assert list(map(comparison.form, kept)) == list(map(comparison.form, before))
@@ -383,6 +384,7 @@ import json, sys, time
 from pathlib import Path
 from dedl_workbook.steps import catalog
 from dedl_workbook.services.catalog import loading as pgstac_load
+from dedl_workbook.publication.before import before_folder
 from dedl_workbook.publication.job import Job
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket

@@ -19,11 +19,13 @@ from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import ChangedError, ConflictError, InputError, ServiceError
 from dedl_workbook.dataset import dataset
 from dedl_workbook.dataset.dataset import File, Folder
+from dedl_workbook.publication import metadata
 from dedl_workbook.publication.job import Job, Verdict
 from dedl_workbook.services.pool import multipart, objects
 from dedl_workbook.services.pool.listing import pool_of
 from dedl_workbook.services.pool.manifest import Todo, location
 from dedl_workbook.steps import upload
+from dedl_workbook.steps.withdraw import pool as withdraw_pool
 
 from tests import buckets
 from tests.attacks import exchange
@@ -618,3 +620,37 @@ def test_an_object_that_changed_since_it_was_listed_is_refused(
     with pytest.raises(ChangedError, match="data/x"):
         objects.put(pool, todo) if size < LARGE else send_parts(pool, todo)
     assert shore.objects() == {}
+
+
+def test_a_file_that_was_mended_after_its_upload_is_the_next_edition_and_the_rest_is_reused(
+    shore: Shore,
+):
+    shore.deliver(SMALL)
+    run(shore.job())
+    before = shore.objects()
+    changed = SMALL | {"data/2024/a/x.tif": b"y" * 1000}
+    shore.deliver(changed)
+    plan, receipt, outcome = run(shore.job())
+    assert plan.goal["prefix"] == f"{PREFIX}2/"
+    assert (receipt.done["uploaded"], receipt.done["reused"]) == (1, len(SMALL) - 1)
+    assert outcome.verdict is Verdict.PASSED, outcome
+    assert shore.objects() == before | {f"{PREFIX}2/data/2024/a/x.tif": b"y" * 1000}
+    # The addresses lead to the new bytes, and to nothing that an edition of this ticket lacks.
+    job = shore.job()
+    assert metadata.href(job, "data/2024/a/x.tif").endswith("/DEDL-1/2/data/2024/a/x.tif")
+    assert metadata.href(job, "data/2024/a.txt").endswith("/DEDL-1/data/2024/a.txt")
+    again, receipt, outcome = run(shore.job())
+    assert (again.actions, again.digest, receipt.done["uploaded"]) == ((), plan.digest, 0)
+    assert outcome.verdict is Verdict.PASSED
+    withdraw_pool.undo(shore.job(), referred=lambda: False)
+    assert shore.objects() == {}
+    assert upload.plan(shore.job()).goal["prefix"] == PREFIX
+
+
+def test_a_file_that_was_touched_alone_begins_no_edition(shore: Shore):
+    shore.deliver(SMALL)
+    run(shore.job())
+    os.utime(shore.dataset / "data/2024/a/x.tif", ns=(1, 1))
+    plan, _, outcome = run(shore.job())
+    assert plan.goal["prefix"] == PREFIX
+    assert outcome.verdict is Verdict.PASSED

@@ -740,7 +740,7 @@ def test_an_entry_changed_by_hand_while_nothing_of_ours_is_in_the_catalogue_stay
     with pytest.raises(ConflictError, match="stands there otherwise") as error:
         withdraw.plan(job)
 
-    assert str(withdraw_hda._nowhere(job)) in str(error.value)
+    assert str(withdraw_hda._record(job)) in str(error.value)
     assert files(lake) == stands
 
 

@@ -42,8 +42,8 @@ class Address(NamedTuple):
 def scheme_of(href: str) -> str:
     """Return an href's scheme in lower case; `//` for an address without one, '' for a path."""
     plain = href.translate(_DROPPED).lstrip(_LEADING)
-    if found := _SCHEME.match(plain):
-        return found[1].lower()
+    if scheme := _SCHEME.match(plain):
+        return scheme[1].lower()
     return "//" if plain.startswith(("//", "\\\\")) else ""
 
 
@@ -90,17 +90,15 @@ class Allowed:
         return cls(job.target, job.prefix, keys.keys(job))
 
     def owns(self, href: str) -> bool:
-        """Tell whether an address is that of an object that this publication wrote, or reuses."""
+        """Return whether an address is that of an object that this publication wrote, or reuses."""
         start = f"s3://{self.target.s3.bucket}/"
         if not href.startswith(start):
             return False
         key = href[len(start) :]
-        if _ODD & set(key.split("/")):
+        path = keys.path_of(key)
+        if path is None or _ODD & set(key.split("/")):
             return False
-        if key.startswith(f"{self.prefix}data/"):
-            return True
-        path = key.split("/", 2)[-1]
-        return path != key and self.reused(path) == key
+        return key.startswith(self.prefix) or self.reused(path) == key
 
     def problem(self, address: Address) -> str:
         """Return what is wrong with where an href leads, or ''."""
@@ -133,7 +131,7 @@ class Allowed:
 
 
 def names_store(address: Address, target: Target) -> bool:
-    """Tell whether a web address is that of a store of the data lake, or HDA could take it so.
+    """Return whether a web address is that of a store of the data lake, or HDA could take it so.
 
     EODAG takes the first part of a host's name, or of the path, for the bucket of what it serves.
     """

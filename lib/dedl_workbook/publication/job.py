@@ -31,6 +31,8 @@ class Job:
     tell: Tell = silent
     events: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     """The lines of the case's ledger, as they were when the job began."""
+    edition: int = 0
+    """Which edition of the ticket's files is meant; 0: the last one, see `publication.keys`."""
 
     @property
     def case(self) -> Path:

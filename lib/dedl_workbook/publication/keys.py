@@ -1,10 +1,14 @@
-"""Keys of reused objects: files that earlier publications stored unchanged, and where.
+"""Keys of a publication's objects: of its edition, or of earlier objects that are reused.
 
-The upload's plan finds them. From then on the published addresses lead to the earlier objects.
+An object is never overwritten. A ticket's files go to `<collection>/<ticket>/data/`. Once one of
+them has changed after it was uploaded, the files of now are the ticket's next edition, in
+`<collection>/<ticket>/2/data/`, and so on. What earlier editions, or publications, stored unchanged
+is reused: the upload's plan finds it, and from then on the published addresses lead there.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +18,10 @@ from typing import NamedTuple
 
 from dedl_workbook.base import sqlite
 from dedl_workbook.base.errors import InputError
-from dedl_workbook.base.files import draft
+from dedl_workbook.base.files import draft, write_atomic
 from dedl_workbook.publication.job import Job
 
-NAME = "reused.sqlite"
+_KEY = re.compile(r"[^/]+/[^/]+/(?:[0-9]+/)?(data/.+)", re.DOTALL)
 Keys = Callable[[str], str | None]
 
 
@@ -32,15 +36,54 @@ class Reused(NamedTuple):
     etag: str
 
 
+def edition(job: Job) -> int:
+    """Return the number of the edition of its files that a job is about, from 1."""
+    record = _edition_file(job)
+    return job.edition or (int(record.read_text()) if record.exists() else 1)
+
+
+def begin_edition(job: Job) -> None:
+    """Let the files of now be the next edition; objects of the ones before stay as they are."""
+    write_atomic(_edition_file(job), str(edition(job) + 1))
+
+
+def forget_editions(job: Job) -> None:
+    """Begin with the first edition again, after all objects of the ticket were withdrawn."""
+    for path in (_edition_file(job), *job.folder.glob("*-edition-*.sqlite*")):
+        path.unlink(missing_ok=True)
+
+
+def _edition_file(job: Job) -> Path:
+    return job.folder / "edition"
+
+
+def memory(job: Job, name: str) -> Path:
+    """Return the file in which something of a job's edition is remembered."""
+    number = edition(job)
+    return job.folder / (f"{name}.sqlite" if number == 1 else f"{name}-edition-{number}.sqlite")
+
+
+def prefix(job: Job) -> str:
+    """Return what the keys of the objects of a job's edition start with."""
+    number = edition(job)
+    return job.prefix if number == 1 else f"{job.prefix}{number}/"
+
+
+def path_of(key: str) -> str | None:
+    """Return the path in its dataset of the file that lies under a key; None: it is no file's."""
+    match = _KEY.fullmatch(key)
+    return match[1] if match else None
+
+
 def location(job: Job) -> Path:
     """Return the file that remembers what is reused. There is none where nothing is."""
-    return job.folder / NAME
+    return memory(job, "reused")
 
 
-def save(job: Job, found: Iterable[Reused]) -> None:
+def save(job: Job, reused: Iterable[Reused]) -> None:
     """Remember what is reused, in the place of what was remembered. All of it, or nothing."""
     path = location(job)
-    rows = iter(found)
+    rows = iter(reused)
     first = next(rows, None)
     if first is None:
         path.unlink(missing_ok=True)
@@ -75,22 +118,29 @@ def tickets(job: Job) -> set[str]:
 
 
 def keys(job: Job) -> Keys:
-    """Return what gives the key of a reused file's object, by the file's path. Thread-safe.
+    """Return what gives the key of a file's object, by the file's path. Thread-safe.
+
+    It gives None where that is the prefix of the job, followed by the path.
 
     Raises:
         InputError: the file is damaged.
     """
+    start = "" if edition(job) == 1 else prefix(job)
+
+    def plain(path: str) -> str | None:
+        return start + path if start else None
+
     if not location(job).is_file():
-        return lambda path: None
+        return plain
     known, lock = _opened(job), threading.Lock()
 
     def key(path: str) -> str | None:
         with lock:
             try:
-                found = known.execute("select key from reused where path = ?", (path,)).fetchone()
+                row = known.execute("select key from reused where path = ?", (path,)).fetchone()
             except sqlite3.DatabaseError as error:
                 raise _damaged(job, error) from error
-        return found[0] if found else None
+        return row[0] if row else plain(path)
 
     return key
 

@@ -32,7 +32,7 @@ def slug(word: str) -> str:
 
 
 def has_keyword(collection: dict[str, Any]) -> bool:
-    """Tell whether a collection has the keyword of user-generated data."""
+    """Return whether a collection has the keyword of user-generated data."""
     keywords = collection.get("keywords")
     return isinstance(keywords, list) and slug(KEYWORD) in {
         slug(word) for word in keywords if isinstance(word, str)
@@ -40,7 +40,7 @@ def has_keyword(collection: dict[str, Any]) -> bool:
 
 
 def has_host(collection: dict[str, Any]) -> bool:
-    """Tell whether a collection names DEDL as its host."""
+    """Return whether a collection names DEDL as its host."""
     providers = collection.get("providers")
     return isinstance(providers, list) and any(
         isinstance(provider, dict)
@@ -164,7 +164,7 @@ def has_file(job: Job) -> Exists:
 
 
 def is_item(file: File) -> bool:
-    """Tell whether a file of a dataset is an item's: a regular .json file in metadata/items."""
+    """Return whether a file of a dataset is an item's: a regular .json file in metadata/items."""
     path = file.path
     if not path.startswith(ITEMS) or path.find("/", len(ITEMS)) >= 0:
         return False

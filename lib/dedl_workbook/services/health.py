@@ -19,7 +19,7 @@ from dedl_workbook.services.catalog import stac_api
 
 PATIENCE = 5.0
 """Seconds that a server may be silent."""
-_SETTINGS = "Mend that file, or set what is named; production.example.yaml explains each key."
+_SETTINGS = "Fix that file, or set what is named; production.example.yaml explains each key."
 _LITTLE = 10**9
 """Bytes that should be free where the evidence is kept."""
 

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.errors import ChangedError, ConflictError, ServiceError, WorkbookError
@@ -19,7 +18,7 @@ from dedl_workbook.base.files import whole, write_atomic
 from dedl_workbook.base.json import parse, pretty
 from dedl_workbook.base.json_patch import patch
 from dedl_workbook.publication import addresses, metadata
-from dedl_workbook.publication.before import state_before
+from dedl_workbook.publication.before import before_folder, goals_with, holds, matches, state_before
 from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, judged
 from dedl_workbook.services.catalog import comparison, partitions, pgstac, stac_api
 from dedl_workbook.services.catalog import loading as pgstac_load
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
     from dedl_workbook.services.catalog.pgstac import Connection
 
 STEP = "catalog"
+STATE, GOALS = "catalog.json", "catalog-made.json"
+"""The files with the state before the first change, and what this ticket published since."""
+COLLECTION, ITEMS = "collection.json", "items.ndjson"
+"""The files with the collection and the items from before."""
 _VERBS = {
     "added": ("add", "items"),
     "changed": ("change", "items"),
@@ -50,15 +53,15 @@ def plan(job: Job) -> Plan:
         document, goal = _goal(job, sides)
         with pgstac.connected(job) as connection:
             version = pgstac.guard(connection)
-            held, found = found_in(job, connection, sides)
-        before = state_before(job.before.get(STEP), found, goal)
+            held, state = held_state(job, connection, sides)
+        before = state_before(job.before.get(STEP), state, goal)
         counts = sides.counts()
-        _refuse_foreign(job, found, goal, before)
+        _refuse_foreign(job, state, goal, before)
         detail: dict[str, Any] = {"pgstac": version, "items": counts}
         detail["examples"] = {k: sides.examples(k) for k in _VERBS if counts[k]}
-        if held is not None and found["collection"] != goal["collection"]:
+        if held is not None and state["collection"] != goal["collection"]:
             detail["collection"] = patch(held, document)
-        actions = _actions(job.ticket.collection, held is None, found, goal, counts)
+        actions = _actions(job.ticket.collection, held is None, state, goal, counts)
     return Plan(STEP, job, goal, before, actions, detail)
 
 
@@ -82,8 +85,8 @@ def _with_hosts(
         yield path, item
 
 
-def found_in(job: Job, connection: Connection, sides: Comparison) -> tuple[Any, dict[str, Any]]:
-    """Return the collection that is held, and the state found: both sides stand after this."""
+def held_state(job: Job, connection: Connection, sides: Comparison) -> tuple[Any, dict[str, Any]]:
+    """Return the collection that is held, and the catalogue's state; fills the side `held`."""
     held = pgstac.held_collection(connection, job.ticket.collection)
     _hold(job, sides, [] if held is None else _held_items(job, connection))
     if held is None:
@@ -102,20 +105,20 @@ def _hold(job: Job, sides: Comparison, items: Iterable[tuple[str, str, bytes]]) 
 
 
 def _refuse_foreign(
-    job: Job, found: dict[str, Any], goal: dict[str, Any], before: dict[str, Any]
+    job: Job, state: dict[str, Any], goal: dict[str, Any], before: dict[str, Any]
 ) -> None:
     """In mode new, only what isn't there, or is ours, may be loaded."""
     ours = (
-        found["collection"] is None
+        state["collection"] is None
         or before["collection"] is None
-        or (found["collection"] == goal["collection"] and not found["items"])
-        or found == goal
+        or (state["collection"] == goal["collection"] and not state["items"])
+        or matches(state, goal)
     )
     if job.ticket.mode == "new" and not ours:
-        if found in goals_of(job):
-            raise published_before(job, f"{found['items']} items")
+        if any(matches(state, one) for one in goals_of(job)):
+            raise published_before(job, f"{state['items']} items")
         raise ConflictError(
-            f"the catalogue has a collection {job.ticket.collection} with {found['items']} items "
+            f"the catalogue has a collection {job.ticket.collection} with {state['items']} items "
             "that this ticket did not publish",
             remedy="If this ticket shall replace it, set 'mode: replace' in the ticket; else "
             "agree on another collection id.",
@@ -125,12 +128,12 @@ def _refuse_foreign(
 def _actions(
     collection: str,
     new: bool,
-    found: dict[str, Any],
+    state: dict[str, Any],
     goal: dict[str, Any],
     counts: dict[str, int],
 ) -> tuple[Action, ...]:
     actions = []
-    if found["collection"] != goal["collection"]:
+    if state["collection"] != goal["collection"]:
         actions.append(Action("add" if new else "change", f"collection {collection}"))
     for kind, (verb, subject) in _VERBS.items():
         if counts[kind]:
@@ -157,39 +160,29 @@ def apply(plan: Plan) -> Receipt:
                 "the metadata isn't what the plan was made for", remedy="Plan and approve again."
             )
         pgstac.lock(connection, job.ticket.collection)
-        held, found = found_in(job, connection, sides)
-        _demand_expected(plan, found)
+        held, state = held_state(job, connection, sides)
+        _require_expected(plan, state)
         counts = sides.counts()
         _save_before(plan, connection, held)
         load(job, connection, sides, document, new=held is None)
         left = pgstac_load.finish(connection, job.ticket.collection)
-    done: dict[str, Any] = {"collection": goal["collection"] != found["collection"]}
+    done: dict[str, Any] = {"collection": goal["collection"] != state["collection"]}
     done["items"] = {kind: count for kind, count in counts.items() if kind != "equal"}
     return Receipt(STEP, done | ({"left": left} if left else {}), time.monotonic() - start)
 
 
-def _demand_expected(plan: Plan, found: dict[str, Any]) -> None:
-    if state_before(plan.before, found, plan.goal) != dict(plan.before):
+def _require_expected(plan: Plan, state: dict[str, Any]) -> None:
+    if state_before(plan.before, state, plan.goal) != dict(plan.before):
         raise ConflictError(
             f"{plan.job.ticket.collection} was changed in the catalogue since the plan was made",
             remedy="Find out by whom, then plan and approve again.",
         )
 
 
-def before_folder(job: Job) -> Path:
-    """Return where the collection and items from before the first change are kept."""
-    return job.folder / "before"
-
-
-def made_file(job: Job) -> Path:
-    """Return where the goals are kept that this ticket set out to publish, oldest first."""
-    return before_folder(job) / "catalog-made.json"
-
-
 def goals_of(job: Job) -> list[dict[str, Any]]:
     """Return the goals that this ticket set out to publish, oldest first."""
-    made = made_file(job)
-    goals: list[dict[str, Any]] = parse(made.read_bytes()) if made.exists() else []
+    record = before_folder(job) / GOALS
+    goals: list[dict[str, Any]] = parse(record.read_bytes()) if record.exists() else []
     return goals
 
 
@@ -204,23 +197,17 @@ def published_before(job: Job, what: str) -> ConflictError:
 
 
 def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None) -> None:
-    """Keep what is there before the first change, unless a cut-off run did so already.
-
-    What this very ticket published before is nothing to go back to either.
-    """
+    """Save what is there before the first change, unless an earlier run did so."""
     folder, state = before_folder(plan.job), dict(plan.before)
-    marker, made = folder / "catalog.json", made_file(plan.job)
-    goals = goals_of(plan.job)
+    marker, goals = folder / STATE, goals_with(goals_of(plan.job), plan.goal)
+    write_atomic(folder / GOALS, pretty(goals))
     saved = parse(marker.read_bytes()) if marker.exists() else None
-    kept = saved and all(state[key] in (saved[key], *(g[key] for g in goals)) for key in state)
-    if plan.goal not in goals:
-        write_atomic(made, pretty([*goals, dict(plan.goal)]))
-    if kept:
+    if saved and holds(saved, goals, state):
         return
     marker.unlink(missing_ok=True)
     if held is not None:
-        write_atomic(folder / "collection.json", pretty(held))
-        with whole(folder / "items.ndjson") as file:
+        write_atomic(folder / COLLECTION, pretty(held))
+        with whole(folder / ITEMS) as file:
             file.writelines(raw + b"\n" for _, _, raw in _held_items(plan.job, connection))
     write_atomic(marker, pretty(state))
 
@@ -288,10 +275,10 @@ def _compare(job: Job, connection: Connection, sides: Comparison, document: dict
     Raises:
         ServiceError: they differ; nothing is committed.
     """
-    held, found = found_in(job, connection, sides)
+    held, state = held_state(job, connection, sides)
     counts = sides.counts()
     wrong = [f"{_example(sides, kind)} is {_WRONG[kind]}" for kind in _VERBS if counts[kind]]
-    if held is None or found["collection"] != comparison.digest(document):
+    if held is None or state["collection"] != comparison.digest(document):
         wrong.append("the collection is held otherwise than it was sent")
     if wrong:
         raise ServiceError(
@@ -331,9 +318,9 @@ def check(plan: Plan) -> Outcome:
         sides.write_digests(job.folder / "items-sha256.txt")
         write_atomic(job.folder / "collection.json", pretty(document))
         with pgstac.connected(job) as connection:
-            held, found = found_in(job, connection, sides)
+            held, state = held_state(job, connection, sides)
             covered = pgstac.extent(connection, job.ticket.collection)
-        same = found["collection"] == goal["collection"]
+        same = state["collection"] == goal["collection"]
         checks.append(collection_check("database", held is not None, same))
         checks += item_checks("database", sides)
         checks += _extent_checks(job, document, covered)
@@ -343,7 +330,7 @@ def check(plan: Plan) -> Outcome:
 
 
 def _extent_checks(job: Job, document: dict[str, Any], covered: tuple[Any, ...]) -> Iterator[Check]:
-    """Compare the declared extent with what PostGIS finds, where rule C12 demands that it holds.
+    """Compare the declared extent with what PostGIS finds, where rule C12 requires that it holds.
 
     PostGIS doesn't know of the antimeridian, so a declared box that crosses it is not compared.
     """
@@ -355,17 +342,17 @@ def _extent_checks(job: Job, document: dict[str, Any], covered: tuple[Any, ...])
         return
     declared = extent_of(document)
     inside = declared.holds_span(first, last)
-    found = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+    span = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
     if box is not None and declared.box is not None and declared.box[0] <= declared.box[2]:
         inside = inside and declared.holds_box(tuple(box))
-        found += f", {', '.join(f'{edge:.6g}' for edge in box)}"
-    yield Check("database: the declared extent holds the items", inside, found)
+        span += f", {', '.join(f'{edge:.6g}' for edge in box)}"
+    yield Check("database: the declared extent holds the items", inside, span)
 
 
 def collection_check(side: str, there: bool, same: bool) -> Check:
     """Return the check that a side has the collection as it was published."""
-    found = ("as published" if same else "differs from the published") if there else "missing"
-    return Check(f"{side}: collection", there and same, found)
+    summary = ("as published" if same else "differs from the published") if there else "missing"
+    return Check(f"{side}: collection", there and same, summary)
 
 
 def item_checks(side: str, sides: Comparison) -> list[Check]:
@@ -402,15 +389,15 @@ def served_checks(
     with comparison.comparing(job.folder) as outside, stac_api.reading(root) as client:
         for _ in outside.publish(unlinked):
             pass
-        shown = stac_api.collection(client, root, id_)
-        _hold(job, outside, served() if shown is not None else [])
-        same = shown is not None and _same(shown, document)
-        checks = [collection_check("STAC API", shown is not None, same)]
+        collection = stac_api.collection(client, root, id_)
+        _hold(job, outside, served() if collection is not None else [])
+        same = collection is not None and _same(collection, document)
+        checks = [collection_check("STAC API", collection is not None, same)]
         checks += item_checks("STAC API", outside)
         count = outside.side("published")[0]
     numbers = {number for number in matched if number is not None}
-    told = ", ".join(str(number) for number in sorted(numbers)) or "not told (context is off)"
-    checks.append(Check("STAC API: numberMatched", not numbers - {count}, told))
+    summary = ", ".join(map(str, sorted(numbers))) or "not told (context is off)"
+    checks.append(Check("STAC API: numberMatched", not numbers - {count}, summary))
     return checks
 
 

@@ -25,7 +25,7 @@ from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import digest, parse, pretty
 from dedl_workbook.base.times import now
 from dedl_workbook.parameters.target import Hda
-from dedl_workbook.publication.before import state_before
+from dedl_workbook.publication.before import before_folder, goals_with, holds, state_before
 from dedl_workbook.publication.job import (
     Action,
     Check,
@@ -334,7 +334,7 @@ def remove_superseded(job: Job, hda: Hda) -> None:
 
 def saved_before(job: Job) -> dict[str, Any] | None:
     """Return what was there before this ticket's first change, as it was saved, or None."""
-    path = job.folder / "before" / "hda.json"
+    path = before_folder(job) / "hda.json"
     saved: dict[str, Any] | None = parse(path.read_bytes()) if path.exists() else None
     return saved
 
@@ -356,25 +356,18 @@ def _text(files: Files) -> str | None:
 
 
 def _save_before(plan: Plan, hda: Hda, files: Files) -> None:
-    """Keep what is there before the first change, unless a cut-off run did so already.
-
-    What this very ticket published before is nothing to go back to either.
-    """
+    """Save what is there before the first change, unless an earlier run did so."""
     id_, state, goal = plan.job.ticket.collection, dict(plan.before), dict(plan.goal)
     saved = saved_before(plan.job) or {}
-    goals = [*saved.get("made", []), goal]
-    if not saved or not all(
-        state[key] in (saved["state"][key], *(one[key] for one in goals)) for key in state
-    ):
+    goals = goals_with(saved.get("made", []), goal)
+    if not saved or not holds(saved["state"], goals, state):
         saved = {
             "state": state,
             "entry": hda_config.entry_text(files.collections, id_),
             "product": hda_config.products(files.provider, hda.provider).get(id_),
             "document": _text(files),
         }
-    different = [one for number, one in enumerate(goals) if one not in goals[:number]]
-    path = plan.job.folder / "before" / "hda.json"
-    write_atomic(path, pretty(saved | {"made": different}))
+    write_atomic(before_folder(plan.job) / "hda.json", pretty(saved | {"made": goals}))
 
 
 def _reload(hda: Hda) -> str:

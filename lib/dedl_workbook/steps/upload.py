@@ -45,9 +45,12 @@ def plan(job: Job) -> Plan:
     pool = pool_of(job)
     with open_manifest(job) as manifest:
         leftovers = listing.survey(job, pool, manifest)
+        if _has_changed(job, pool, manifest):
+            keys.begin_edition(job)
+            return plan(job)
         reuse.find(job, pool, manifest)
         reused = _reused(manifest)
-        to_mark = manifest.reused_from() - leftovers.marked
+        to_mark = reuse.used(job, manifest) - leftovers.marked
         states = manifest.states()
         _refuse_conflicts(pool, manifest, states)
         strangers, foreign, examples = manifest.strangers()
@@ -55,7 +58,7 @@ def plan(job: Job) -> Plan:
     files, size = (sum(part) for part in zip(*states.values(), strict=True))
     goal = {
         "bucket": job.target.s3.bucket,
-        "prefix": job.prefix,
+        "prefix": keys.prefix(job),
         "dataset": job.fingerprint,
         "files": files,
         "bytes": size,
@@ -69,6 +72,20 @@ def plan(job: Job) -> Plan:
         actions=tuple(_actions(pool, states, leftovers, to_mark)),
         detail={"foreign": examples, "there": states.get("done", (0, 0))[0]},
     )
+
+
+def _has_changed(job: Job, pool: Pool, manifest: Manifest) -> bool:
+    """Return whether a file of which this ticket stored an object is another now.
+
+    Reads what has the size that it had, but not the identity.
+    """
+    for todo, sha256 in manifest.replaced():
+        if not sha256:
+            return True
+        if objects.patiently(pool, partial(objects.hashed, pool, todo)).sha256 != sha256:
+            return True
+        job.tell("comparing with what was uploaded", 0, 0, "files", todo.path)
+    return False
 
 
 def _actions(
@@ -125,7 +142,7 @@ def apply(plan: Plan) -> Receipt:
         if states.keys() - {"done", "reused"}:
             probe.probe(pool, in_parts=in_parts)
         _remove(pool, leftovers)
-        reuse.mark(job, pool, manifest.reused_from() - leftovers.marked)
+        reuse.mark(job, pool, reuse.used(job, manifest) - leftovers.marked)
         if "missing" in states:
             manifest.fill("types", _media_types(job), 2)
         done = engine.move(job, pool, manifest, states, leftovers.resumable)
@@ -240,7 +257,7 @@ def _check_objects(
         ("upload finished", "unknown", "lie there, but nobody compared them; run the upload"),
     ):
         count = states.get(state, (0, 0))[0]
-        named = ", ".join(plan.job.prefix + path for path in manifest.examples(state))
+        named = ", ".join(keys.prefix(plan.job) + path for path in manifest.examples(state))
         summary = f"{count} objects {what}: {named}" if count else "none differs"
         yield Check(name, not count, summary)
     done = _whole(states)
@@ -257,7 +274,7 @@ def _whole(states: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
 
 def _check_reuse(plan: Plan, manifest: Manifest, leftovers: Leftovers) -> Iterator[Check]:
     wanted = plan.goal.get("reused", "")
-    reused, unmarked = _reused(manifest), manifest.reused_from() - leftovers.marked
+    reused, unmarked = _reused(manifest), reuse.used(plan.job, manifest) - leftovers.marked
     if wanted or reused:
         summary = "as planned" if reused == wanted else "others than planned"
         summary += f"; not marked as used: {', '.join(sorted(unmarked))}" if unmarked else ""
@@ -311,8 +328,8 @@ class Digests:
     def of(self, href: str) -> tuple[int, str] | None:
         """Return size and SHA-256 of the file that a published address leads to, or None."""
         key = href.removeprefix(self.pool)
-        path = key.split("/", 2)[-1]
-        return self.get(path) if href == f"{self.pool}{self.key(path)}" else None
+        path = keys.path_of(key)
+        return self.get(path) if path and href == f"{self.pool}{self.key(path)}" else None
 
     def get(self, path: str) -> tuple[int, str] | None:
         """Return size and SHA-256 of a file, or None if it wasn't uploaded. Thread-safe."""

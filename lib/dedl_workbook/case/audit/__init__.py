@@ -54,8 +54,8 @@ class Audit:
 
     def as_json(self) -> dict[str, Any]:
         """Return it in its JSON form."""
-        told = {"collection": self.collection, "target": self.target, "ticket": self.ticket}
-        return told | {"state": self.state, "rows": [asdict(row) for row in self.rows]}
+        head = {"collection": self.collection, "target": self.target, "ticket": self.ticket}
+        return head | {"state": self.state, "rows": [asdict(row) for row in self.rows]}
 
 
 def audit(
@@ -119,13 +119,13 @@ def _target(collection: str, root: Path, name: str) -> Target:
     if name:
         return Target.load(name, root)
     every = names(root)
-    told = [one for one in every if records.mentions(root, one, collection)]
-    if len(told or every) == 1:
-        return Target.load((told or every)[0], root)
-    where = f"on {', '.join(told)}" if told else f"one of {', '.join(every) or 'none'}"
+    known = [one for one in every if records.mentions(root, one, collection)]
+    if len(known or every) == 1:
+        return Target.load((known or every)[0], root)
+    where = f"on {', '.join(known)}" if known else f"one of {', '.join(every) or 'none'}"
     raise InputError(
         f"which target is meant? {collection} was published {where}"
-        if told
+        if known
         else f"which target is meant? No ticket published {collection}; it may be {where}",
-        remedy=f"Add --target {(told or every or ['NAME'])[0]}.",
+        remedy=f"Add --target {(known or every or ['NAME'])[0]}.",
     )

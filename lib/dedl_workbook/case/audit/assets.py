@@ -15,8 +15,9 @@ from dedl_workbook.base.sqlite import scratch
 _SCHEMA = """
 create table assets (key text primary key, item text, size integer, sha256 text) without rowid;
 create table objects (key text primary key, size integer, etag text) without rowid;
-create view seen as
-    select key, item, a.size as told, sha256, o.size from assets a left join objects o using (key);
+create view compared as
+    select key, item, a.size as declared, sha256, o.size
+    from assets a left join objects o using (key);
 """
 _SHA256 = "1220"
 """What a multihash of SHA-256 starts with: the form of file:checksum."""
@@ -48,9 +49,9 @@ class Assets:
                 self.elsewhere += 1
                 continue
             size, checksum = asset.get("file:size"), str(asset.get("file:checksum", ""))
-            sha256 = checksum.removeprefix(_SHA256) if len(checksum) == 68 else None
-            known = sha256 if checksum.startswith(_SHA256) else None
-            row = (href[len(start) :], item, size if isinstance(size, int) else None, known)
+            whole = len(checksum) == 68 and checksum.startswith(_SHA256)
+            sha256 = checksum.removeprefix(_SHA256) if whole else None
+            row = (href[len(start) :], item, size if isinstance(size, int) else None, sha256)
             self.database.execute("insert or ignore into assets values (?, ?, ?, ?)", row)
 
     def prefix(self) -> str:
@@ -65,7 +66,7 @@ class Assets:
         self.database.executemany("insert or ignore into objects values (?, ?, ?)", objects)
 
     def holds(self, key: str, size: int, etag: str) -> bool:
-        """Tell whether the pool has this very object."""
+        """Return whether the pool has this very object."""
         query = "select 1 from objects where key = ? and size = ? and etag = ?"
         return self.database.execute(query, (key, size, etag)).fetchone() is not None
 
@@ -78,19 +79,19 @@ class Assets:
         return self._some("size is null")
 
     def resized(self) -> tuple[int, list[str]]:
-        """Return how many objects have another size than the catalogue tells, and some."""
-        return self._some("size <> told")
+        """Return how many objects have another size than the catalogue declares, and some."""
+        return self._some("size <> declared")
 
     def sample(self, most: int | None) -> list[tuple[str, str]]:
-        """Return keys whose SHA-256 the catalogue tells, with it; at most so many, at random."""
-        query = "select key, sha256 from seen where sha256 is not null and size is not null"
+        """Return some keys, at random, with the SHA-256 that the catalogue declares of them."""
+        query = "select key, sha256 from compared where sha256 is not null and size is not null"
         limit = "" if most is None else f" order by random() limit {int(most)}"
         return self.database.execute(query + limit).fetchall()
 
     def _some(self, where: str) -> tuple[int, list[str]]:
-        count = int(self._one(f"select count(*) from seen where {where}")[0])  # noqa: S608
+        count = int(self._one(f"select count(*) from compared where {where}")[0])  # noqa: S608
         rows = self.database.execute(
-            f"select key, item from seen where {where} order by key limit 3"  # noqa: S608
+            f"select key, item from compared where {where} order by key limit 3"  # noqa: S608
         )
         return count, [f"{key} of {item}" for key, item in rows]
 

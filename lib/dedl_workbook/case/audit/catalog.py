@@ -35,8 +35,8 @@ def look(job: Job, known: Record | None, assets: Assets) -> Iterator[Check]:
             for done in sides.hold(rows):
                 job.tell("reading the catalogue", done, 0, "items")
             if known is not None:
-                found = ((i, orjson.loads(raw)) for i, _, raw in pgstac.held_items(connection, id_))
-                yield judged_addresses(Allowed.of(known.job), held, found)
+                items = ((i, orjson.loads(raw)) for i, _, raw in pgstac.held_items(connection, id_))
+                yield judged_addresses(Allowed.of(known.job), held, items)
         count, digest = sides.side("held")
         goal = known.goal("catalog") if known else {}
         if not goal:
@@ -49,11 +49,10 @@ def look(job: Job, known: Record | None, assets: Assets) -> Iterator[Check]:
             yield from _named(known.delivered, sides)
             return
         same = digest == goal["items_digest"]
-        told = f"{count} items" + (
-            ", as published" if same else f"; {goal['items']} were published"
-        )
-        told += "" if same or count != goal["items"] else ", and some are otherwise now"
-        yield Check("items", same, told)
+        summary = f"{count} items"
+        summary += ", as published" if same else f"; {goal['items']} were published"
+        summary += "" if same or count != goal["items"] else ", and some are otherwise now"
+        yield Check("items", same, summary)
 
 
 def _noted(

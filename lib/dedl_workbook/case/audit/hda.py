@@ -26,14 +26,14 @@ def look(job: Job, known: Record | None) -> Iterator[Check]:
         yield Check("configuration", True, "the target has no HDA")
         return
     files = store.read(job, part)
-    found = hda.state_in(part, id_, files)
+    state = hda.state_in(part, id_, files)
     goal = known.goal("hda") if known else {}
     for key in ("entry", "product", *(("document",) if goal or files.document else ())):
-        if not goal or found[key] is None:
-            told = "missing" if found[key] is None else "there"
-            yield Check(f"configuration: {key}", found[key] is not None, told)
+        if not goal or state[key] is None:
+            summary = "missing" if state[key] is None else "there"
+            yield Check(f"configuration: {key}", state[key] is not None, summary)
         else:
-            same = found[key] == goal[key]
+            same = state[key] == goal[key]
             yield Check(f"configuration: {key}", same, "as written" if same else "otherwise now")
     if left := [path.name for path in store.superseded(job, part, files)]:
         yield Check("configuration: other documents", False, f"no entry names {', '.join(left)}")
@@ -60,8 +60,8 @@ def _served(job: Job, part: Hda, files: Files) -> Iterator[Check]:
         items = pgstac.count_items(connection, id_)
     if held is not None and files.document is not None:
         wrong = [c.name for c in hda_served.compared(served, held) if not c.passed]
-        told = f"otherwise: {', '.join(wrong)}" if wrong else "as the catalogue has it"
-        yield Check("served collection", not wrong, told)
+        summary = f"otherwise: {', '.join(wrong)}" if wrong else "as the catalogue has it"
+        yield Check("served collection", not wrong, summary)
     count = page.get("numberMatched") if isinstance(page, dict) else None
     if count is not None:
         yield Check("served items", count == items, f"{count} of the catalogue's {items}")
@@ -82,13 +82,13 @@ def scopes(job: Job, known: Record | None) -> Iterator[Check]:
     if part is None:
         return
     listed = _scopes(part, store.read(job, part), id_)
-    told = ", ".join(listed) or "none: it is for everybody"
+    summary = ", ".join(listed) or "none: it is for everybody"
     if known is not None:
         agreed = sorted(known.ticket.roles)
         wanted = "" if sorted(listed) == agreed else f"; agreed: {', '.join(agreed) or 'none'}"
-        yield Check("roles in the entry", not wanted, told + wanted)
+        yield Check("roles in the entry", not wanted, summary + wanted)
     else:
-        yield Check("roles in the entry", True, told)
+        yield Check("roles in the entry", True, summary)
     with hda_served.reading() as client:
         status, _ = hda_served.get(client, hda_served.collection_url(part.url, id_))
     closed = status in hda_served.CLOSED

@@ -40,8 +40,8 @@ def look(job: Job, known: Record | None, assets: Assets, *, every_byte: bool) ->
         yield from _reused(pool, known, assets)
     yield from _named(replace(pool, prefix=assets.prefix()), assets)
     if not remembered:
-        told = assets.sample(None if every_byte else SAMPLE)
-        yield _content(job, replace(pool, prefix=""), told, "SHA-256 that items tell")
+        sample = assets.sample(None if every_byte else SAMPLE)
+        yield _content(job, replace(pool, prefix=""), sample, "SHA-256 that items declare")
 
 
 def _remembered(
@@ -63,13 +63,13 @@ def _remembered(
         yield Check(name, not count, f"{count} {what}: {some}" if count else f"{total} objects")
     count, listing, examples = manifest.strangers()
     same = listing == str(known.before("upload").get("foreign_listing", ""))
-    said = f"{count} others" + ("" if same else f": {', '.join(examples[:3])}")
-    yield Check("nothing else under the ticket's prefix", same, said)
+    summary = f"{count} others" + ("" if same else f": {', '.join(examples[:3])}")
+    yield Check("nothing else under the ticket's prefix", same, summary)
     done = states.get("done", (0, 0))[0]
     ranks = random.SystemRandom().sample(range(done), min(done, SAMPLE - 2))
     rows = manifest.rows() if every_byte else manifest.pick(ranks)
-    told = ((row.path, row.sha256) for row in rows)
-    yield _content(job, pool, told, "SHA-256 of the upload")
+    digests = ((row.path, row.sha256) for row in rows)
+    yield _content(job, pool, digests, "SHA-256 of the upload")
 
 
 def _reused(pool: Pool, known: Record, assets: Assets) -> Iterator[Check]:
@@ -85,8 +85,8 @@ def _reused(pool: Pool, known: Record, assets: Assets) -> Iterator[Check]:
         if not assets.holds(row.key, row.size, row.etag):
             gone += 1
             some += [row.key] if len(some) < EXAMPLES else []
-    found = f"{gone} are missing or hold other bytes: {', '.join(some)}" if gone else f"{count}"
-    yield Check("files of earlier publications", not gone, found)
+    summary = f"{gone} are missing or hold other bytes: {', '.join(some)}" if gone else f"{count}"
+    yield Check("files of earlier publications", not gone, summary)
 
 
 def _named(pool: Pool, assets: Assets) -> Iterator[Check]:
@@ -96,25 +96,25 @@ def _named(pool: Pool, assets: Assets) -> Iterator[Check]:
         listed = survey.objects(pool, Leftovers())
         assets.fill((pool.prefix + path, size, etag) for path, size, etag in listed)
     gone, some = assets.missing()
-    found = f"{count} objects, {assets.elsewhere} assets elsewhere"
-    found += f"; {gone} are missing: {', '.join(some)}" if gone else ""
-    yield Check("every file that items name", not gone, found)
+    summary = f"{count} objects, {assets.elsewhere} assets elsewhere"
+    summary += f"; {gone} are missing: {', '.join(some)}" if gone else ""
+    yield Check("every file that items name", not gone, summary)
     other, some = assets.resized()
-    found = f"{other} have another size: {', '.join(some)}" if other else "none differs"
-    yield Check("sizes that items tell", not other, found)
+    summary = f"{other} have another size: {', '.join(some)}" if other else "none differs"
+    yield Check("sizes that items tell", not other, summary)
 
 
-def _content(job: Job, pool: Pool, told: Iterable[tuple[str, str]], by: str) -> Check:
-    """Read objects in full; compare with the SHA-256 that is told of each."""
+def _content(job: Job, pool: Pool, digests: Iterable[tuple[str, str]], by: str) -> Check:
+    """Read objects in full; compare each with its SHA-256."""
 
     def differs(one: tuple[str, str]) -> str:
         return pool.prefix + one[0] if objects.digest_of(pool, one[0]) != one[1] else ""
 
     wrong, done = [], 0
     with ThreadPoolExecutor(THREADS, thread_name_prefix="audit") as executor:
-        for done, key in enumerate(map_shards(differs, told, executor), 1):
+        for done, key in enumerate(map_shards(differs, digests, executor), 1):
             wrong += [key] if key else []
             job.tell("reading objects", done, 0, "objects")
-    found = f"{done} objects read in full, compared with the {by}"
-    found += f"; others: {', '.join(wrong[:3])}" if wrong else ""
-    return Check("content", not wrong, found)
+    summary = f"{done} objects read in full, compared with the {by}"
+    summary += f"; others: {', '.join(wrong[:3])}" if wrong else ""
+    return Check("content", not wrong, summary)

@@ -21,7 +21,7 @@ from dedl_workbook.publication.standing import standing
 
 @dataclass(frozen=True)
 class Record:
-    """A ticket's publication, as its case tells of it."""
+    """A ticket's publication, as its case records it."""
 
     ticket: Ticket
     folder: Path
@@ -40,25 +40,25 @@ class Record:
         return self.job if same else None
 
     def goal(self, step: str) -> dict[str, Any]:
-        """Return what a step had made when it passed, or nothing where the case lost it."""
-        return dict(self._told(step, "outcome.json").get("detail", {}).get("goal") or {})
+        """Return what a step had reached when it passed, or nothing where the case lost it."""
+        return dict(self._record(step, "outcome.json").get("detail", {}).get("goal") or {})
 
     def before(self, step: str) -> dict[str, Any]:
         """Return what a step had found before its first change."""
-        return dict(self._told(step, "plan.json").get("before") or {})
+        return dict(self._record(step, "plan.json").get("before") or {})
 
-    def _told(self, step: str, name: str) -> dict[str, Any]:
+    def _record(self, step: str, name: str) -> dict[str, Any]:
         attempt = str(self.passed.get(step, {}).get("attempt", ""))
         path = self.folder / "attempts" / attempt / name
         try:
-            told = parse(path.read_bytes())
+            record = parse(path.read_bytes())
         except (OSError, ValueError):
             return {}
-        return told if isinstance(told, dict) else {}
+        return record if isinstance(record, dict) else {}
 
 
 def mentions(root: Path, target: str, collection: str) -> bool:
-    """Tell whether a ticket in a target's archive published the collection, and it stands."""
+    """Return whether a ticket in a target's archive published the collection, and it stands."""
     try:
         archive = Target.archive_of(target, root)
     except WorkbookError:
@@ -72,14 +72,14 @@ def last(target: Target, collection: str, root: Path) -> Record | None:
     Raises:
         EvidenceError: a ledger's chain is broken.
     """
-    found = max(
+    latest = max(
         _cases(target.archive, collection),
         key=lambda case: str(case[2][StepName.CATALOG]["at"]),
         default=None,
     )
-    if found is None:
+    if latest is None:
         return None
-    folder, of, passed = found
+    folder, of, passed = latest
     return Record(of, folder, passed, Job(of, target, folder / "work", root))
 
 
@@ -88,17 +88,17 @@ def _cases(
 ) -> Iterator[tuple[Path, Ticket, Mapping[str, Mapping[str, Any]]]]:
     for file in sorted(archive.glob("*/ledger.jsonl")):
         lines = ledger.read(file)
-        told = [line["ticket"] for line in lines if line["event"] == "started"]
-        if not told or told[-1].get("collection") != collection:
+        tickets = [line["ticket"] for line in lines if line["event"] == "started"]
+        if not tickets or tickets[-1].get("collection") != collection:
             continue
         now = standing(lines)
         if now.live and StepName.CATALOG in now.passed:
-            yield file.parent, Ticket.of(told[-1], str(file)), now.passed
+            yield file.parent, Ticket.of(tickets[-1], str(file)), now.passed
 
 
 def ticket(known: Record | None, target: Target, collection: str) -> Ticket:
     """Return the ticket of a publication, or for what was published by hand a stand-in."""
     if known is not None:
         return known.ticket
-    told = {"ticket": "audit", "dataset": "-", "collection": collection, "target": target.name}
-    return Ticket.of(told, "the audit")
+    values = {"ticket": "audit", "dataset": "-", "collection": collection, "target": target.name}
+    return Ticket.of(values, "the audit")

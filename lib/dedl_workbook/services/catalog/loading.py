@@ -182,7 +182,7 @@ def finish(connection: Connection, collection: str) -> list[str]:
 
 
 def _may_analyze(connection: Connection) -> bool:
-    """Tell whether the database's operators let us ANALYZE: see `database-role.sql`."""
+    """Return whether the database's operators let us ANALYZE: see `database-role.sql`."""
     row = connection.execute(
         "select has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute')"
         " from pg_proc p join pg_namespace n on n.oid = p.pronamespace"

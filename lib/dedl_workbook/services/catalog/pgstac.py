@@ -391,7 +391,7 @@ def held_items(connection: Connection, collection: str) -> Iterator[tuple[str, s
 
 
 def alters_items(connection: Connection, document: dict[str, Any]) -> bool:
-    """Tell whether a changed collection would alter the items that it has.
+    """Return whether a changed collection would alter the items that it has.
 
     PgSTAC stores items as their difference to what the collection says of all (`item_assets`).
     Before 0.10 it doesn't keep what it said when they were stored.

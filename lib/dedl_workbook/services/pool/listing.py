@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import DATA, Bucket, File
+from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Job
 from dedl_workbook.services.pool import multipart, reuse, writer
 from dedl_workbook.services.pool.manifest import Manifest
@@ -17,6 +19,7 @@ from dedl_workbook.services.pool.objects import MARK, Pool
 from dedl_workbook.services.pool.probe import NAME as PROBE
 
 CONNECTIONS = 16
+_PROBE = re.compile(rf"([0-9]+/)?{re.escape(PROBE)}")
 
 
 @dataclass
@@ -45,7 +48,7 @@ def pool_of(job: Job) -> Pool:
     return Pool(
         s3.client(target.s3, connections=CONNECTIONS),
         target.s3.bucket,
-        job.prefix,
+        keys.prefix(job),
         dataset,
         copies=same and isinstance(dataset, Bucket),
         store=writer.writer(target.s3, target.s3.bucket),
@@ -102,7 +105,7 @@ def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
         for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix):
             for entry in page.get("Contents", []):
                 path = entry["Key"][len(pool.prefix) :]
-                if path.startswith(PROBE):
+                if _PROBE.match(path):
                     leftovers.probes.append(path)
                 elif path.startswith(MARK):
                     leftovers.users.append(path.removeprefix(MARK))

@@ -19,10 +19,9 @@ from dedl_workbook.base import sqlite
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.json import digest
 from dedl_workbook.dataset.dataset import File
+from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.keys import Reused
-
-NAME = "upload.sqlite"
 
 _MEMORY = """
 create table if not exists about (name text primary key, value text) without rowid;
@@ -45,7 +44,7 @@ create temp table earlier (
 create temp table reused (
     path text primary key, key text, size integer, version text, sha256 text, etag text
 ) without rowid;
-create temp view seen as
+create temp view compared as
     select d.path, d.size, d.version, o.etag, case
         when o.path is null and exists (
             select 1 from reused r join earlier e using (path, key, size, etag)
@@ -109,12 +108,12 @@ class Manifest:
 
     def states(self) -> dict[str, tuple[int, int]]:
         """Return count and bytes of the delivered files that are done, missing, unknown, ..."""
-        rows = self._all("select state, count(*), sum(size) from seen group by state")
+        rows = self._all("select state, count(*), sum(size) from compared group by state")
         return {state: (count, size) for state, count, size in rows}
 
     def largest(self) -> int:
         """Return the bytes of the largest file that is missing."""
-        rows = self._all("select coalesce(max(size), 0) from seen where state = 'missing'")
+        rows = self._all("select coalesce(max(size), 0) from compared where state = 'missing'")
         return int(rows[0][0])
 
     def examples(self, state: str, limit: int = 3) -> list[str]:
@@ -137,7 +136,7 @@ class Manifest:
         The order makes SQLite sort them all before the first: `remember` can't disturb them.
         """
         rows = self.connection.execute(
-            "select s.path, size, version, etag, type from seen s left join types using (path)"
+            "select s.path, size, version, etag, type from compared s left join types using (path)"
             " where state in ('missing', 'unknown') and size between ? and ?"
             " order by size, s.path",
             (least, most),
@@ -154,7 +153,7 @@ class Manifest:
         with _explained(self), self.connection:
             self.connection.execute(
                 "delete from reused"
-                " where path not in (select path from seen where state = 'reused')"
+                " where path not in (select path from compared where state = 'reused')"
             )
 
     def candidates_size(self) -> int:
@@ -174,13 +173,27 @@ class Manifest:
 
     def reused(self) -> Iterator[Reused]:
         """Yield what is reused, by path."""
-        query = "select r.* from reused r join seen s using (path) where s.state = 'reused'"
+        query = "select r.* from reused r join compared s using (path) where s.state = 'reused'"
         return map(Reused._make, self.connection.execute(f"{query} order by path"))
 
     def reused_from(self) -> set[str]:
-        """Return the prefixes that reused objects lie under."""
+        """Return the prefixes of the tickets whose objects are reused."""
         query = "select distinct substr(key, 1, length(key) - length(path)) from reused"
-        return {prefix for (prefix,) in self._all(query)}
+        return {"/".join(prefix.split("/")[:2]) + "/" for (prefix,) in self._all(query)}
+
+    def replaced(self) -> Iterator[tuple[Todo, str]]:
+        """Yield the files that may have changed since they were uploaded, and their SHA-256 then.
+
+        Their objects are still those that were uploaded. '' where the size says that it has.
+        """
+        rows = self.connection.execute(
+            "select d.path, d.size, d.version, null, null,"
+            " case when d.size = f.size then f.sha256 else '' end from delivered d"
+            " join objects o using (path) join files f using (path, etag)"
+            " where o.size = f.size and (d.size <> f.size or d.version <> f.version)"
+            " order by d.size = f.size, d.size, d.path"
+        )
+        return ((Todo._make(row[:5]), row[5]) for row in rows)
 
     def remember_begun(self, path: str, upload: str, media_type: str) -> None:
         """Keep the id of a large file's multipart upload, to go on with it."""
@@ -194,9 +207,9 @@ class Manifest:
         return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
     def resumable(self, path: str, upload: str) -> bool:
-        """Tell whether a multipart upload is that of a file that is still missing."""
+        """Return whether a multipart upload is that of a file that is still missing."""
         query = (
-            "select 1 from uploads u join seen s using (path)"
+            "select 1 from uploads u join compared s using (path)"
             " where path = ? and upload = ? and state = 'missing'"
         )
         return bool(self._all(query, (path, upload)))
@@ -216,14 +229,17 @@ class Manifest:
         rows = [Row._make(row) for query in queries for row in self._all(query)]
         return list({row.path: row for row in rows}.values())
 
-    def claim(self) -> list[tuple[str, int]]:
+    def claim(self, edition: str) -> list[tuple[str, int]]:
         """Take the listed objects that are remembered with the very size and ETag for ours.
+
+        Args:
+            edition: what stands before the remembered paths in those of the listing.
 
         Returns:
             Path and size of the others, of which nobody knows yet whose they are.
         """
         with _explained(self), self.connection:
-            self.connection.execute(f"insert into ours {_KNOWN}")
+            self.connection.execute(_CLAIM, (edition,))
         return self._all("select path, size from objects except select path, size from ours")
 
     def ours(self) -> tuple[int, int]:
@@ -265,21 +281,24 @@ class Manifest:
 
 
 _CANDIDATES = (
-    "from seen s where state = 'missing'"
+    "from compared s where state = 'missing'"
     " and exists (select 1 from earlier e where e.path = s.path and e.size = s.size)"
 )
-_KNOWN = "select path, o.size from objects o join files f using (path, size, etag)"
-_EXAMPLES = "select path from seen where state = ? order by path limit ?"
+_CLAIM = (
+    "insert or ignore into ours select o.path, o.size from files f"
+    " join objects o on o.path = ? || f.path and o.size = f.size and o.etag = f.etag"
+)
+_EXAMPLES = "select path from compared where state = ? order by path limit ?"
 _DONE = (
-    "select * from (select f.* from files f join seen s using (path) where s.state = 'done'"
+    "select * from (select f.* from files f join compared s using (path) where s.state = 'done'"
     " union all select r.path, r.size, r.version, r.sha256, r.etag"
-    " from reused r join seen s using (path) where s.state = 'reused')"
+    " from reused r join compared s using (path) where s.state = 'reused')"
 )
 
 
 def location(job: Job) -> Path:
     """Return the manifest's file."""
-    return job.folder / NAME
+    return keys.memory(job, "upload")
 
 
 def open_manifest(job: Job, *, write: bool = False) -> Manifest:
@@ -293,7 +312,7 @@ def open_manifest(job: Job, *, write: bool = False) -> Manifest:
         InputError: the file is damaged.
     """
     path = location(job)
-    place = f"{job.target.s3.endpoint}/{job.target.s3.bucket}/{job.prefix}"
+    place = f"{job.target.s3.endpoint}/{job.target.s3.bucket}/{keys.prefix(job)}"
     try:
         if write:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ def read_part(pool: Pool, multipart: Multipart, start: int) -> Part:
 
 
 def arrived(part: Part) -> bool:
-    """Tell whether an earlier run sent this very part."""
+    """Return whether an earlier run sent this very part."""
     etag = part.of.known.get(part.number)
     return etag is not None and etag == md5_of(part.data).hex()
 

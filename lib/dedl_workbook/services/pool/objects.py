@@ -320,7 +320,7 @@ def digest_of(pool: Pool, path: str, key: str | None = None) -> str:
 
 
 def there(pool: Pool, path: str) -> bool:
-    """Tell whether a file has an object."""
+    """Return whether a file has an object."""
     try:
         with s3.calling(f"{pool.where(path)} can't be read"):
             pool.client.head_object(**pool.at(path))

@@ -1,4 +1,4 @@
-"""Reuse: finds what earlier publications of the collection stored, and tells them of its use.
+"""Reuse: finds what earlier publications or editions stored, and marks what is used of others.
 
 A file is reused where an earlier object of the same path has its very bytes, by ETag. An empty
 object `.used-by-<ticket>` under the earlier ticket's prefix keeps that from being withdrawn.
@@ -12,7 +12,6 @@ from functools import partial
 
 from dedl_workbook.base.parallel import map_shards
 from dedl_workbook.dataset import s3
-from dedl_workbook.dataset.dataset import DATA
 from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.keys import Reused
@@ -64,16 +63,25 @@ def _hashed(pool: Pool, todo: Todo) -> Row:
 
 
 def _earlier(job: Job, pool: Pool, marked: set[str]) -> Iterator[tuple[str, str, int, str]]:
-    for prefix in prefixes(job, pool):
+    own = keys.prefix(job)
+    editions = [job.prefix] if own != job.prefix else []
+    for prefix in (*editions, *prefixes(job, pool)):
         pages = pool.client.get_paginator("list_objects_v2")
         with s3.calling(f"s3://{pool.bucket}/{prefix} can't be listed"):
             for page in pages.paginate(Bucket=pool.bucket, Prefix=prefix):
                 for entry in page.get("Contents", []):
-                    path = entry["Key"][len(prefix) :]
-                    if path.startswith(DATA):
-                        yield path, entry["Key"], entry["Size"], entry["ETag"].strip('"')
-                    elif path == MARK + job.ticket.ticket:
+                    key = entry["Key"]
+                    if key.startswith(own):
+                        continue
+                    if path := keys.path_of(key):
+                        yield path, key, entry["Size"], entry["ETag"].strip('"')
+                    elif key == f"{prefix}{MARK}{job.ticket.ticket}":
                         marked.add(prefix)
+
+
+def used(job: Job, manifest: Manifest) -> set[str]:
+    """Return the prefixes of other tickets whose objects are reused."""
+    return manifest.reused_from() - {job.prefix}
 
 
 def prefixes(job: Job, pool: Pool) -> list[str]:
@@ -90,7 +98,7 @@ def prefixes(job: Job, pool: Pool) -> list[str]:
 
 
 def mark(job: Job, pool: Pool, wanted: set[str]) -> None:
-    """Tell the earlier tickets of these prefixes that this one uses objects of theirs."""
+    """Mark with the earlier tickets of these prefixes that this one uses objects of theirs."""
     for prefix in sorted(wanted):
         key = f"{prefix}{MARK}{job.ticket.ticket}"
         with s3.calling(f"s3://{pool.bucket}/{key} can't be written"):

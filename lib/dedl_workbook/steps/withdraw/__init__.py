@@ -1,7 +1,7 @@
 """Withdraw: takes back what a ticket published, and puts back what was there before it.
 
 In the reverse order of publishing: HDA, so that users don't find it any more; the catalogue; then
-the objects, once nothing refers to them. Each from the state that its step kept before its first
+the objects, once nothing refers to them. Each from the state that its step saved before its first
 change. Roles are never revoked: others may hold them for other reasons.
 """
 
@@ -41,18 +41,18 @@ class _Standing:
     pool: withdraw_pool.Standing
 
     def states(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what is found, and what is to be: both flat, part by part."""
-        state: dict[str, Any] = {"pool.objects": self.pool.found}
+        """Return the state of now, and the one to be: both flat, part by part."""
+        state: dict[str, Any] = {"pool.objects": self.pool.state}
         goal: dict[str, Any] = {"pool.objects": None}
         for name, side in (("hda", self.hda), ("catalog", self.catalog)):
             if side.goal is not None:
                 goal |= {f"{name}.{key}": value for key, value in side.goal.items()}
-                state |= {f"{name}.{key}": side.found[key] for key in side.goal}
+                state |= {f"{name}.{key}": side.state[key] for key in side.goal}
         return state, goal
 
 
 def plan(job: Job) -> Plan:
-    """Tell what this ticket published and still stands, and what takes it back. Changes nothing.
+    """Plan to take back what this ticket published and still stands. Changes nothing.
 
     Raises:
         ConflictError: another ticket published on top since, or somebody changed it by hand.
@@ -86,13 +86,13 @@ def _look(job: Job) -> _Standing | None:
     catalog, pool = withdraw_catalog.look(job), withdraw_pool.look(job)
     before = catalog.before
     if catalog.above and (before is not None or catalog.ours):
-        if pool.found is None and not catalog.ours:
+        if pool.state is None and not catalog.ours:
             return None
         raise _on_top(job, catalog.above)
     if pool.leftovers.users:
         raise withdraw_pool.in_use(job, pool.leftovers.users)
     if before is not None and catalog.actions:
-        _demand_objects(job, before)
+        _require_objects(job, before)
     written = before.written if before is not None else set()
     hda = withdraw_hda.look(job, ours=catalog.ours, written=written)
     return _Standing(hda, catalog, pool)
@@ -115,8 +115,8 @@ def _on_top(job: Job, above: tuple[str, ...]) -> ConflictError:
     )
 
 
-def _demand_objects(job: Job, before: withdraw_catalog.Before) -> None:
-    """Put nothing back whose files are gone."""
+def _require_objects(job: Job, before: withdraw_catalog.Before) -> None:
+    """Refuse to put back what has lost its files."""
     count, some = withdraw_pool.absent(job, before.keys(job.target.s3.bucket))
     if count:
         raise EvidenceError(
@@ -167,7 +167,7 @@ def apply(plan: Plan) -> Receipt:
     standing = _look(job)
     if standing is None or not plan.actions:
         return Receipt(STEP, {}, 0.0)
-    _demand_planned(plan, standing)
+    _require_planned(plan, standing)
     done: dict[str, Any] = {"hda": withdraw_hda.undo(job, standing.hda)}
     saved = standing.hda.saved
     if saved is not None and not withdraw_hda.served_as_before(job, saved):
@@ -179,8 +179,8 @@ def apply(plan: Plan) -> Receipt:
     return Receipt(STEP, done | _roles(job), time.monotonic() - begun)
 
 
-def _demand_planned(plan: Plan, standing: _Standing) -> None:
-    """Let every part be as the plan's state before has it, or as it is to be."""
+def _require_planned(plan: Plan, standing: _Standing) -> None:
+    """Refuse what is neither as the plan's state before has it, nor as it is to be."""
     state, goal = standing.states()
     wrong = [
         key

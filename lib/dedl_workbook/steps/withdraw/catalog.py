@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dedl_workbook.base.errors import ConflictError, EvidenceError
 from dedl_workbook.base.json import parse
 from dedl_workbook.publication import keys
+from dedl_workbook.publication.before import before_folder, matches
 from dedl_workbook.publication.job import Action, Check, Job
 from dedl_workbook.services.catalog import comparison, partitions, pgstac, stac_api
 from dedl_workbook.services.catalog import loading as pgstac_load
@@ -29,27 +30,31 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Before:
-    """What the catalogue step kept before its first change."""
+    """What the catalogue step saved before its first change."""
 
     state: State
-    made: tuple[State, ...]
+    goals: tuple[State, ...]
     """What this ticket set out to publish since."""
     folder: Path
 
     @property
     def written(self) -> set[str]:
         """The digests of the collections that nobody but this ticket published."""
-        return {state["collection"] for state in self.made} - {self.state["collection"]}
+        return {state["collection"] for state in self.goals} - {self.state["collection"]}
+
+    def published(self, state: State) -> bool:
+        """Return whether a state of the catalogue is one that this ticket set out to publish."""
+        return any(matches(state, goal) for goal in self.goals)
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """The collection from before."""
-        document: dict[str, Any] = parse((self.folder / "collection.json").read_bytes())
+        document: dict[str, Any] = parse((self.folder / catalog.COLLECTION).read_bytes())
         return document
 
     def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield where each item from before stands, and the item."""
-        path = self.folder / "items.ndjson"
+        path = self.folder / catalog.ITEMS
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 yield f"{path}, line {number}", json.loads(line)
@@ -75,7 +80,7 @@ def _keys(document: dict[str, Any], start: str) -> Iterator[str]:
 class Standing:
     """How the catalogue stands towards a ticket."""
 
-    found: State
+    state: State
     before: Before | None
     """None: the catalogue step never began to change anything, as far as is known."""
     ours: bool
@@ -92,22 +97,21 @@ class Standing:
     @property
     def altered(self) -> bool:
         """Whether somebody changed by hand what this ticket published."""
-        return self.ours and self.before is not None and self.found not in self.before.made
+        return self.ours and self.before is not None and not self.before.published(self.state)
 
 
 def before(job: Job) -> Before | None:
-    """Return what the catalogue step kept, or None where it never kept anything.
+    """Return what the catalogue step saved, or None where it never saved anything.
 
     Raises:
-        EvidenceError: what was kept is damaged.
+        EvidenceError: what was saved is damaged.
     """
-    folder = catalog.before_folder(job)
-    marker, record = folder / "catalog.json", catalog.made_file(job)
+    folder = before_folder(job)
+    marker = folder / catalog.STATE
     try:
         if not marker.exists():
             return None
-        goals = parse(record.read_bytes()) if record.exists() else []
-        return Before(parse(marker.read_bytes()), tuple(goals), folder)
+        return Before(parse(marker.read_bytes()), tuple(catalog.goals_of(job)), folder)
     except (OSError, ValueError) as error:
         raise lost(marker, str(error)) from error
 
@@ -123,7 +127,7 @@ def lost(where: Path, why: str) -> EvidenceError:
 
 
 def look(job: Job) -> Standing:
-    """Tell what stands in the catalogue, whose it is, and what would undo it. Changes nothing.
+    """Return what stands in the catalogue, whose it is, and what would undo it.
 
     Raises:
         EvidenceError: this ticket's publication stands there, and the state before is lost.
@@ -132,15 +136,15 @@ def look(job: Job) -> Standing:
     saved = before(job)
     with comparison.comparing(job.folder) as sides:
         if saved is not None:
-            _demand_whole(job, saved, sides)
+            _require_whole(job, saved, sides)
         with pgstac.connected(job) as connection:
             pgstac.guard(connection)
-            _, state = catalog.found_in(job, connection, sides)
+            _, state = catalog.held_state(job, connection, sides)
             tickets = _tickets(job, connection)
             hidden = partitions.hidden(connection, job.ticket.collection)
         ours, above = _whose(job, state, saved, tickets)
         if ours and not above and saved is None:
-            raise lost(catalog.before_folder(job), "it was not kept, or is lost")
+            raise lost(before_folder(job), "it was not saved, or is lost")
         actions: tuple[Action, ...] = ()
         # What somebody deleted by hand since is put back as well.
         if saved is not None and not above:
@@ -152,15 +156,15 @@ def look(job: Job) -> Standing:
 def _whose(
     job: Job, now: State, saved: Before | None, tickets: set[str]
 ) -> tuple[bool, tuple[str, ...]]:
-    """Tell whether what stands there is this ticket's, and which other tickets' it is."""
+    """Return whether what stands there is this ticket's, and which other tickets' it is."""
     own = job.ticket.ticket in tickets
     # Its items may lead to objects of earlier tickets, which it uses where they lie.
     others = tuple(sorted(tickets - {job.ticket.ticket} - (keys.tickets(job) if own else set())))
     if now["collection"] is None or (saved is not None and now == saved.state):
         return False, ()
-    if saved is not None and now in saved.made:
+    if saved is not None and saved.published(now):
         return True, ()
-    ours = {state["collection"] for state in saved.made} if saved is not None else set()
+    ours = {state["collection"] for state in saved.goals} if saved is not None else set()
     begun = now["collection"] in ours and not now["items"]
     if begun or (own and not others):
         return True, ()
@@ -181,13 +185,13 @@ def _tickets(job: Job, connection: Connection) -> set[str]:
 
 
 def refers_to(job: Job) -> bool:
-    """Tell whether the catalogue refers to objects of this ticket."""
+    """Return whether the catalogue refers to objects of this ticket."""
     with pgstac.connected(job) as connection:
         return job.ticket.ticket in _tickets(job, connection)
 
 
-def _demand_whole(job: Job, saved: Before, sides: comparison.Comparison, **how: bool) -> None:
-    """Take in the items from before; they and the collection must be what was kept."""
+def _require_whole(job: Job, saved: Before, sides: comparison.Comparison, **how: bool) -> None:
+    """Take in the items from before; they and the collection must be what was saved."""
     if saved.state["collection"] is None:
         return
     try:
@@ -198,7 +202,7 @@ def _demand_whole(job: Job, saved: Before, sides: comparison.Comparison, **how: 
     except (OSError, ValueError) as error:
         raise lost(saved.folder, str(error)) from error
     if not same or (count, items) != (saved.state["items"], saved.state["items_digest"]):
-        raise lost(saved.folder, "what was kept isn't whole any more")
+        raise lost(saved.folder, "what was saved isn't whole any more")
 
 
 _VERBS = {
@@ -244,10 +248,10 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
     start = time.monotonic()
     with comparison.comparing(job.folder) as sides, pgstac.connected(job) as connection:
         pgstac.guard(connection)
-        _demand_whole(job, saved, sides, content=True)
+        _require_whole(job, saved, sides, content=True)
         pgstac.lock(connection, id_)
-        held, state = catalog.found_in(job, connection, sides)
-        if state != standing.found:
+        held, state = catalog.held_state(job, connection, sides)
+        if state != standing.state:
             raise ConflictError(
                 f"{id_} was changed in the catalogue since the withdrawal was planned",
                 remedy="Nothing was changed there. Plan again, and read what it finds.",
@@ -272,11 +276,11 @@ def checks(job: Job, goal: State) -> list[Check]:
         return [*_gone_from_database(job), *_gone_from_api(job)]
     saved = before(job)
     if saved is None or saved.state != goal:
-        raise lost(catalog.before_folder(job), "it isn't what the plan was made for")
+        raise lost(before_folder(job), "it isn't what the plan was made for")
     with comparison.comparing(job.folder) as sides:
-        _demand_whole(job, saved, sides)
+        _require_whole(job, saved, sides)
         with pgstac.connected(job) as connection:
-            held, state = catalog.found_in(job, connection, sides)
+            held, state = catalog.held_state(job, connection, sides)
         same = state["collection"] == goal["collection"]
         results = [catalog.collection_check("database", held is not None, same)]
         results += catalog.item_checks("database", sides)
@@ -301,10 +305,10 @@ def _gone_from_database(job: Job) -> Iterator[Check]:
 def _gone_from_api(job: Job) -> Iterator[Check]:
     root, id_ = job.target.stac_api.url, job.ticket.collection
     with stac_api.reading(root) as client:
-        shown = stac_api.collection(client, root, id_)
+        collection = stac_api.collection(client, root, id_)
         answer = client.get(f"{root.rstrip('/')}/search", params={"collections": id_, "limit": "1"})
         answer.raise_for_status()
         count = len(answer.json().get("features") or [])
-    answered = "answers 404" if shown is None else "still served"
-    yield Check("gone, STAC API: collection", shown is None, answered)
+    summary = "answers 404" if collection is None else "still served"
+    yield Check("gone, STAC API: collection", collection is None, summary)
     yield Check("gone, STAC API: search", not count, f"{count} items found")

@@ -16,6 +16,7 @@ from dedl_workbook.base.json import parse, pretty
 from dedl_workbook.base.retry import until
 from dedl_workbook.base.times import now
 from dedl_workbook.parameters.target import Hda
+from dedl_workbook.publication.before import before_folder, holds
 from dedl_workbook.publication.job import Action, Check, Job
 from dedl_workbook.services.catalog import comparison
 from dedl_workbook.services.hda import config as hda_config
@@ -37,7 +38,7 @@ State = Mapping[str, Any]
 class Standing:
     """How HDA's configuration stands towards a ticket."""
 
-    found: State
+    state: State
     saved: Mapping[str, Any] | None
     """What was saved before the first change; None: nothing of this ticket is there."""
     actions: tuple[Action, ...] = ()
@@ -52,12 +53,12 @@ class Standing:
         return None if self.saved is None else self.saved["state"]
 
 
-def _nowhere(job: Job) -> Path:
-    return job.folder / "before" / "hda.json"
+def _record(job: Job) -> Path:
+    return before_folder(job) / "hda.json"
 
 
 def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
-    """Return what stands in HDA's configuration, and what would undo it. Changes nothing.
+    """Return what stands in HDA's configuration, and what would undo it.
 
     Args:
         job: the ticket at work.
@@ -87,15 +88,14 @@ def look(job: Job, *, ours: bool, written: Collection[str]) -> Standing:
 
 def _altered(job: Job, part: Hda, now: State, saved: Mapping[str, Any], ours: bool) -> bool:
     """Return whether somebody changed what this ticket wrote; refuse what can't be its own."""
-    known = [saved["state"], *saved["made"]]
-    altered = not all(now[key] in [state[key] for state in known] for key in now)
+    altered = not holds(saved["state"], saved["made"], now)
     if altered and not ours:
         raise ConflictError(
             f"{job.ticket.collection} stands there otherwise than this ticket wrote it, and than "
             "it was before",
             where=str(hda_files.collections(part)),
             remedy="Nothing was changed. Find out who changed it; put it back as it was (the "
-            f"case's file {_nowhere(job)} has it), then withdraw again.",
+            f"case's file {_record(job)} has it), then withdraw again.",
         )
     return altered
 
@@ -113,14 +113,14 @@ def _saved(job: Job) -> dict[str, Any] | None:
 def _lost(job: Job, why: str) -> EvidenceError:
     return EvidenceError(
         f"HDA's entry from before this ticket can't be put back: {why}",
-        where=str(_nowhere(job)),
+        where=str(_record(job)),
         remedy="Nothing was changed. Bring the case's folder 'work/before' back from its backup, "
         f"or take {job.ticket.collection} out of HDA's configuration by hand, and withdraw again.",
     )
 
 
 def _require_not_ours(job: Job, files: Files, written: Collection[str]) -> None:
-    """Let nothing of this ticket stand there unseen when nothing was kept."""
+    """Refuse an entry of this ticket of which no state before was saved."""
     try:
         document = None if files.document is None else parse(files.document)
     except ValueError:
@@ -179,7 +179,7 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
     start = time.monotonic()
     with hda_files.locked(part, partial(hda.report_turn, job)):
         files = hda_store.read(job, part)
-        if hda.state_in(part, id_, files) != standing.found:
+        if hda.state_in(part, id_, files) != standing.state:
             raise hda_files.changed_meanwhile(hda_files.collections(part))
         new = _as_before(part, id_, files, saved)
         if new != files:
@@ -270,7 +270,7 @@ def _served(job: Job, saved: Mapping[str, Any]) -> list[Check]:
                 for check in _gone(client, root, id_, statuses)
             ]
         root = part.internal_url or part.url
-        status, shown = hda_served.get(client, hda_served.collection_url(root, id_))
+        status, collection = hda_served.get(client, hda_served.collection_url(root, id_))
     hidden = saved["product"] is None and status == 404
     closed = part.internal_url is None and status in (401, 403)
     there = Check(
@@ -278,7 +278,7 @@ def _served(job: Job, saved: Mapping[str, Any]) -> list[Check]:
     )
     if status != 200 or saved["document"] is None:
         return [there]
-    compared = hda_served.compared(shown, parse(saved["document"].encode()))
+    compared = hda_served.compared(collection, parse(saved["document"].encode()))
     return [there, *(Check(f"as before, {c.name}", c.passed, c.found) for c in compared)]
 
 
@@ -290,8 +290,8 @@ def _gone(client: httpx.Client, root: str, id_: str, statuses: tuple[int, ...]) 
         ("items", f"{url}/items?limit=1"),
         ("search", f"{root.rstrip('/')}/search?collections={quote(id_, safe='')}&limit=1"),
     ):
-        status, shown = hda_served.get(client, address)
-        features = shown.get("features") if isinstance(shown, dict) else None
+        status, answer = hda_served.get(client, address)
+        features = answer.get("features") if isinstance(answer, dict) else None
         passed = 400 <= status < 500 or (status == 200 and features == [])
         summary = f"answers {status}, with {len(features or [])} items"
         yield Check(f"gone, HDA: {what} at {root}", passed, summary)

@@ -15,6 +15,7 @@ from dedl_workbook.base.parallel import map_shards, shards
 from dedl_workbook.base.sqlite import scratch
 from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import Folder
+from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Action, Check, Job
 from dedl_workbook.services.pool import listing, multipart, objects, reuse
 from dedl_workbook.services.pool.listing import Leftovers
@@ -47,8 +48,8 @@ class Standing:
     """Names what the ticket wrote; the same while it is being deleted."""
 
     @property
-    def found(self) -> str | None:
-        """The state found: None once nothing of the ticket is left."""
+    def state(self) -> str | None:
+        """The state of now: None once nothing of the ticket is left."""
         return self.written if self.count or self.leftovers or self.marks else None
 
 
@@ -59,7 +60,7 @@ def pool_of(job: Job) -> Pool:
 
 
 def look(job: Job) -> Standing:
-    """Tell which objects under the ticket's prefix it wrote. Changes nothing.
+    """Return which objects under the ticket's prefix it wrote.
 
     Those are what the upload's manifest remembers with the very size and ETag, and those that say
     in their metadata that they were written for this publication: a killed upload may not have
@@ -77,7 +78,7 @@ def _look(job: Job, pool: Pool, manifest: Manifest) -> Standing:
     leftovers, foreign = Leftovers(), []
     manifest.fill("objects", listing.objects(pool, leftovers), 3)
     leftovers.uploads = multipart.stale(pool)
-    unknown = manifest.claim()
+    unknown = manifest.claim(keys.prefix(job).removeprefix(job.prefix))
     marked = []
     for path, size, ours in _marked(job, pool, unknown):
         if ours:
@@ -86,7 +87,7 @@ def _look(job: Job, pool: Pool, manifest: Manifest) -> Standing:
             foreign.append(pool.prefix + path)
     manifest.fill("ours", marked, 2)
     marks = tuple(reuse.marks(job, pool))
-    written = digest({"prefix": job.prefix, "manifest": manifest.remembered()})
+    written = digest({"prefix": keys.prefix(job), "manifest": manifest.remembered()})
     return Standing(*manifest.ours(), tuple(sorted(foreign)), leftovers, marks, written)
 
 
@@ -106,7 +107,7 @@ def _marks(pool: Pool, written: list[tuple[str, int]]) -> list[tuple[str, int, b
     for path, size in written:
         with s3.calling(f"{pool.where(path)} can't be read"):
             head = pool.client.head_object(**pool.at(path))
-        marked = head["Metadata"].get(objects.WRITTEN_FOR) == pool.prefix
+        marked = head["Metadata"].get(objects.WRITTEN_FOR, "").startswith(pool.prefix)
         marks.append((path, size, marked))
     return marks
 
@@ -141,7 +142,7 @@ def undo(job: Job, *, referred: Callable[[], bool]) -> dict[str, float]:
 
     Args:
         job: the ticket at work.
-        referred: tells whether the catalogue refers to these objects, as it is now.
+        referred: returns whether the catalogue refers to these objects, as it is now.
 
     Raises:
         ConflictError: it does; nothing was deleted.
@@ -150,7 +151,7 @@ def undo(job: Job, *, referred: Callable[[], bool]) -> dict[str, float]:
     pool, begun, done = pool_of(job), time.monotonic(), 0
     with open_manifest(job) as manifest:
         standing = _look(job, pool, manifest)
-        if standing.found and referred():
+        if standing.state and referred():
             raise ConflictError(
                 "the catalogue still refers to objects of this ticket, so none was deleted",
                 where=pool.where(),
@@ -172,6 +173,7 @@ def undo(job: Job, *, referred: Callable[[], bool]) -> dict[str, float]:
         for key in standing.marks:
             with s3.calling(f"s3://{pool.bucket}/{key} can't be deleted"):
                 pool.client.delete_object(Bucket=pool.bucket, Key=key)
+    keys.forget_editions(job)
     seconds, aborted = round(time.monotonic() - begun, 3), len(standing.leftovers.uploads)
     return {"deleted": done, "bytes": standing.size, "aborted": aborted, "seconds": seconds}
 
