@@ -29,7 +29,10 @@ def draft(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
             os.fsync(file.fileno())
         Path(name).chmod(mode)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and not error.filename:
+            # A write to a full disk doesn't say to which file.
+            error.filename = str(path)
         Path(name).unlink(missing_ok=True)
         raise
 

@@ -38,9 +38,14 @@ def append(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
             entry = {**entry, "torn": torn.decode("utf-8", "replace")}
         previous = _digest(canonical(lines[-1])) if lines else START
         line = {"seq": len(lines) + 1, **entry, "previous": previous}
-        file.write(canonical(line) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.write(canonical(line) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            # A write to a full disk doesn't say to which file.
+            error.filename = error.filename or str(path)
+            raise
     return line
 
 

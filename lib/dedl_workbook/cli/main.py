@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import click
 from click.shell_completion import shell_complete
 
 from dedl_workbook import __version__
 from dedl_workbook.base.errors import EvidenceError, WorkbookError
-from dedl_workbook.cli import dataset, evidence, queue, sandbox, status, target, tickets, workbook
+from dedl_workbook.cli import (
+    dataset,
+    evidence,
+    queue,
+    sandbox,
+    status,
+    streams,
+    target,
+    tickets,
+    workbook,
+)
 from dedl_workbook.cli.codes import COULD_NOT_RUN, FAILED, INTERRUPTED
 from dedl_workbook.cli.parser import group
 
 PROGRAM = "dedl-workbook"
+_LITTLE = 1_000_000
+"""Bytes; with less a folder counts as full."""
 _EXAMPLE = """\
 dedl-workbook demo                         everything, on the embedded data lake
 dedl-workbook validate EO.XXX.DAT.YYY      check a delivered folder
@@ -62,9 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if completing := os.environ.get(workbook.COMPLETE):
         return shell_complete(cli, {}, PROGRAM, workbook.COMPLETE, completing)
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with streams.patient():
+        return _run(given)
+
+
+def _run(given: list[str]) -> int:
     try:
         with cli.make_context(PROGRAM, given) as context:
-            return int(cli.invoke(context))
+            code = int(cli.invoke(context))
+            # A full disk under our output is told like any other.
+            sys.stdout.flush()
+            return code
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.UsageError as error:
@@ -82,10 +105,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {missing} isn't installed, which this command needs\n")
         sys.stderr.write("  Install all of the workbook: dedl-workbook[operator,sandbox].\n")
         return COULD_NOT_RUN
-    except BrokenPipeError:
-        # The reader of our output went away; what is left to print has nobody to read it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return COULD_NOT_RUN
     except OSError as error:
         _show_os_error(error)
         return COULD_NOT_RUN
@@ -99,6 +118,28 @@ def _show_os_error(error: OSError) -> None:
     sys.stderr.write(f"error: {place}{error.strerror or error}\n")
     remedy = "Make room there, or make it writable"
     if not error.filename:
-        temporary = tempfile.tempdir or "/tmp"  # noqa: S108
+        temporary = Path(tempfile.tempdir or "/tmp")  # noqa: S108
         remedy = f"Make room, also in {temporary}, or name another folder in TMPDIR"
+        if full := [str(folder) for folder in [*_archives(), temporary] if _is_full(folder)]:
+            remedy = f"{' and '.join(dict.fromkeys(full))} can't take more: make room there"
     sys.stderr.write(f"  {remedy}; then run the same again.\n")
+
+
+def _archives() -> Iterator[Path]:
+    """Yield where the targets' cases are kept, and the workbook itself."""
+    from dedl_workbook.parameters.target import Target
+    from dedl_workbook.parameters.yaml_files import workbook_root
+
+    with suppress(WorkbookError):
+        root = workbook_root()
+        yield root
+        for file in (root / "parameters" / "targets").glob("*.yaml"):
+            with suppress(WorkbookError):
+                yield Target.archive_of(file.stem, root)
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _LITTLE
+    except OSError:
+        return False

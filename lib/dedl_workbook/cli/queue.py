@@ -189,7 +189,7 @@ def _side_by_side(how: _How, names: Sequence[str]) -> dict[str, Result]:
         if how.as_json:
             continue
         if "error" in summary:
-            terminal.err.print(f"could not run {name}: {summary['error']}", markup=False)
+            terminal.show_not_run(name, summary["error"])
             continue
         outcomes = [
             Outcome(one["step"], Verdict(one["verdict"]), one["summary"])

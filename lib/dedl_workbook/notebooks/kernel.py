@@ -6,9 +6,13 @@ end a process end the kernel.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
+import shutil
 import signal
+import stat
 import tempfile
 import threading
 import time
@@ -29,6 +33,10 @@ from dedl_workbook.views.failure import heading
 
 SCHEME = "dedl-case://"
 """Where papermill writes to: every save of the running notebook passes redaction."""
+
+_CONNECTIONS = "dedl-kernel-"
+_YOUNG = 60
+"""Seconds in which a folder that was just made may not be locked yet."""
 
 Say = Callable[[str], None]
 """Takes one line on what is going on; an empty one ends it."""
@@ -83,9 +91,10 @@ def _papermill(case: Case, source: Path, output: Path, running: _Running, limit:
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     papermill_io.register(SCHEME, _Archive(case.redactor, running))
-    # Local sockets: papermill's kernels talk over unencrypted TCP otherwise. In a folder of their
-    # own: Jupyter gives two kernels of one folder the same ones if they start at the same time.
-    with tempfile.TemporaryDirectory(prefix="dedl-", ignore_cleanup_errors=True) as sockets:
+    # Local sockets: papermill's kernels talk over unencrypted TCP otherwise.
+    with _connections() as folder:
+        connection = {"transport": "ipc", "ip": f"{folder}/kernel"}
+        connection["connection_file"] = f"{folder}/connection.json"
         papermill.execute_notebook(
             _literally(source),
             SCHEME + _literally(output),
@@ -95,10 +104,45 @@ def _papermill(case: Case, source: Path, output: Path, running: _Running, limit:
             progress_bar=False,
             log_output=False,
             timeout_func=lambda _: max(0.1, limit * 3600 - running.seconds),
-            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+            config=Config({"KernelManager": connection}),
             # Ending a kernel interrupts it, which it would report as an error each time.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
+
+
+@contextmanager
+def _connections() -> Iterator[Path]:
+    """Give a folder for a kernel's sockets and keys, and remove those that killed runs left.
+
+    Each kernel has its own: Jupyter gives two kernels of one folder the same sockets if they start
+    at the same time. Whoever lives holds the lock on his.
+    """
+    place = Path(tempfile.gettempdir())
+    for old in place.glob(f"{_CONNECTIONS}*"):
+        with suppress(OSError):
+            status = old.lstat()
+            idle = time.time() - status.st_mtime > _YOUNG
+            if idle and status.st_uid == os.geteuid() and stat.S_ISDIR(status.st_mode):
+                with _locked(old):
+                    shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_CONNECTIONS, ignore_cleanup_errors=True) as folder:
+        with _locked(Path(folder)):
+            yield Path(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock on a folder.
+
+    Raises:
+        BlockingIOError: somebody else does.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _literally(path: Path) -> str:

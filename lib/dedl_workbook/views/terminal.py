@@ -93,12 +93,17 @@ def show_json(value: object) -> None:
 def show_error(error: Exception, ticket: str = "") -> None:
     """Print an error as it says itself: what, where, remedy; of a ticket among many on one line."""
     if ticket:
-        lines = [" ".join(line.split()) for line in str(error).splitlines()]
-        ended = (line if line.endswith((".", ":", ";")) else f"{line}." for line in lines)
-        text = printable(" ".join(ended)).removeprefix(f"{ticket}: ")
-        err.print(f"[bold red]could not run[/] {escape(ticket)}: {escape(text)}")
+        show_not_run(ticket, str(error))
     else:
         err.print(f"[bold red]error:[/] {escape(printable(str(error), lines=True))}")
+
+
+def show_not_run(ticket: str, error: str) -> None:
+    """Print on one line why a ticket of many could not be run."""
+    lines = [" ".join(line.split()) for line in error.splitlines()]
+    ended = (line if line.endswith((".", ":", ";")) else f"{line}." for line in lines)
+    text = printable(" ".join(ended)).removeprefix(f"{ticket}: ")
+    err.print(f"[bold red]could not run[/] {escape(ticket)}: {escape(text)}")
 
 
 def show_heading(title: str, text: str) -> None:
