@@ -58,6 +58,14 @@ def _version(package: str) -> str:
         return ""
 
 
+def commit_of_code() -> str:
+    """Return the commit of the clone that this code lies in; '' if it lies in none."""
+    lib = Path(__file__).parents[2]
+    top = _git(lib, "rev-parse", "--show-toplevel")
+    # An environment may lie in some other repository.
+    return _git(lib, "rev-parse", "HEAD") if top and Path(top) == lib.parent else ""
+
+
 def _commit(root: Path) -> str:
     """Return the commit of the workbook, with '+changes' when files differ from it."""
     head = _git(root, "rev-parse", "HEAD")

@@ -85,8 +85,11 @@ def pack(ticket: str, as_json: bool) -> int:
     return DONE
 
 
-@evidence.command(example="dedl-workbook evidence verify archive/sandbox/DEMO-1/bag")
-@click.argument("path", type=EXISTING, help="The bag's folder, or its zip.")
+@evidence.command(
+    example="dedl-workbook evidence verify DEMO-1\n"
+    "dedl-workbook evidence verify archive/sandbox/DEMO-1/bag"
+)
+@click.argument("path", type=TICKET, help="A ticket, or the bag's folder or zip.")
 @click.option(
     "--signers",
     type=EXISTING,
@@ -96,13 +99,26 @@ def pack(ticket: str, as_json: bool) -> int:
 @click.option("--digest", default="", help="What the pack's digest should be.")
 @click.option("--anchor", default="", help="The line that its ledger must have, as the reply says.")
 @takes_json
-def verify(path: Path, signers: Path | None, digest: str, anchor: str, as_json: bool) -> int:
+def verify(path: str, signers: Path | None, digest: str, anchor: str, as_json: bool) -> int:
     """Check a pack of evidence: every file, every byte."""
     from dedl_workbook import evidence
 
-    bag = evidence.verify(path, digest=digest, signers=signers, anchor=anchor)
+    bag = evidence.verify(_bag_of(path), digest=digest, signers=signers, anchor=anchor)
     _show_bag(bag.state, bag, as_json)
     return DONE
+
+
+def _bag_of(name: str) -> Path:
+    """Return the bag that is meant: by its path, or by its ticket."""
+    from dedl_workbook.parameters.target import Target
+    from dedl_workbook.parameters.ticket import Ticket
+    from dedl_workbook.parameters.yaml_files import workbook_root
+
+    if "/" in name or Path(name).exists() or name.endswith(".zip"):
+        return Path(name)
+    root = workbook_root()
+    ticket = Ticket.load(name, root)
+    return Target.archive_of(ticket.target, root) / ticket.ticket / "bag"
 
 
 @evidence.command(

@@ -23,6 +23,7 @@ from dedl_workbook.cli import (
     status,
     streams,
     target,
+    ticket_files,
     tickets,
     workbook,
 )
@@ -44,9 +45,24 @@ dedl-workbook run DEDL-1                   do it"""
     example=_EXAMPLE,
     epilog="exit codes: 0 done, 1 failed, 2 could not run, 3 not approved, 4 waiting for somebody",
 )
-@click.version_option(__version__, message="%(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=lambda context, _, given: _show_version(context) if given else None,
+    help="Show the version, and the commit where it is a clone.",
+)
 def cli() -> None:
     """Promote a user's dataset to a public one on the DestinE Data Lake."""
+
+
+def _show_version(context: click.Context) -> None:
+    from dedl_workbook.case import provenance
+
+    commit = provenance.commit_of_code()
+    click.echo(f"{__version__} (commit {commit[:12]})" if commit else __version__)
+    context.exit()
 
 
 for each in (
@@ -59,6 +75,7 @@ for each in (
     tickets.refuse,
     status.status,
     tickets.withdraw,
+    ticket_files.ticket,
     evidence.audit,
     evidence.evidence,
     dataset.rules,

@@ -17,6 +17,25 @@ from dedl_workbook.base.errors import InputError, WorkbookError
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+def _quiet(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        from dedl_workbook.views import terminal
+
+        terminal.Progress.quiet = True
+        context.call_on_close(lambda: setattr(terminal.Progress, "quiet", False))
+
+
+def _verbose(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        import logging
+
+        handler, logger = logging.StreamHandler(), logging.getLogger("dedl_workbook")
+        handler.setFormatter(logging.Formatter("  %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        context.call_on_close(lambda: logger.removeHandler(handler))
+
+
 class Command(click.Command):
     """A command whose help ends with examples.
 
@@ -27,6 +46,22 @@ class Command(click.Command):
     def __init__(self, *args: Any, example: str, **more: Any) -> None:
         super().__init__(*args, **{"context_settings": SETTINGS, **more})
         self.example = example
+        self.params += [
+            click.Option(
+                ["-q", "--quiet"],
+                is_flag=True,
+                expose_value=False,
+                callback=_quiet,
+                help="Show no progress.",
+            ),
+            click.Option(
+                ["-v", "--verbose"],
+                is_flag=True,
+                expose_value=False,
+                callback=_verbose,
+                help="Show the log, too.",
+            ),
+        ]
 
     def get_short_help_str(self, limit: int = 0) -> str:
         """Return the first line of the help, whole: lists of commands wrap it."""

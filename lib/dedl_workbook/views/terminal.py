@@ -201,6 +201,9 @@ class Progress:
         place: stands before each line.
     """
 
+    quiet = False
+    """Whether none is shown."""
+
     def __init__(self, place: str = "") -> None:
         self._place = place
         self._status = err.status("") if err.is_terminal else None
@@ -220,7 +223,7 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         """Show what is going on; '' ends it."""
-        text = text and self._place + text
+        text = "" if self.quiet else text and self._place + text
         if self._file:
             write_atomic(Path(self._file), json.dumps(text))
             return
