@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -137,13 +137,17 @@ class Sandbox:
         """Kill a server the hard way, as a crash would; nobody starts it again."""
         processes.end(_current(self.folder).services[service], signal.SIGKILL, patience=10)
 
-    def restart(self, service: str) -> None:
+    def restart(self, service: str, *, if_down: bool = False) -> None:
         """Stop a server, if it runs, and start it on the same data.
+
+        Args:
+            service: its name.
+            if_down: leave it alone if it is well, once no other restart of it is going on.
 
         Raises:
             ServiceError: it doesn't come up, or the supervisor is gone.
         """
-        answer = _ask(self.folder, {"restart": service})
+        answer = _ask(self.folder, {"restart": service, "if_down": if_down})
         if answer:
             raise ServiceError(answer["what"], where=answer["where"], remedy=answer["remedy"])
 
@@ -192,7 +196,7 @@ def up(folder: Path, *, attached: bool = False, progress: Progress = lambda _: N
             for service in before.services:
                 if not service.healthy:
                     progress(f"{service.name} is down: {service.reason}; starting it again")
-                    sandbox.restart(service.name)
+                    sandbox.restart(service.name, if_down=True)
             return sandbox
         return _launch(folder, attached, progress)
 
@@ -337,7 +341,7 @@ def _current(folder: Path) -> state.State:
     return current
 
 
-def _ask(folder: Path, command: dict[str, str]) -> dict[str, str]:
+def _ask(folder: Path, command: Mapping[str, object]) -> dict[str, str]:
     _current(folder)
     # Through the handle of the folder, since a socket's path may have no more than 107 bytes.
     handle = os.open(folder, os.O_PATH)

@@ -73,6 +73,7 @@ class Supervisor:
         self.lake = state.read_lake(folder)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.well = {service.name: asyncio.Event() for service in SERVICES}
+        self.turns = {service.name: asyncio.Lock() for service in SERVICES}
         self.stopped = asyncio.Event()
         self.lock = (folder / state.SUPERVISOR_LOCK).stat().st_ino
         me = processes.identify(os.getpid())
@@ -239,12 +240,15 @@ class Supervisor:
     async def _obey(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answer: dict[str, object] = {}
         try:
-            wanted = json.loads(await reader.readline())["restart"]
-            service = next(one for one in SERVICES if one.name == wanted)
-            await self._stop(service)
-            await self._start(service)
-            self._publish()
-            self._write_state()
+            request = json.loads(await reader.readline())
+            service = next(one for one in SERVICES if one.name == request["restart"])
+            # One restart of a server at a time; who came for one that was down finds it up then.
+            async with self.turns[service.name]:
+                if not (request.get("if_down") and await self._is_well(service)):
+                    await self._stop(service)
+                    await self._start(service)
+                    self._publish()
+                    self._write_state()
         except ServiceError as error:
             answer = {"what": error.what, "where": error.where, "remedy": error.remedy}
         except (ValueError, KeyError, StopIteration):
@@ -257,6 +261,11 @@ class Supervisor:
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         writer.close()
+
+    async def _is_well(self, service: Service) -> bool:
+        process = self.running.get(service.name)
+        alive = process is not None and process.poll() is None
+        return alive and not await asyncio.to_thread(service.probe, self.lake)
 
     async def _stop(self, service: Service) -> None:
         process = self.running.pop(service.name, None)

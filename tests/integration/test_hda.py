@@ -206,8 +206,8 @@ def test_two_workbooks_do_not_write_at_the_same_time(
     before = _files(lake)
     monkeypatch.setattr(hda.hda_files, "TURN", 0.3)
     with (
-        hda.hda_files.locked(lake.hda(), lambda _: None),
-        pytest.raises(ConflictError, match=r"\(process \d+\) is changing"),
+        hda.hda_files.locked(lake.hda(), "T-1", lambda _: None),
+        pytest.raises(ConflictError, match=r"T-1 \(.*, process \d+\) is changing"),
     ):
         hda.apply(plan)
     assert _files(lake) == before
@@ -228,20 +228,20 @@ def test_two_workbooks_take_turns_and_the_second_says_for_whom_it_waits(lake: Hd
     plan = hda.plan(replace(lake.job(second, hda=quick), tell=tell))
     other = hda.plan(lake.job(first, hda=quick))
     with ThreadPoolExecutor() as threads:
-        with hda.hda_files.locked(lake.hda(), lambda _: None):
+        with hda.hda_files.locked(lake.hda(), "T-1", lambda _: None) as left:
             running = threads.submit(hda.apply, plan)
             assert waits.wait(20)
-            hda._change(other, lake.hda(**quick), hda._meant(other.job, lake.hda()), others=True)
+            hda._change(other, lake.hda(**quick), hda._meant(other.job, lake.hda()), left)
         running.result(60)
 
-    assert told[0].startswith(f"waits for {getpass.getuser()} on")
+    assert told[0].startswith(f"waits for T-1 ({getpass.getuser()} on")
     entries = yaml.safe_load(lake.collections.read_bytes())
     assert {first, second} <= entries.keys()
 
 
 def test_the_lock_is_one_that_nfs_has(lake: HdaLake) -> None:
     """There `flock` is a lock on bytes, which needs a descriptor that is open for writing."""
-    with hda.hda_files.locked(lake.hda(), lambda _: None):
+    with hda.hda_files.locked(lake.hda(), "T-1", lambda _: None):
         file = lake.config / hda.hda_files.LOCK
         held = [path for path in Path("/proc/self/fd").iterdir() if path.resolve() == file]
         flags = [(Path("/proc/self/fdinfo") / path.name).read_text() for path in held]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -210,13 +211,17 @@ def test_a_download_that_fails_once_is_tried_again(
     public: Site, monkeypatch: pytest.MonkeyPatch, failing: int, spare: int
 ) -> None:
     """As when the catalogue doesn't answer HDA in time, which then answers 404."""
-    fetched, asked = verify.fetched, set[str]()
+    fetched, asked, turn = verify.fetched, set[str](), threading.Lock()
 
     def once(client: Any, url: str, *file: Any) -> tuple[int, str, str, str]:
-        if failing == 99 or (len(asked) < failing and url not in asked):
-            asked.add(url)
+        with turn:
+            fails = failing == 99 or (len(asked) < failing and url not in asked)
+            asked.update([url] if fails else [])
+        if fails:
             return 0, "", "the download answered 404", ""
-        return fetched(client, url, *file)
+        # HDA itself answers 404 on a machine at its limit: that isn't counted here.
+        answers = (fetched(client, url, *file) for _ in range(20))
+        return next(answer for answer in answers if "404" not in answer[2])
 
     monkeypatch.setattr(verify, "fetched", once)
     monkeypatch.setattr(verify_hda, "AGAIN", spare)

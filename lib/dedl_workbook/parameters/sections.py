@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from dedl_workbook.parameters.fields import BucketName, Section, Url
 
@@ -140,6 +140,42 @@ class Iam(Section):
         return "the user of the given token"
 
 
+class HdaGit(Section):
+    """The repository that HDA's configuration is deployed from; `hda.folder` is a clone of it."""
+
+    remote: str = ""
+    """Its name in the clone, or its address; empty: what is checked out is what is deployed."""
+    target_branch: str = ""
+    """The remote's branch that is deployed."""
+    push: bool = False
+    """Whether a ticket's branch is pushed to the remote."""
+    merge_request: bool = False
+    """Whether the push asks GitLab to open a merge request."""
+    user_name: str = ""
+    """Who commits, where neither the environment nor git's own configuration says so."""
+    user_email: str = ""
+
+    @model_validator(mode="after")
+    def _has_what_its_keys_need(self) -> HdaGit:
+        needs = (
+            ("target_branch", self.target_branch, "remote", self.remote),
+            ("remote", self.remote, "target_branch", self.target_branch),
+            ("push", self.push, "remote", self.remote),
+            ("merge_request", self.merge_request, "push", self.push),
+            ("user_name", self.user_name, "user_email", self.user_email),
+            ("user_email", self.user_email, "user_name", self.user_name),
+        )
+        missing = [
+            f"{key} needs {need} as well" for key, on, need, there in needs if on and not there
+        ]
+        if missing:
+            raise ValueError(f"{'; '.join(missing)}: set it, or take the other out")
+        dashed = [value for value in (self.remote, self.target_branch) if value.startswith("-")]
+        if dashed:
+            raise ValueError(f"{dashed[0]!r} begins with a dash: name the remote or branch itself")
+        return self
+
+
 class Hda(Section):
     """HDA: where users find it, and the configuration that makes it serve a collection."""
 
@@ -177,9 +213,9 @@ class Hda(Section):
     check: tuple[str, ...] = ()
     """Instead of that: a command that is given a folder with the changed configuration, and ends
     with 0 if HDA can load it."""
-    git: bool = False
-    """Whether the folder is a clone from whose repository others deploy: then a change is a commit
-    on the branch `ticket/<ID>`, and the working tree stays as it is."""
+    git: HdaGit | None = None
+    """Where the folder is a clone from whose repository others deploy: then a change is a commit on
+    the branch `ticket/<ID>`, and the working tree stays as it is. `true`: without a remote."""
     reload: tuple[str, ...] = ()
     """The command that lets HDA read its files again, as a list of arguments; empty where others
     roll the configuration out."""
@@ -194,12 +230,19 @@ class Hda(Section):
 
     @model_validator(mode="after")
     def _has_one_way_out(self) -> Hda:
-        if self.git and self.reload:
+        if self.git is not None and self.reload:
             raise ValueError(
                 "git is on, so others roll the configuration out, but there is a reload command: "
                 "take one of them out"
             )
         return self
+
+    @field_validator("git", mode="before")
+    @classmethod
+    def _git_alone(cls, value: object) -> object:
+        """Let `true` stand for a repository without a remote, as `false` for none."""
+        alone: dict[str, Any] = {"true": {}, "false": None}
+        return alone.get(str(value).strip().lower(), value)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,6 @@ roles in its `scopes`, the id among the provider's products, and the full collec
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -184,8 +183,7 @@ def _actions(job: Job, hda: Hda, files: Files, meant: _Meant) -> tuple[Action, .
         return ()
     if not actions and _is_served(job, hda, meant):
         # What is closed to us doesn't show which version others rolled out.
-        shown = hda.reload or hda.internal_url or not job.ticket.roles
-        return tuple(gone) if shown else ()
+        return tuple(gone) if hda.reload or _shows(job, hda) else ()
     # Without a reload of ours HDA may need them yet.
     return (*actions, RELOAD, *gone) if hda.reload else tuple(actions)
 
@@ -222,11 +220,16 @@ def _root(job: Job, hda: Hda) -> str:
     return hda.internal_url or hda.url if job.ticket.roles else hda.url
 
 
+def _shows(job: Job, hda: Hda) -> bool:
+    """Return whether HDA shows us the collection itself, and not only that it is closed."""
+    return hda.internal_url is not None or not job.ticket.roles
+
+
 def _is_served(job: Job, hda: Hda, meant: _Meant) -> bool:
     with hda_served.reading() as client:
         url = hda_served.collection_url(_root(job, hda), job.ticket.collection)
         status, served = hda_served.get(client, url)
-    if job.ticket.roles and hda.internal_url is None:
+    if not _shows(job, hda):
         return status in (401, 403)
     return status == 200 and all(c.passed for c in hda_served.compared(served, meant.document))
 
@@ -249,15 +252,15 @@ def apply(plan: Plan) -> Receipt:
         raise ChangedError(
             "the collection isn't what the plan was made for", remedy="Plan and approve again."
         )
-    with hda_files.locked(hda, partial(report_turn, job)) as waited:
-        changed, tried = _change(plan, hda, meant, others=waited)
-        if hda.reload and (hda.internal_url or not job.ticket.roles):
+    with hda_files.locked(hda, job.ticket.ticket, partial(report_turn, job)) as left:
+        changed, trial, reloaded = _change(plan, hda, meant, left)
+        if hda.reload and _shows(job, hda):
             with hda_served.reading() as client:
                 root = _root(job, hda)
                 hda_served.await_served(client, root, meant.document, hda.served_timeout)
         if hda.reload or not changed:
             remove_superseded(job, hda)
-    done = {"changed": list(changed), "reloaded": RELOAD in plan.actions, "trial": tried}
+    done = {"changed": list(changed), "reloaded": reloaded, "trial": trial}
     return Receipt(STEP, done, time.monotonic() - start)
 
 
@@ -266,22 +269,31 @@ def report_turn(job: Job, holder: str) -> None:
     job.tell("HDA's configuration", 0, 0, "", f"waits for {holder}")
 
 
-def _change(plan: Plan, hda: Hda, meant: _Meant, *, others: bool) -> tuple[Changes, dict[str, Any]]:
-    """Change the configuration; return what was changed, and what a trial of it showed."""
+def _change(
+    plan: Plan, hda: Hda, meant: _Meant, left: Mapping[str, str]
+) -> tuple[Changes, dict[str, Any], bool]:
+    """Change the configuration, and let HDA read it.
+
+    Returns:
+        What was changed, what a trial of it showed, and whether HDA was reloaded.
+    """
     job, id_ = plan.job, plan.job.ticket.collection
     files = hda_store.read(job, hda)
-    _require_planned(hda, plan, files, others=others)
+    _require_planned(hda, plan, files, left)
     if all(action.verb == "delete" for action in plan.actions):
-        return {}, {}
+        return {}, {}, False
     new = _changed(hda, files, meant)
+    if new == files and hda.reload and _shows(job, hda) and _is_served(job, hda, meant):
+        # The reload of another ticket, which had its turn since the plan, was ours as well.
+        return {}, {}, False
     hda_trial.load(hda, id_, meant.entry, new)
-    tried = _try(job, hda, new)
+    trial = _try(job, hda, new)
     _save_before(plan, hda, files)
-    changed = hda_store.write(job, hda, files, new, "Publish")
-    write_atomic(job.folder / "hda-written.json", pretty({"since": now()}))
+    changed, merge_request = hda_store.write(job, hda, files, new, "Publish")
+    note_written(_written(job), merge_request)
     if hda.reload:
         reload_or_put_back(hda, changed)
-    return changed, tried
+    return changed, trial, bool(hda.reload)
 
 
 def _try(job: Job, hda: Hda, new: Files) -> dict[str, Any]:
@@ -311,16 +323,14 @@ def _try(job: Job, hda: Hda, new: Files) -> dict[str, Any]:
     return {"tried": "yes", "seconds": seconds, "summary": outcome.summary, "checks": checks}
 
 
-def _require_planned(hda: Hda, plan: Plan, files: Files, *, others: bool) -> None:
-    """Refuse what was edited since the plan; where another workbook had its turn, only our part."""
-    if others:
-        if state_in(hda, plan.job.ticket.collection, files) != plan.detail["state"]:
-            raise hda_files.changed_meanwhile(hda_files.collections(hda))
-        return
+def _require_planned(hda: Hda, plan: Plan, files: Files, left: Mapping[str, str]) -> None:
+    """Refuse what was edited since the plan, but for other entries that a workbook wrote."""
     planned, digests = plan.detail["files"], files.digests(hda)
     for name in digests | planned:
-        if digests.get(name) != planned.get(name):
+        if digests.get(name) not in (planned.get(name), left.get(name, planned.get(name))):
             raise hda_files.changed_meanwhile(hda.folder / name)
+    if state_in(hda, plan.job.ticket.collection, files) != plan.detail["state"]:
+        raise hda_files.changed_meanwhile(hda_files.collections(hda))
 
 
 # --- Before, reload
@@ -420,14 +430,16 @@ def check(plan: Plan) -> Outcome:
         shown = "as planned" if state[key] == goal else "missing"
         shown = "otherwise than planned" if state[key] not in (goal, None) else shown
         checks.append(Check(f"configuration: {key}", state[key] == goal, shown))
-    served = _served_checks(job, hda, meant)
+    with hda_files.locked(hda, job.ticket.ticket, partial(report_turn, job)):
+        # Another ticket may be reloading HDA right now.
+        served = _served_checks(job, hda, meant)
     ready = all(check.passed for check in checks)
-    unseen = job.ticket.roles and hda.internal_url is None and hda_store.apart(job, hda)
+    unseen = not _shows(job, hda) and hda_store.apart(job, hda)
     if ready and not hda.reload and (unseen or not all(check.passed for check in served)):
         return _waiting(job, hda, checks + served)
     checks += served
     summary = f"HDA serves {id_} as it was published"
-    if job.ticket.roles and hda.internal_url is None:
+    if not _shows(job, hda):
         summary = f"{id_} is in HDA's configuration, and closed without a token; what HDA serves "
         summary += "could not be read: that needs hda.internal_url"
     return judged(STEP, checks, summary, goal=dict(plan.goal))
@@ -451,13 +463,32 @@ def _served_checks(job: Job, hda: Hda, meant: _Meant) -> list[Check]:
 
 
 def _waiting(job: Job, hda: Hda, checks: list[Check]) -> Outcome:
-    marker = job.folder / "hda-written.json"
-    since = json.loads(marker.read_bytes())["since"] if marker.exists() else now()
+    written = read_written(_written(job))
+    merge_request = str(written.get("merge_request", ""))
     return Outcome(
         STEP,
         Verdict.WAITING,
         f"{job.ticket.collection} is in HDA's configuration, but HDA doesn't serve it yet.",
         tuple(checks),
-        waiting_for=hda_store.rollout(job, hda),
-        since=since,
+        waiting_for=hda_store.rollout(job, hda, merge_request),
+        since=str(written["since"]),
+        detail={"merge_request": merge_request} if merge_request else {},
     )
+
+
+def _written(job: Job) -> Path:
+    return job.folder / "hda-written.json"
+
+
+def note_written(file: Path, merge_request: str) -> None:
+    """Note that the configuration was written just now, for those who wait for its roll-out."""
+    # A later push to the same branch may not name its merge request again.
+    merge_request = merge_request or str(read_written(file).get("merge_request", ""))
+    more = {"merge_request": merge_request} if merge_request else {}
+    write_atomic(file, pretty({"since": now()} | more))
+
+
+def read_written(file: Path) -> dict[str, Any]:
+    """Return since when the configuration is written, and the URL of its merge request, if any."""
+    note: dict[str, Any] = parse(file.read_bytes()) if file.exists() else {"since": now()}
+    return note

@@ -475,11 +475,11 @@ def test_whoever_changes_a_default_raises_the_version_of_the_defaults() -> None:
         "roles": [],
         "mode": "new",
         "waivers": [],
-        "downloads": 200,
+        "downloads": 50,
         "approve": "",
     }
 
-    assert ({key: DEFAULTS[key] for key in known}, DEFAULTS_VERSION) == (known, 1)
+    assert ({key: DEFAULTS[key] for key in known}, DEFAULTS_VERSION) == (known, 2)
 
 
 def test_an_operator_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """HDA's configuration in a git repository: a change is a commit on the ticket's own branch.
 
 For sites that deploy from a repository. Files are read from commits and written as objects, so the
-working tree and whoever works in it are left alone; the branch moves at once or not at all.
+working tree and whoever works in it are left alone; the branch moves at once or not at all. With a
+remote its branches count, not those of the clone; the site's hooks and signing are respected.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook.base.errors import ConflictError, InputError, ServiceError
+from dedl_workbook.parameters.sections import HdaGit
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.services.hda import config as hda_config
 from dedl_workbook.services.hda import files as hda_files
@@ -23,11 +26,17 @@ _SECONDS = 60
 _NONE = "0" * 40
 _TRAILER = "Promotion-Ticket"
 """In the message of each commit of ours, with the ticket's id."""
+_MERGE_REQUEST = re.compile(r"https?://\S+/merge_requests/\d+")
+_INHERITED = re.compile(
+    r"PATH|HOME|TMPDIR|XDG_CONFIG_HOME|GNUPGHOME|EMAIL|SSH_\w+|SSL_CERT_\w+|(?i:\w+_proxy)"
+    r"|GIT_(AUTHOR|COMMITTER|CONFIG|SSH|SSL|ASKPASS|HTTP)\w*"
+)
+"""What git sees of our environment: who commits, and how the remote is reached."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """Where a ticket's branch stands towards what is checked out."""
+    """Where a ticket's branch stands towards what is deployed."""
 
     base: str
     """The commit whose files count."""
@@ -44,17 +53,19 @@ def name(ticket: str) -> str:
     return f"ticket/{ticket}"
 
 
-def line(hda: Hda, id_: str, branch: str) -> Line:
+def line(hda: Hda, git: HdaGit, id_: str, branch: str) -> Line:
     """Return from which commit a collection's files are read, and which come before the next.
 
     Raises:
         ConflictError: the branch holds commits that aren't ours.
         InputError: no git, no repository, nothing committed, changes that aren't committed, or the
-            branch itself is checked out.
+            branch itself is checked out; the remote can't be read, or lacks the target branch.
     """
-    head = _require_ready(hda, id_, branch)
-    ref = _git(hda, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", fails=True)
-    tip = ref.decode().strip()
+    head = _require_ready(hda, git, id_, branch)
+    tip = _local_tip(hda, branch)
+    if git.remote:
+        head, remote_tip = _remote_tips(hda, git, branch)
+        tip = remote_tip if git.push else tip
     if not tip:
         return Line(head, (head,), _NONE, apart=False)
     merged = _git(hda, "merge-base", tip, head, fails=True).decode().strip() == tip
@@ -64,7 +75,37 @@ def line(hda: Hda, id_: str, branch: str) -> Line:
     if _parts(hda, id_, read_at(hda, id_, tip)) == _parts(hda, id_, read_at(hda, id_, head)):
         # Merged as another commit: what is checked out counts, and both are the past.
         return Line(head, (tip, head), tip, apart=False)
+    if git.remote and _conflict(hda, head, tip):
+        # Nobody could merge it any more: the change is made anew, on what is deployed by now.
+        return Line(head, (tip, head), tip, apart=True)
     return Line(tip, (tip,), tip, apart=True)
+
+
+def _local_tip(hda: Hda, branch: str) -> str:
+    ref = _git(hda, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", fails=True)
+    return ref.decode().strip()
+
+
+def _remote_tips(hda: Hda, git: HdaGit, branch: str) -> tuple[str, str]:
+    """Return where the remote's target branch and the ticket's are, '' for none; fetch both."""
+    names = (f"refs/heads/{git.target_branch}", f"refs/heads/{branch}")
+    rows = _git(hda, "ls-remote", "--", git.remote, *names).decode().splitlines()
+    tips = {name: tip for tip, _, name in (row.partition("\t") for row in rows)}
+    if names[0] not in tips:
+        raise InputError(
+            f"{git.remote} has no branch {git.target_branch}",
+            where=str(hda.folder),
+            remedy="Set hda.git.target_branch in the target to the branch that is deployed.",
+        )
+    there = [name for name in names if name in tips]
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+    _git(hda, *fetch, "--", git.remote, *there)
+    return tips[names[0]], tips.get(names[1], "")
+
+
+def _conflict(hda: Hda, head: str, tip: str) -> bool:
+    """Return whether two commits can't be merged without a person; an old git can't say."""
+    return _run(hda, "merge-tree", "--write-tree", head, tip).returncode == 1
 
 
 def _require_ours(hda: Hda, branch: str, head: str, tip: str) -> None:
@@ -80,7 +121,7 @@ def _require_ours(hda: Hda, branch: str, head: str, tip: str) -> None:
         )
 
 
-def _require_ready(hda: Hda, id_: str, branch: str) -> str:
+def _require_ready(hda: Hda, git: HdaGit, id_: str, branch: str) -> str:
     """Return the commit that is checked out."""
     head = _git(hda, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", fails=True)
     if not head:
@@ -90,10 +131,8 @@ def _require_ready(hda: Hda, id_: str, branch: str) -> str:
             where=str(hda.folder),
             remedy="Commit HDA's configuration as it is, then plan again.",
         )
-    if (
-        _git(hda, "symbolic-ref", "--quiet", "HEAD", fails=True)
-        == f"refs/heads/{branch}\n".encode()
-    ):
+    current = _git(hda, "symbolic-ref", "--quiet", "HEAD", fails=True)
+    if not git.push and current == f"refs/heads/{branch}\n".encode():
         raise InputError(
             f"the branch {branch} itself is checked out",
             where=str(hda.folder),
@@ -141,32 +180,91 @@ def _parts(hda: Hda, id_: str, files: Files) -> tuple[Any, ...]:
     return files.collections.values.get(id_), product, files.document
 
 
-def write(hda: Hda, id_: str, ticket: str, files: Files, new: Files, verb: str) -> Changes:
-    """Commit what differs to the ticket's branch, all or nothing, and return it.
+def write(
+    hda: Hda, git: HdaGit, id_: str, ticket: str, files: Files, new: Files, verb: str
+) -> tuple[Changes, str]:
+    """Commit what differs to the ticket's branch, all or nothing, and push it as the target says.
+
+    Returns:
+        What differed, and the URL of the merge request, if one was opened.
 
     Raises:
         ConflictError: the files aren't any more what was planned on, or the branch moved meanwhile.
-        InputError: git can't do it.
+        InputError: git can't do it, or a hook of the site refuses the commit.
+        ServiceError: the remote refuses the push; the branch stays as it was.
     """
     branch = name(ticket)
-    at = line(hda, id_, branch)
+    at = line(hda, git, id_, branch)
     if read_at(hda, id_, at.base) != files:
         raise hda_files.changed_meanwhile(hda.folder)
     changes = hda_files.changes(hda, id_, files, new)
     if not changes:
-        return {}
-    tree = _tree(hda, at.base, {file: data for file, (_, data) in changes.items()})
-    message = f"{verb} {id_}\n\n{_TRAILER}: {ticket}\n"
+        return {}, ""
+    title = f"{verb} {id_}"
+    tree, message = _tree(
+        hda,
+        at.base,
+        {file: data for file, (_, data) in changes.items()},
+        f"{title}\n\n{_TRAILER}: {ticket}\n",
+    )
     before = [word for parent in at.parents for word in ("-p", parent)]
-    commit = _git(hda, "commit-tree", tree, *before, "-F", "-", data=message.encode())
-    _move(hda, branch, commit.decode().strip(), at.tip)
-    return changes
+    signs = _git(hda, "config", "--get", "--type=bool", "commit.gpgsign", fails=True) == b"true\n"
+    options = [*before, *(["-S"] if signs else []), "-F", "-"]
+    made = _git(hda, "commit-tree", tree, *options, data=message, more=_identity(hda, git))
+    commit = made.decode().strip()
+    if git.push:
+        return changes, _push(hda, git, branch, commit, at.tip, f"{ticket}: {title}")
+    _move(hda, branch, commit, at.tip)
+    return changes, ""
 
 
-def _tree(hda: Hda, base: str, changed: dict[str, bytes | None]) -> str:
+def _identity(hda: Hda, git: HdaGit) -> dict[str, str]:
+    """Return who commits, where the target must say so."""
+    known = {"EMAIL"} & os.environ.keys() or _git(hda, "config", "user.email", fails=True)
+    if known or not git.user_email:
+        return {}
+    return {
+        f"GIT_{role}_{key}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for key, value in (("NAME", git.user_name), ("EMAIL", git.user_email))
+        if f"GIT_{role}_{key}" not in os.environ
+    }
+
+
+def _push(hda: Hda, git: HdaGit, branch: str, commit: str, tip: str, title: str) -> str:
+    """Push a commit as a branch that still is at its tip; return its merge request's URL, or ''."""
+    ref = f"refs/heads/{branch}"
+    asked = ["create", f"target={git.target_branch}", f"title={title}"] if git.merge_request else []
+    options = [f"--push-option=merge_request.{option}" for option in asked]
+    expected = f"--force-with-lease={ref}:{'' if tip == _NONE else tip}"
+    done = _run(hda, "push", "--porcelain", expected, *options, git.remote, f"{commit}:{ref}")
+    answer = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
+    if not done.returncode:
+        match = _MERGE_REQUEST.search(answer)
+        return match[0] if match else ""
+    where, kept = git.remote, f"The commit {commit[:10]} is in the clone; nothing else was changed."
+    if "stale info" in answer or "[rejected]" in answer:
+        raise ConflictError(
+            f"the branch {branch} was moved by somebody else meanwhile",
+            where=where,
+            remedy=f"{kept} Look who else is at it, then plan and run again.",
+        )
+    lines = [line.removeprefix("remote:").strip() for line in answer.splitlines()]
+    remote = [line for line in lines if line and not line.startswith(("To ", "Done"))]
+    raise ServiceError(
+        f"{git.remote} refuses the branch {branch}: {'; '.join(remote)[:300] or 'it said nothing'}",
+        where=where,
+        remedy=f"{kept} Have the refusal's cause removed, then run again.",
+    )
+
+
+def _tree(hda: Hda, base: str, changed: dict[str, bytes | None], message: str) -> tuple[str, bytes]:
+    """Return the tree with these files, and the message, as the site's hooks let them pass."""
     prefix = _git(hda, "rev-parse", "--show-prefix").decode().rstrip("\n")
     with tempfile.TemporaryDirectory(prefix="hda-index-") as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        text = Path(scratch) / "COMMIT_EDITMSG"
+        text.write_text(message)
         _git(hda, "read-tree", base, more=index)
         rows = []
         for file, data in changed.items():
@@ -178,7 +276,10 @@ def _tree(hda: Hda, base: str, changed: dict[str, bytes | None]) -> str:
             rows.append(f"{listed[:6] or '100644'} {blob.strip()}\t{prefix}{file}")
         lines = "\0".join([*rows, ""]).encode()
         _git(hda, "update-index", "-z", "--index-info", data=lines, more=index)
-        return _git(hda, "write-tree", more=index).decode().strip()
+        hook = ("hook", "run", "--ignore-missing")
+        _git(hda, *hook, "pre-commit", more=index)
+        _git(hda, *hook, "commit-msg", "--", str(text), more=index)
+        return _git(hda, "write-tree", more=index).decode().strip(), text.read_bytes()
 
 
 def _move(hda: Hda, branch: str, commit: str, tip: str) -> None:
@@ -200,14 +301,28 @@ def _git(
     fails: bool = False,
 ) -> bytes:
     """Return what git answers; where it may fail, nothing."""
-    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
-    environment = inherited | {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"} | (more or {})
+    done = _run(hda, *arguments, data=data, more=more)
+    if done.returncode and not fails:
+        lines = (done.stderr.decode(errors="replace").strip() or "it said nothing").splitlines()
+        raise InputError(
+            f"git {arguments[0]}: {lines[-1][:300]}",
+            where=str(hda.folder),
+            remedy="hda.folder must be a clone that the operator can write and commit to.",
+        )
+    return done.stdout if not done.returncode else b""
+
+
+def _run(
+    hda: Hda, *arguments: str, data: bytes = b"", more: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    inherited = {key: value for key, value in os.environ.items() if _INHERITED.fullmatch(key)}
+    fixed = {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     try:
-        done = subprocess.run(
+        return subprocess.run(
             ["git", *arguments],
             cwd=hda.folder,
             input=data,
-            env=environment,
+            env=inherited | fixed | (more or {}),
             capture_output=True,
             timeout=_SECONDS,
             check=False,
@@ -221,11 +336,3 @@ def _git(
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ServiceError(f"git did not end in {_SECONDS} s", where=str(hda.folder)) from error
-    if done.returncode and not fails:
-        lines = (done.stderr.decode(errors="replace").strip() or "it said nothing").splitlines()
-        raise InputError(
-            f"git {arguments[0]}: {lines[-1][:300]}",
-            where=str(hda.folder),
-            remedy="hda.folder must be a clone that the operator can write and commit to.",
-        )
-    return done.stdout if not done.returncode else b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import getpass
 import hashlib
+import json
 import os
 import re
 import socket
@@ -186,30 +187,32 @@ def require_writable(*paths: Path) -> None:
 
 
 @contextmanager
-def locked(hda: Hda, waiting: Callable[[str], None]) -> Iterator[bool]:
+def locked(hda: Hda, ticket: str, waiting: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """Keep other workbooks from the configuration: take turns. It ends with this process.
 
-    What is yielded is whether another one had it, and so may have changed it.
+    What is yielded are the digests of the shared files as the last workbook left them: what is so
+    was not edited by hand.
 
     Args:
         hda: the target's part.
+        ticket: for which the configuration is read or changed.
         waiting: told once who has it now, if somebody has.
 
     Raises:
         ConflictError: another one has it for longer than `TURN`.
         InputError: the folder can't be written, or its file system has no locks.
     """
-    path = hda.folder / LOCK
     try:
-        file = path.open("a+", encoding="utf-8")
+        file = lock_file(hda).open("a+", encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"HDA's configuration can't be opened: {error.strerror}", where=str(hda.folder)
         ) from error
     with file:
-        waited = not taken(file)
-        if waited:
-            holder = _holder(file)
+        if not taken(file):
+            # Whoever has just taken it signs next.
+            until(lambda: bool(_lines(file)[0]), 1, pause=0.02)
+            holder = _lines(file)[0] or "another operator's workbook"
             waiting(holder)
             if not until(lambda: taken(file), TURN):
                 raise ConflictError(
@@ -217,24 +220,47 @@ def locked(hda: Hda, waiting: Callable[[str], None]) -> Iterator[bool]:
                     where=str(hda.folder),
                     remedy="Nothing was changed. Run again when that is done.",
                 )
-        who = f"{getpass.getuser()} on {socket.gethostname()} (process {os.getpid()})"
-        _sign(file, who)
+        left = _lines(file)[1]
+        who = f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+        _sign(file, f"{ticket} ({who})", left)
         try:
-            yield waited
+            yield json.loads(left)
         finally:
-            _sign(file, "")
+            _sign(file, "", json.dumps(_digests(hda)))
 
 
-def _holder(file: IO[str]) -> str:
+def lock_file(hda: Hda) -> Path:
+    """Return the file that is locked: in HDA's folder; for a clone, out of its working tree."""
+    if hda.git is not None:
+        for folder in (hda.folder, *hda.folder.parents):
+            git = folder / ".git"
+            if git.is_file():
+                # A working tree of a repository that is elsewhere.
+                git = folder / git.read_text().removeprefix("gitdir:").strip()
+            if git.is_dir():
+                return git / LOCK.removeprefix(".")
+    return hda.folder / LOCK
+
+
+def _lines(file: IO[str]) -> tuple[str, str]:
+    """Return who has the lock, and the digests that the last one left, as JSON."""
     file.seek(0)
-    return file.read(200).strip() or "another operator's workbook"
+    holder, _, left = file.read(1000).partition("\n")
+    return holder.strip(), left.strip() or "{}"
 
 
-def _sign(file: IO[str], who: str) -> None:
+def _sign(file: IO[str], holder: str, left: str) -> None:
     file.seek(0)
     file.truncate()
-    file.write(who)
+    file.write(f"{holder}\n{left}\n")
     file.flush()
+
+
+def _digests(hda: Hda) -> dict[str, str]:
+    contents = {
+        name: read_if_any(hda.folder / name) for name in (hda.collections_file, hda.provider_file)
+    }
+    return {name: digest(data) for name, data in contents.items() if data is not None}
 
 
 def replace(path: Path, data: bytes, expected: bytes | None) -> None:

@@ -312,9 +312,12 @@ class Guard:
         }
         forwarded |= {"host": self.public.split("://", 1)[1], "accept-encoding": "identity"}
         raw = scope.get("raw_path") or scope["path"].encode()
-        url = httpx.URL(self.hda).copy_with(
-            raw_path=raw + (b"?" + query.encode() if query else b"")
-        )
+        try:
+            url = httpx.URL(self.hda).copy_with(
+                raw_path=raw + (b"?" + query.encode() if query else b"")
+            )
+        except httpx.InvalidURL:
+            raise RefusedError(400, "the path or the query is no part of a URL") from None
         # What was looked at is what HDA gets: no other reading of the same bytes.
         content = None if body is None else json.dumps(body).encode()
         return self.client.build_request(scope["method"], url, headers=forwarded, content=content)

@@ -18,9 +18,9 @@ def read(job: Job, hda: Hda) -> Files:
         InputError: a file isn't there (but for the document), can't be read, or says nothing.
     """
     id_ = job.ticket.collection
-    if not hda.git:
+    if hda.git is None:
         return hda_files.read_all(hda, id_)
-    at = hda_branch.line(hda, id_, hda_branch.name(job.ticket.ticket))
+    at = hda_branch.line(hda, hda.git, id_, hda_branch.name(job.ticket.ticket))
     return hda_branch.read_at(hda, id_, at.base)
 
 
@@ -30,7 +30,7 @@ def require_writable(job: Job, hda: Hda) -> None:
     Raises:
         InputError: naming the folder.
     """
-    if not hda.git:
+    if hda.git is None:
         document = hda_files.documents(hda) / job.ticket.collection
         hda_files.require_writable(hda_files.collections(hda), hda_files.provider(hda), document)
 
@@ -38,11 +38,13 @@ def require_writable(job: Job, hda: Hda) -> None:
 def apart(job: Job, hda: Hda) -> str:
     """Return the ticket's branch if it holds something that isn't merged, or nothing."""
     branch = hda_branch.name(job.ticket.ticket)
-    return branch if hda.git and hda_branch.line(hda, job.ticket.collection, branch).apart else ""
+    if hda.git is None or not hda_branch.line(hda, hda.git, job.ticket.collection, branch).apart:
+        return ""
+    return branch
 
 
-def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> Changes:
-    """Write what differs, all or nothing, and return it.
+def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> tuple[Changes, str]:
+    """Write what differs, all or nothing; return it, and the URL of its merge request, if any.
 
     In a folder a document that isn't needed any more stays until it is removed as superseded.
 
@@ -58,21 +60,32 @@ def write(job: Job, hda: Hda, files: Files, new: Files, verb: str) -> Changes:
         InputError: a file can't be written.
     """
     id_, ticket = job.ticket.collection, job.ticket.ticket
-    if not hda.git:
-        return hda_files.write_all(hda, id_, files, new)
-    return hda_branch.write(hda, id_, ticket, files, new, verb)
+    if hda.git is None:
+        return hda_files.write_all(hda, id_, files, new), ""
+    return hda_branch.write(hda, hda.git, id_, ticket, files, new, verb)
 
 
 def superseded(job: Job, hda: Hda, files: Files) -> list[Path]:
     """Return documents of the job's collection that nothing names any more."""
-    if hda.git:
+    if hda.git is not None:
         return []
     return hda_files.superseded(hda, job.ticket.collection, files.collections)
 
 
-def rollout(job: Job, hda: Hda) -> str:
-    """Return what has to happen until HDA serves what was written."""
-    if not hda.git:
+def rollout(job: Job, hda: Hda, merge_request: str = "") -> str:
+    """Return what has to happen until HDA serves what was written.
+
+    Args:
+        job: whose collection it is.
+        hda: the target's part.
+        merge_request: its URL, if one was opened.
+    """
+    if hda.git is None:
         return "the roll-out of HDA's configuration"
     branch = hda_branch.name(job.ticket.ticket)
-    return f"the branch {branch} of HDA's configuration to be pushed, merged and rolled out"
+    what = merge_request or f"the branch {branch} of HDA's configuration"
+    line = hda_branch.line(hda, hda.git, job.ticket.collection, branch)
+    if not line.apart:
+        return f"the roll-out of HDA's configuration: {what} is merged, not served"
+    todo = "merged" if hda.git.push else "pushed, merged"
+    return f"{what} to be {todo} and rolled out: not merged"

@@ -10,14 +10,15 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.publication.job import Check
-from dedl_workbook.services.hda import programs
+from dedl_workbook.services.hda import programs, served
+from dedl_workbook.steps.verify.user import RESTART
 
 PATIENCE = 300.0
 """Seconds that the client may take for all of it."""
@@ -38,6 +39,8 @@ the client doesn't end.
 def client(hda: Hda) -> Iterator[Tried]:
     """Start an eodag client, which takes a second, and yield what tries with it, once.
 
+    What fails is tried once more, by another client: HDA may have been restarted meanwhile.
+
     Args:
         hda: the target's part; without a client nothing is tried.
 
@@ -50,24 +53,38 @@ def client(hda: Hda) -> Iterator[Tried]:
     with tempfile.TemporaryDirectory(prefix="eodag-", ignore_cleanup_errors=True) as folder:
         program = Path(__file__).with_name("eodag_client.py")
         home = {"HOME": folder, "EODAG_CFG_DIR": folder, "EODAG_EXT_COLLECTIONS_CFG_URI": ""}
-        with programs.started(hda.client, program, PATIENCE, "hda.client", home) as answer:
-            yield partial(_try, hda.url.rstrip("/"), folder, answer)
+        start = partial(programs.started, hda.client, program, PATIENCE, "hda.client", home)
+        with start() as answer:
+            yield partial(_try, hda, folder, answer, start)
 
 
 def _try(
-    url: str,
+    hda: Hda,
     folder: str,
     answer: programs.Answer,
+    start: Callable[[], AbstractContextManager[programs.Answer]],
     collection: str,
     token: str | None,
     delivered: Delivered,
     total: int,
 ) -> tuple[list[Check], dict[str, Any]]:
-    question: dict[str, Any] = {"url": url, "collection": collection}
+    question: dict[str, Any] = {"url": hda.url.rstrip("/"), "collection": collection}
     question |= {"token": token, "items": list(delivered), "folder": folder}
+    checks, report = _asked(answer, question, delivered, total)
+    if not all(check.passed for check in checks):
+        with served.reading() as http:
+            served.await_back(http, hda.url, RESTART)
+        with start() as other:
+            checks, report = _asked(other, question, delivered, total)
+    return checks, report
+
+
+def _asked(
+    answer: programs.Answer, question: dict[str, Any], delivered: Delivered, total: int
+) -> tuple[list[Check], dict[str, Any]]:
     result, log = answer(question)
     if result is None:
-        log = log.replace(token, "***") if token else log
+        log = log.replace(question["token"], "***") if question["token"] else log
         return [Check("eodag: search", False, log)], {"tried": log}
     return list(_judged(result, delivered, total)), result
 

@@ -217,13 +217,19 @@ def _downloads(
         item: _delivered(job, sides, item, digests) for item in {a.item for a in assets}
     }
     spare = threading.Semaphore(AGAIN)
+    downloads = [partial(_download, user, delivered, spare, asset) for asset in assets]
+    downloads += [
+        partial(_whole, user, item, delivered.get(str(item["id"]), {}), spare)
+        for item in sample.items
+    ]
     with ThreadPoolExecutor(verify.CLIENTS) as pool:
-        one = partial(_download, user, delivered, spare)
-        for done, row in enumerate(map_shards(one, assets, pool), 1):
-            job.tell("downloading", done, len(assets), "files")
+        for done, row in enumerate(map_shards(_call, downloads, pool), 1):
+            job.tell("downloading", done, len(downloads), "files")
             yield row
-    for item in sample.items:
-        yield _whole(user, item, delivered.get(str(item["id"]), {}), spare)
+
+
+def _call(download: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    return download()
 
 
 def _delivered(job: Job, sides: Comparison, item: str, digests: upload.Digests) -> Delivered:
@@ -328,6 +334,8 @@ def _patiently(
     result = _fetched(user, href, file)
     if result[2] and spare.acquire(blocking=False):
         time.sleep(PAUSE)
+        # It may be away: another ticket's change is let in by a restart.
+        user.get("/")
         result = _fetched(user, href, file)
     return result
 

@@ -61,9 +61,15 @@ class Sample:
 
 
 def chosen(sample: Sample) -> list[Asset]:
-    """Return the assets that are downloaded: some of each media type, and the odd ones."""
-    some = [asset for assets in sample.assets.values() for asset in assets]
-    return list(dict.fromkeys([*some, *sample.odd.values()]))
+    """Return the assets that are downloaded: one of each shape first, then as many as are to be.
+
+    The shapes are the media types and the odd characters in names.
+    """
+    shapes = [assets[0] for assets in sample.assets.values() if assets]
+    first = list(dict.fromkeys([*shapes, *sample.odd.values()]))
+    rest = dict.fromkeys(asset for assets in sample.assets.values() for asset in assets)
+    others = [asset for asset in rest if asset not in first]
+    return first + (others if sample.every else others[: max(0, sample.most - len(first))])
 
 
 def kind_of(name: str, asset: Mapping[str, Any]) -> str:

@@ -6,17 +6,30 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base import http
 from dedl_workbook.base.errors import ServiceError
+from dedl_workbook.base.retry import again
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.services.hda import dialect as hda_dialect
 
 if TYPE_CHECKING:
     import httpx
 
+RESTART = 30.0
+"""Seconds that HDA may be away: another ticket's change is let in by a restart."""
+_AWAY = (502, 503)
 _REMEDY = "Check that HDA is up and at this address, then run again."
+
+
+class _AwayError(Exception):
+    """HDA is being started."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(str(answer.status_code))
+        self.answer = answer
 
 
 @dataclass
@@ -46,10 +59,23 @@ class Asker:
         if not url.startswith(self.url + "/"):
             raise ServiceError("HDA's answer leads elsewhere", where=url.split("?")[0])
         try:
-            return self.client.request(method, url, **arguments)
+            return again(
+                partial(self._answer, method, url, **arguments),
+                lambda error: isinstance(error, (_AwayError, httpx.ConnectError)),
+                RESTART,
+                pauses=(0.3, 2),
+            )
+        except _AwayError as error:
+            return error.answer
         except httpx.HTTPError as error:
             name = type(error).__name__
             raise ServiceError(f"HDA fails: {name}", where=self.url, remedy=_REMEDY) from None
+
+    def _answer(self, method: str, url: str, **arguments: Any) -> httpx.Response:
+        answer = self.client.request(method, url, **arguments)
+        if answer.status_code in _AWAY:
+            raise _AwayError(answer)
+        return answer
 
     def json(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
         """Return the JSON object that HDA must answer with."""

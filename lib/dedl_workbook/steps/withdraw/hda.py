@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dedl_workbook.base.errors import ConflictError, EvidenceError
-from dedl_workbook.base.files import write_atomic
-from dedl_workbook.base.json import parse, pretty
+from dedl_workbook.base.json import parse
 from dedl_workbook.base.retry import until
-from dedl_workbook.base.times import now
 from dedl_workbook.parameters.target import Hda
 from dedl_workbook.publication.before import before_folder, holds
 from dedl_workbook.publication.job import Action, Check, Job
@@ -177,16 +175,16 @@ def undo(job: Job, standing: Standing) -> dict[str, Any]:
         return {}
     reload = hda.RELOAD in standing.actions
     start = time.monotonic()
-    with hda_files.locked(part, partial(hda.report_turn, job)):
+    with hda_files.locked(part, job.ticket.ticket, partial(hda.report_turn, job)):
         files = hda_store.read(job, part)
         if hda.state_in(part, id_, files) != standing.state:
             raise hda_files.changed_meanwhile(hda_files.collections(part))
         new = _as_before(part, id_, files, saved)
         if new != files:
             hda_trial.load_restored(part, id_, new, entry=saved["entry"] is not None)
-        changed = hda_store.write(job, part, files, new, "Withdraw")
+        changed, merge_request = hda_store.write(job, part, files, new, "Withdraw")
         if changed:
-            write_atomic(_marker(job), pretty({"since": now()}))
+            hda.note_written(_marker(job), merge_request)
         if reload:
             hda.reload_or_put_back(part, changed)
             _await(job, part, saved)
@@ -206,13 +204,13 @@ def _marker(job: Job) -> Path:
 
 def rollout(job: Job) -> str:
     """Return for what those wait who put the configuration back."""
-    return hda_store.rollout(job, job.target.hda) if job.target.hda else ""
+    merge_request = str(hda.read_written(_marker(job)).get("merge_request", ""))
+    return hda_store.rollout(job, job.target.hda, merge_request) if job.target.hda else ""
 
 
 def since(job: Job) -> str:
     """Return when the configuration was put back, for those who wait for its roll-out."""
-    marker = _marker(job)
-    return str(parse(marker.read_bytes())["since"]) if marker.exists() else now()
+    return str(hda.read_written(_marker(job))["since"])
 
 
 def served_as_before(job: Job, saved: Mapping[str, Any]) -> bool:
