@@ -66,19 +66,24 @@ class Site:
         return set(self.git("diff", "--name-only", since, until).splitlines())
 
 
+def a_repository(site: Site) -> None:
+    """Make the site's folder a repository of the sandbox's configuration, with one commit."""
+    shutil.copytree(
+        site.lake.config, site.folder, ignore=shutil.ignore_patterns("eodag.yml", "aws_config")
+    )
+    site.git("init", "--quiet", "--initial-branch", "main")
+    site.git("config", "user.name", "Olga Operator")
+    site.git("config", "user.email", "olga@example.org")
+    site.git("add", ".")
+    site.git("commit", "--quiet", "--message", "As it was")
+
+
 @pytest.fixture
 def site(data_lake: Sandbox, tmp_path: Path) -> Iterator[Site]:
     with own_configuration(data_lake, tmp_path) as lake:
-        made = Site(lake, tmp_path / "repository")
-        shutil.copytree(
-            lake.config, made.folder, ignore=shutil.ignore_patterns("eodag.yml", "aws_config")
-        )
-        made.git("init", "--quiet", "--initial-branch", "main")
-        made.git("config", "user.name", "Olga Operator")
-        made.git("config", "user.email", "olga@example.org")
-        made.git("add", ".")
-        made.git("commit", "--quiet", "--message", "As it was")
-        yield made
+        one = Site(lake, tmp_path / "repository")
+        a_repository(one)
+        yield one
 
 
 def test_a_change_waits_on_its_branch_until_hda_serves_it_and_is_taken_back_likewise(
