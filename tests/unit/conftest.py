@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from dedl_workbook.base import signature
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import bag as bags
-from dedl_workbook.evidence import signature
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Outcome, Verdict
 from dedl_workbook.rules.schemas import store as schemas

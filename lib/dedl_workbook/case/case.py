@@ -53,7 +53,8 @@ class Case:
         """
         root = root or workbook_root()
         target = Target.load(ticket.target, root)
-        anybody = target.allow_any_approval and not target.approvals.by_another
+        strict = target.approvals.by_another or target.approvals.signed
+        anybody = target.allow_any_approval and not strict
         if ticket.approve == "any" and not anybody:
             raise InputError(
                 f"approve: 'any' is not allowed on the target {target.name}",
@@ -294,6 +295,9 @@ class Case:
         if self.target.approvals.by_another:
             me = self.people.value(provenance.who() | provenance.account())
             approvals.require_another_approver(self.ledger(), approved["digest"], me)
+        if (settings := self.target.approvals).signed:
+            name, given = self.ticket.ticket, approved["digest"]
+            approvals.require_signature(self.ledger(), name, given, settings)
 
     def gate_published(self, withdrawal: Plan) -> None:
         """Let no withdrawal be told of where nothing was ever published.
@@ -373,12 +377,16 @@ class Case:
         )
         return case_plan
 
-    def approve(self, given: str) -> dict[str, Any]:
+    def approve(self, given: str, key: Path | None = None) -> dict[str, Any]:
         """Approve a case plan by its digest, or by the first characters (12 or more) of it.
 
+        Args:
+            given: the digest.
+            key: the SSH key that the approval is signed with; the target may demand one.
+
         Raises:
-            GateError: the board's decision is missing.
-            InputError: this case has no such plan.
+            GateError: the board's decision is missing, or whoever approves may not.
+            InputError: this case has no such plan, or a key is missing.
         """
         approved = plans.named(self.ledger(), given, self.ticket.ticket)
         if UPLOAD.name in self._plan_of(approved)["steps"]:
@@ -386,10 +394,19 @@ class Case:
         if self.target.approvals.by_another:
             me = self.people.value(provenance.who() | provenance.account())
             approvals.require_another_planner(self.ledger(), approved, me)
+        settings = self.target.approvals
+        if settings.signed and key is None:
+            raise InputError(
+                "this target wants approvals signed with the approver's SSH key",
+                where=self.ticket.ticket,
+                remedy="Name it: --key ~/.ssh/id_ed25519, or in DEDL_APPROVAL_KEY.",
+            )
+        name, head = self.ticket.ticket, ledger.head(self.ledger())
         return self.record(
             "approved",
             digest=approved,
             meaning="whoever approves has read this plan and wants what it lists to be done",
+            **(approvals.signed(name, approved, head, key, settings) if key else {}),
         )
 
     def refuse(self, given: str, reason: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,7 @@ def append(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
         if torn:
             file.truncate(len(whole) + 1 if whole else 0)
             entry = {**entry, "torn": torn.decode("utf-8", "replace")}
-        previous = _digest(canonical(lines[-1])) if lines else START
-        line = {"seq": len(lines) + 1, **entry, "previous": previous}
+        line = {"seq": len(lines) + 1, **entry, "previous": head(lines)}
         try:
             file.write(canonical(line) + b"\n")
             file.flush()
@@ -47,6 +47,11 @@ def append(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
             error.filename = error.filename or str(path)
             raise
     return line
+
+
+def head(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the digest of the last line: what the next one has as `previous`."""
+    return _digest(canonical(lines[-1])) if lines else START
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -96,14 +96,24 @@ def pack(ticket: str, as_json: bool) -> int:
     metavar="FILE",
     help="Require a signature by one of these (lines NAME KEY-TYPE KEY, see man ssh-keygen).",
 )
+@click.option(
+    "--approvers",
+    type=EXISTING,
+    metavar="FILE",
+    help="Require each approval to be signed by one of these, allowed at its time.",
+)
 @click.option("--digest", default="", help="What the pack's digest should be.")
 @click.option("--anchor", default="", help="The line that its ledger must have, as the reply says.")
 @takes_json
-def verify(path: str, signers: Path | None, digest: str, anchor: str, as_json: bool) -> int:
+def verify(
+    path: str, signers: Path | None, approvers: Path | None, digest: str, anchor: str, as_json: bool
+) -> int:
     """Check a pack of evidence: every file, every byte."""
     from dedl_workbook import evidence
 
-    bag = evidence.verify(_bag_of(path), digest=digest, signers=signers, anchor=anchor)
+    bag = evidence.verify(
+        _bag_of(path), digest=digest, signers=signers, approvers=approvers, anchor=anchor
+    )
     _show_bag(bag.state, bag, as_json)
     return DONE
 

@@ -5,12 +5,13 @@ Imports stand in the functions: a command loads what it needs, and no more.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from dedl_workbook.cli.codes import CODES, DONE, FAILED, NOT_APPROVED, worst
-from dedl_workbook.cli.parser import TICKET, command, takes_json
+from dedl_workbook.cli.parser import EXISTING, TICKET, command, takes_json
 from dedl_workbook.cli.queue import each
 from dedl_workbook.cli.sandbox import start_sandbox_for
 
@@ -60,23 +61,33 @@ def plan(tickets: tuple[str, ...], as_json: bool) -> int:
 @command(example="dedl-workbook approve DEDL-1 3f9a52c01b7e")
 @click.argument("ticket", type=TICKET)
 @_digest
+@click.option(
+    "--key",
+    type=EXISTING,
+    envvar="DEDL_APPROVAL_KEY",
+    metavar="FILE",
+    help="Sign it with this SSH key; or the public one of a key that ssh-agent holds.",
+)
 @takes_json
-def approve(ticket: str, digest: str, as_json: bool) -> int:
+def approve(ticket: str, digest: str, key: Path | None, as_json: bool) -> int:
     """Approve a ticket's case plan by its digest."""
     from dedl_workbook.case import lock
     from dedl_workbook.case.case import Case
+    from dedl_workbook.parameters.fields import StepName
     from dedl_workbook.parameters.ticket import Ticket
+    from dedl_workbook.publication.standing import Move
     from dedl_workbook.views import terminal
 
     case = Case.of(Ticket.load(ticket))
     with lock.hold(case.folder):
-        line = case.approve(digest)
+        line = case.approve(digest, key)
     if as_json:
         terminal.show_json(line)
         return DONE
-    terminal.out.print(f"approved {line['digest']} as {line['operator']}", markup=False)
-    withdraws = "withdraw" in (case.approved_plan() or {}).get("steps", {})
-    terminal.out.print(f"next: dedl-workbook {'withdraw' if withdraws else 'run'} {ticket}")
+    signer = f", signed by {line['signer']}" if line.get("signer") else ""
+    terminal.out.print(f"approved {line['digest']} as {line['operator']}{signer}", markup=False)
+    withdraws = StepName.WITHDRAW in (case.approved_plan() or {}).get("steps", {})
+    terminal.out.print(f"next: dedl-workbook {Move.WITHDRAW if withdraws else Move.RUN} {ticket}")
     return DONE
 
 

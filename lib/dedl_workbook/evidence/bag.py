@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from dedl_workbook.base import signature
 from dedl_workbook.base.errors import EvidenceError, InputError
-from dedl_workbook.case import ledger
-from dedl_workbook.evidence import signature
+from dedl_workbook.case import approvals, ledger
 from dedl_workbook.evidence.reader import Store, open_store
 from dedl_workbook.publication import anchor as anchors
 
@@ -68,7 +68,14 @@ class Bag:
         return f"intact{signed}, {'as given' if self.as_given else 'signer unknown'}"
 
 
-def verify(path: Path, *, digest: str = "", signers: Path | None = None, anchor: str = "") -> Bag:
+def verify(
+    path: Path,
+    *,
+    digest: str = "",
+    signers: Path | None = None,
+    approvers: Path | None = None,
+    anchor: str = "",
+) -> Bag:
     """Check a bag by itself: the exact set of files, and each byte, of payload and tags alike.
 
     Args:
@@ -77,6 +84,7 @@ def verify(path: Path, *, digest: str = "", signers: Path | None = None, anchor:
             holds it.
         signers: a file of allowed signers, of whom one must have signed it. Without this and
             without a digest, a bag can be called intact, not whose it is.
+        approvers: a file of allowed signers, of whom one must have signed each approval.
         anchor: the number and digest of a line that the ledger must have, as the reply names it.
 
     Raises:
@@ -96,11 +104,17 @@ def verify(path: Path, *, digest: str = "", signers: Path | None = None, anchor:
         missing = [name for name in (*TAG_FILES, TAG_MANIFEST) if name not in present]
         if missing:
             raise EvidenceError(_missing(missing), where=str(path))
-        return _verified(path, store, present, digest.lower(), signers, anchor)
+        return _verified(path, store, present, digest.lower(), signers, approvers, anchor)
 
 
 def _verified(
-    path: Path, store: Store, present: set[str], digest: str, who: Path | None, anchor: str
+    path: Path,
+    store: Store,
+    present: set[str],
+    digest: str,
+    who: Path | None,
+    approvers: Path | None,
+    anchor: str,
 ) -> Bag:
     raw = _read(store, TAG_MANIFEST)
     listed, tags = manifest(_read(store, MANIFEST), MANIFEST), manifest(raw, TAG_MANIFEST)
@@ -124,6 +138,9 @@ def _verified(
         problems.append(f"the bag {error.what}")
     if not problems:
         problems += _ledger_problems(store, present)
+    if not problems:
+        lines = ledger.parse(_read(store, LEDGER), LEDGER)
+        problems += approvals.problems(lines, approvers)
     if anchor and not problems:
         problems += filter(None, [anchors.problem(_read(store, LEDGER), anchor)])
     if problems:

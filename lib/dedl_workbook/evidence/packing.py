@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook import __version__
+from dedl_workbook.base import signature
 from dedl_workbook.base.errors import EvidenceError, InputError
 from dedl_workbook.base.json import pretty
 from dedl_workbook.base.redact import Pseudonyms, Redactor
 from dedl_workbook.base.times import now
-from dedl_workbook.evidence import bag, crate, index, sealing, signature
+from dedl_workbook.evidence import bag, crate, index, sealing
 from dedl_workbook.evidence.diff import COLLECTION, ITEMS, SUMS
 from dedl_workbook.evidence.secrets import Search
 

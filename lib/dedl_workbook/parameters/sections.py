@@ -305,6 +305,18 @@ class Approvals(Section):
 
     by_another: bool = False
     """Whether a plan is approved by another person than planned it, and than runs it."""
+    signed: bool = False
+    """Whether an approval is signed with the approver's SSH key."""
+    allowed_signers: Path | None = None
+    """The file of those whose signatures count, as ssh-keygen has it under ALLOWED SIGNERS."""
+    revoked_keys: Path | None = None
+    """A list of keys that count no more, as ssh-keygen has it under KEY REVOCATION LISTS."""
+
+    @model_validator(mode="after")
+    def _knows_its_signers(self) -> Approvals:
+        if self.signed and self.allowed_signers is None:
+            raise ValueError("signed is true, which needs allowed_signers as well")
+        return self
 
 
 class Evidence(Section):

@@ -149,6 +149,9 @@ class Target(BaseSettings):
         if target.evidence.signing_key is not None:
             key = _absolute(root, target.evidence.signing_key.expanduser())
             update["evidence"] = target.evidence.model_copy(update={"signing_key": key})
+        signers = ("allowed_signers", "revoked_keys")
+        files = {key: _absolute(root, getattr(target.approvals, key)) for key in signers}
+        update["approvals"] = target.approvals.model_copy(update=files)
         return target.model_copy(update=update)
 
     @classmethod

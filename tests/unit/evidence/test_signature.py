@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from dedl_workbook import evidence
+from dedl_workbook.base import signature
 from dedl_workbook.base.errors import EvidenceError, InputError
 from dedl_workbook.evidence import bag as bags
-from dedl_workbook.evidence import signature
 
 from tests.unit.conftest import remade, worked_case
 
@@ -147,7 +147,7 @@ def test_says_that_a_key_or_the_signers_are_missing(
             evidence.verify(signed.path, signers=tmp_path / "none")
         return
     key.unlink()
-    with pytest.raises(InputError, match="there is no such key to sign the evidence with"):
+    with pytest.raises(InputError, match="there is no such key to sign with"):
         evidence.pack(worked_case(root))
 
 

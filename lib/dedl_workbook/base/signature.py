@@ -1,4 +1,4 @@
-"""Signatures of bags, with `ssh-keygen -Y`: checked years later with OpenSSH alone."""
+"""Signatures with `ssh-keygen -Y`: checked years later with OpenSSH alone."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from pathlib import Path
 from dedl_workbook.base.errors import EvidenceError, InputError
 
 NAMESPACE = "dedl-evidence"
-"""What a signature is for. It is not read from the bag: one made for something else is none."""
+"""What a signature of a bag is for. It is not read from the bag: one made for something else is
+none."""
 _FINGERPRINT = re.compile(rb"SHA256:[A-Za-z0-9+/]+")
 
 
-def sign(data: bytes, key: Path) -> bytes:
+def sign(data: bytes, key: Path, namespace: str = NAMESPACE) -> bytes:
     """Return a signature over some bytes.
 
     Args:
         data: what is signed.
         key: a private key without passphrase, or the public one of a key that ssh-agent holds.
+        namespace: what the signature is for.
 
     Raises:
         InputError: ssh-keygen or the key is missing, or the key can't be used without asking.
     """
     _require_key(key)
-    done = _run("-Y", "sign", "-f", str(key), "-n", NAMESPACE, given=data)
+    done = _run("-Y", "sign", "-f", str(key), "-n", namespace, given=data)
     if done.returncode:
         raise InputError(
-            f"the evidence can't be signed with this key: {_last_line(done)}",
+            f"it can't be signed with this key: {_last_line(done)}",
             where=str(key),
             remedy="Nobody is asked for a passphrase: use a key without one, or add it to "
             "ssh-agent and name the public key.",
@@ -55,14 +57,14 @@ def fingerprint(key: Path) -> str:
 def _require_key(key: Path) -> None:
     if not key.is_file():
         raise InputError(
-            "there is no such key to sign the evidence with",
+            "there is no such key to sign with",
             where=str(key),
-            remedy="Name another in the target's evidence.signing_key, or make one: "
+            remedy="Name another (packs: evidence.signing_key of the target), or make one: "
             f"ssh-keygen -t ed25519 -N '' -f {key}",
         )
 
 
-def key_of(data: bytes, signature: bytes) -> str | None:
+def key_of(data: bytes, signature: bytes, namespace: str = NAMESPACE) -> str | None:
     """Return the fingerprint of whatever key signed some bytes; None where it can't be checked.
 
     Raises:
@@ -71,20 +73,31 @@ def key_of(data: bytes, signature: bytes) -> str | None:
     if shutil.which("ssh-keygen") is None:
         return None
     with _file_of(signature) as file:
-        done = _run("-Y", "check-novalidate", "-n", NAMESPACE, "-s", file.name, given=data)
+        done = _run("-Y", "check-novalidate", "-n", namespace, "-s", file.name, given=data)
     match = _FINGERPRINT.search(done.stdout)
     if done.returncode or not match:
         raise EvidenceError(f"is badly signed: {_last_line(done)}")
     return match[0].decode()
 
 
-def signer(data: bytes, signature: bytes, signers: Path) -> str:
+def signer(
+    data: bytes,
+    signature: bytes,
+    signers: Path,
+    namespace: str = NAMESPACE,
+    *,
+    at: str = "",
+    revoked: Path | None = None,
+) -> str:
     """Return who signed some bytes, as a file of allowed signers names them.
 
     Args:
         data: what was signed.
         signature: the signature over it.
         signers: as ssh-keygen's ALLOWED SIGNERS has it: a line a key, `NAME KEY-TYPE KEY`.
+        namespace: what the signature is for.
+        at: the time, UTC, at which the signer must have been allowed; default: now.
+        revoked: a list of keys that count no more, as ssh-keygen's KEY REVOCATION LISTS has it.
 
     Raises:
         InputError: ssh-keygen or the file is missing.
@@ -92,17 +105,22 @@ def signer(data: bytes, signature: bytes, signers: Path) -> str:
     """
     if not signers.is_file():
         raise InputError("there is no such file of signers", where=str(signers))
+    if revoked is not None and not revoked.is_file():
+        raise InputError("there is no such list of revoked keys", where=str(revoked))
+    time = re.sub("[^0-9]", "", at.partition(".")[0])
+    then = ("-O", f"verify-time={time}Z") if time else ()
+    without = ("-r", str(revoked)) if revoked else ()
     with _file_of(signature) as file:
-        listing = _run("-Y", "find-principals", "-f", str(signers), "-s", file.name)
+        listing = _run("-Y", "find-principals", *then, "-f", str(signers), "-s", file.name)
         names = listing.stdout.decode("utf-8", "replace").splitlines()
-        options = ("-f", str(signers), "-n", NAMESPACE, "-s", file.name)
+        options = (*then, *without, "-f", str(signers), "-n", namespace, "-s", file.name)
         for name in names:
             done = _run("-Y", "verify", "-I", name, *options, given=data)
             if done.returncode == 0:
                 return name
     if names:
         raise EvidenceError(f"is badly signed, in the name of {names[0]}: {_last_line(done)}")
-    key = key_of(data, signature)
+    key = key_of(data, signature, namespace)
     raise EvidenceError(f"is signed with the key {key}, which {signers} doesn't name")
 
 
