@@ -131,7 +131,7 @@ def test_what_stands_as_it_was_published_is_the_same_and_nothing_is_changed(
     told = json.loads(capsys.readouterr().out)
     assert (code, told["state"], told["ticket"]) == (0, "same", f"T-{site.id[-6:]}")
     assert {row["part"] for row in told["rows"]} == {
-        "catalogue", "STAC API", "pool", "HDA", "scopes",
+        "catalogue", "STAC API", "pool", "HDA", "scopes", "ledger",
     }  # fmt: skip
     assert [row for row in told["rows"] if row["state"] != "same"] == []
     after = site.state()

@@ -41,3 +41,6 @@ def test_the_user_is_told_of_steps_run_by_hand_once_their_notebooks_are_saved(
     sealed = [line["attempt"] for line in case.ledger() if line["event"] == "sealed"]
     names = [name.partition("-")[2] for name in sealed]
     assert names == ["validate", "verify", "notify"]
+    bag = case.folder / "bag" / "data"
+    assert (bag / "attempts" / sealed[-1] / "notebook.ipynb").is_file(), "it tells of the reply"
+    assert "the user was told" in (bag / "index.html").read_text()

@@ -102,12 +102,15 @@ class Site:
         verdict = "failed" if findings else "passed"
         report = {
             "verdict": verdict,
+            "dataset": ID,
+            "notes": [],
             "counts": {
                 "error": len(findings),
                 "warning": warnings,
                 "info": 0,
                 "items": 1204,
-                "files": 1204,
+                "files": 2409,
+                "data_files": 1204,
                 "bytes": 34_567_890,
             },
             "findings": list(findings),
@@ -176,7 +179,7 @@ def test_the_plan_shows_the_very_letter_and_how_large_its_attachments_are(site: 
     text = plan.detail["text"]
     assert f"https://stac.example/collections/{ID}" in text
     assert "Demo heat maps" in text
-    assert "1,204 items, 1,204 files, 34.6 MB of data" in text
+    assert "1,204 items, 1,204 data files, 34.6 MB" in text
     assert plan.detail["to"] == f"{site.desk.url}/issue{site.number}"
     assert [a["name"] for a in plan.detail["attachments"]] == [
         "10-validate.html",
@@ -520,7 +523,11 @@ def test_a_refusal_lists_what_to_mend_grouped_and_as_plain_text(site: Site) -> N
     assert "  2. I03, 41 times: <b>twice</b> Dear user, **pay**\n" in text
     assert "waived one" not in text
     assert "a warning" not in text
-    assert told["files"] == ["10-validate.html", "validation-report.json"]
+    assert told["files"] == [
+        "10-validate.html", "validation-report.html", "validation-report.json"
+    ]  # fmt: skip
+    (page,) = (site.case().folder / "sent").glob("*/validation-report.html")
+    assert "the keyword &#x27;Lnd&#x27; is not known" in page.read_text()
 
 
 def test_the_same_refusal_is_told_once_and_another_one_again(site: Site) -> None:

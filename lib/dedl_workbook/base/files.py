@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from dedl_workbook.base.errors import InputError
+
+GROUP_ALONE = 0o027
+"""The rights that others than the owner and the group don't get, and the group's to write."""
+_hidden = 0
+"""The rights that no file gets, whatever is asked for."""
 
 
 @contextmanager
@@ -27,7 +36,7 @@ def draft(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
         yield Path(name)
         with Path(name).open("r+b") as file:
             os.fsync(file.fileno())
-        Path(name).chmod(mode)
+        Path(name).chmod(mode & ~_hidden)
         Path(name).replace(path)
     except BaseException as error:
         if isinstance(error, OSError) and not error.filename:
@@ -69,3 +78,29 @@ def next_number(folder: Path) -> str:
     """
     heads = (path.name.partition("-")[0] for path in folder.glob("[0-9]*"))
     return f"{max((int(head) for head in heads if head.isdecimal()), default=0) + 1:03d}"
+
+
+def restrict(folder: Path, group: str) -> None:
+    """Let a group alone read a folder, and all that this process writes from now on.
+
+    Files become 0640 and folders 0750, whatever the umask was; what is made in the folder, also
+    by child processes, is of its group.
+
+    Raises:
+        InputError: there is no such group, or we may not give it the folder.
+    """
+    global _hidden
+    _hidden = GROUP_ALONE
+    os.umask(GROUP_ALONE)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        state = folder.stat()
+        if state.st_uid == os.geteuid():
+            shutil.chown(folder, group=group)
+            folder.chmod(0o750 | stat.S_ISGID)
+    except (LookupError, OSError) as error:
+        raise InputError(
+            f"can't be given to the group {group}: {error}",
+            where=str(folder),
+            remedy="Name a group that you are a member of in the target's evidence.group.",
+        ) from error

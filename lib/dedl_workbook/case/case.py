@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dedl_workbook.base import files
 from dedl_workbook.base.errors import EvidenceError, GateError, InputError, NotApprovedError
 from dedl_workbook.base.files import next_number, write_atomic
 from dedl_workbook.base.json import digest, pretty
@@ -27,6 +28,7 @@ from dedl_workbook.parameters.ticket import DEFAULTS, DEFAULTS_VERSION, Ticket
 from dedl_workbook.parameters.yaml_files import workbook_root
 from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Verdict
 from dedl_workbook.publication.standing import Move, Standing, standing
+from dedl_workbook.rules.findings import PAGE, Report
 from dedl_workbook.steps import notify
 from dedl_workbook.steps.order import PUBLISHING, STEPS, UPLOAD, WITHDRAW, Step
 from dedl_workbook.views import pages
@@ -61,6 +63,8 @@ class Case:
                 where=f"ticket {ticket.ticket}",
                 remedy="Leave it empty, or name the digest of a case plan.",
             )
+        if target.evidence.group:
+            files.restrict(target.archive, target.evidence.group)
         return cls(ticket, target, root, tell)
 
     @property
@@ -189,6 +193,8 @@ class Case:
     def record_outcome(self, attempt: Path, outcome: Outcome, dataset: str) -> None:
         """Write an attempt's outcome into its folder and the ledger."""
         self.write(attempt / "outcome.json", outcome.as_json())
+        if page := _report_page(outcome):
+            write_atomic(attempt / PAGE, self.redactor.text(page))
         self.record(
             "outcome",
             step=outcome.step,
@@ -473,6 +479,14 @@ class Case:
         """
         file = self.folder / "attempts" / line["attempt"] / "plan.json"
         return plans.read(file, line["digest"], self.ticket.ticket)
+
+
+def _report_page(outcome: Outcome) -> str:
+    """Return the page of a validation's report; '' if there is none."""
+    try:
+        return pages.of_report(Report.from_json(outcome.detail["report"]))
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def terms(ticket: Ticket, target: Target) -> str:

@@ -6,6 +6,7 @@ Imports stand in the functions: a command loads what it needs, and no more.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,32 +20,44 @@ if TYPE_CHECKING:
     from dedl_workbook.evidence import Bag
 
 
+POOL = "pool"
+"""In place of an anchor: those that the pool has."""
+
+
 @command(example="dedl-workbook audit EO.DEDL.DAT.DEMO_HEAT")
-@click.argument("collection", help="Its id, also if it was published by hand.")
+@click.argument("collection", default="", help="Its id, also if it was published by hand.")
+@click.option(
+    "--bag",
+    type=EXISTING,
+    metavar="BAG",
+    help="Compare with what a pack of evidence says was published, and with nothing else.",
+)
 @click.option("--target", default="", type=TARGET, metavar="T", help="Where; default: as archived.")
 @click.option("--every-byte", is_flag=True, help="Read all objects, not a sample.")
 @takes_json
-def audit(collection: str, target: str, every_byte: bool, as_json: bool) -> int:
+def audit(collection: str, bag: Path | None, target: str, every_byte: bool, as_json: bool) -> int:
     """Compare a published collection with what is known of it; nothing is changed."""
     from dedl_workbook.base.progress import sparse
     from dedl_workbook.case import audit
+    from dedl_workbook.evidence import audit as bags
     from dedl_workbook.parameters.yaml_files import workbook_root
     from dedl_workbook.views import terminal
 
+    if bool(collection) == bool(bag):
+        raise click.UsageError("Name a collection, or a pack with --bag.")
     with terminal.Progress() as progress:
-        report = audit.audit(
-            collection,
-            workbook_root(),
-            target=target,
-            every_byte=every_byte,
-            tell=sparse(progress),
+        compare = partial(bags.audit, bag) if bag else partial(audit.audit, collection)
+        report = compare(
+            workbook_root(), target=target, every_byte=every_byte, tell=sparse(progress)
         )
-    _tell_of_drift(report)
+    if not bag:
+        _tell_of_drift(report)
     if as_json:
         terminal.show_json(report.as_json())
     else:
         rows = [(row.part, row.what, row.state, row.found) for row in report.rows]
         of = f"as {report.ticket} published it" if report.ticket else "published by hand"
+        of += f", by {bag}" if bag else ""
         terminal.show_table(audit.COLUMNS, rows, f"{report.collection} on {report.target}, {of}")
     return {audit.SAME: DONE, audit.DRIFTED: FAILED}.get(report.state, COULD_NOT_RUN)
 
@@ -103,17 +116,35 @@ def pack(ticket: str, as_json: bool) -> int:
     help="Require each approval to be signed by one of these, allowed at its time.",
 )
 @click.option("--digest", default="", help="What the pack's digest should be.")
-@click.option("--anchor", default="", help="The line that its ledger must have, as the reply says.")
+@click.option(
+    "--anchor",
+    default="",
+    help="The line that its ledger must have, as the reply says; 'pool': as the pool says.",
+)
+@click.option(
+    "--target", default="", type=TARGET, metavar="T", help="Whose pool; default: its own."
+)
 @takes_json
 def verify(
-    path: str, signers: Path | None, approvers: Path | None, digest: str, anchor: str, as_json: bool
+    path: str,
+    signers: Path | None,
+    approvers: Path | None,
+    digest: str,
+    anchor: str,
+    target: str,
+    as_json: bool,
 ) -> int:
     """Check a pack of evidence: every file, every byte."""
     from dedl_workbook import evidence
 
-    bag = evidence.verify(
-        _bag_of(path), digest=digest, signers=signers, approvers=approvers, anchor=anchor
-    )
+    named = "" if anchor == POOL else anchor
+    folder = _bag_of(path)
+    bag = evidence.verify(folder, digest=digest, signers=signers, approvers=approvers, anchor=named)
+    if anchor == POOL:
+        from dedl_workbook.evidence import audit
+        from dedl_workbook.parameters.yaml_files import workbook_root
+
+        audit.require_anchored(folder, workbook_root(), target)
     _show_bag(bag.state, bag, as_json)
     return DONE
 

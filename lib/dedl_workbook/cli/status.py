@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE
+from dedl_workbook.cli.codes import COULD_NOT_RUN, DONE, FAILED
 from dedl_workbook.cli.parser import TICKET, command, exclusive, takes_json
 from dedl_workbook.cli.queue import seconds
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @takes_json
 def status(tickets: tuple[str, ...], wide: bool, watch: bool, every: str, as_json: bool) -> int:
     """Show where tickets stand, those first that need somebody; of one alone, its story."""
-    from dedl_workbook.case import status
+    from dedl_workbook.case import anchors, status
     from dedl_workbook.parameters.ticket import ticket_names
     from dedl_workbook.parameters.yaml_files import workbook_root
     from dedl_workbook.views import terminal
@@ -48,13 +48,23 @@ def status(tickets: tuple[str, ...], wide: bool, watch: bool, every: str, as_jso
         return rows, status.story(root, tickets[0]) if one and rows[0].readable else None
 
     shown = look()
+    wrong = anchors.problems(
+        [(r.ticket, r.collection, r.target) for r in shown[0] if r.readable], root
+    )
     if as_json:
         rows, story = shown
+        more = story.as_json() if story else {}
         terminal.show_json(
-            [{**row.as_json(), **(story.as_json() if story else {})} for row in rows]
+            [
+                {**row.as_json(), **more}
+                | ({"ledger": wrong[row.ticket]} if row.ticket in wrong else {})
+                for row in rows
+            ]
         )
-        return _code(rows)
+        return _code(rows, wrong)
     _show(*shown, wide)
+    for name, problem in wrong.items():
+        terminal.err.print(f"{name}: {problem}", markup=False)
     while watch:
         try:
             time.sleep(pause)
@@ -65,7 +75,7 @@ def status(tickets: tuple[str, ...], wide: bool, watch: bool, every: str, as_jso
             if terminal.out.is_terminal:
                 terminal.out.clear()
             _show(*shown, wide)
-    return _code(shown[0])
+    return _code(shown[0], wrong)
 
 
 def _show(rows: Sequence[Row], story: Story | None, wide: bool) -> None:
@@ -87,5 +97,8 @@ def _show(rows: Sequence[Row], story: Story | None, wide: bool) -> None:
             terminal.err.print(f"could not read {row.ticket}: {row.collection}", markup=False)
 
 
-def _code(rows: Sequence[Row]) -> int:
-    return DONE if all(row.readable for row in rows) else COULD_NOT_RUN
+def _code(rows: Sequence[Row], wrong: Collection[str]) -> int:
+    """Return the exit code: a ticket can't be read, or its ledger isn't the anchored one."""
+    if not all(row.readable for row in rows):
+        return COULD_NOT_RUN
+    return FAILED if any(row.ticket in wrong for row in rows) else DONE

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dedl_workbook.base.errors import InputError
-from dedl_workbook.base.sqlite import scratch
 from dedl_workbook.base.text import number
 from dedl_workbook.case import ledger
-from dedl_workbook.evidence import bag
+from dedl_workbook.evidence import bag, lists
 from dedl_workbook.evidence.reader import Store, open_store
 from dedl_workbook.parameters.fields import StepName
 from dedl_workbook.publication.standing import standing
@@ -21,15 +20,6 @@ from dedl_workbook.publication.standing import standing
 COLLECTION, ITEMS, SUMS = "collection.json", "items-sha256.txt", "sha256sums.txt"
 _EXAMPLES = 100
 """Names of items or files that are listed before the rest is counted."""
-_SCHEMA = """
-create table a (name text primary key, value text);
-create table b (name text primary key, value text);
-"""
-_KINDS = {
-    "added": "select name from b where name not in (select name from a) order by name",
-    "vanished": "select name from a where name not in (select name from b) order by name",
-    "changed": "select name from a join b using (name) where a.value <> b.value order by name",
-}
 _SIDES = {
     "added": ("not there", "there"),
     "vanished": ("there", "not there"),
@@ -188,28 +178,11 @@ def _differing(area: str, first: Mapping[str, Any], second: Mapping[str, Any]) -
 
 
 def _lists(area: str, name: str, first: Store, second: Store) -> Iterator[Row]:
-    """Yield what differs between two lists of digests, in flat memory."""
-    with scratch(_SCHEMA) as database:
-        database.execute("begin")
-        for table, store in (("a", first), ("b", second)):
-            database.executemany(f"insert into {table} values (?, ?)", _listed(store, name))  # noqa: S608
-        for kind, query in _KINDS.items():
-            count = database.execute(f"select count(*) from ({query})").fetchone()[0]  # noqa: S608
-            rows = database.execute(f"{query} limit {_EXAMPLES}")
-            yield from (Row(area, str(entry), *_SIDES[kind]) for (entry,) in rows)
-            if count > _EXAMPLES:
-                more = count - _EXAMPLES
-                yield Row(area, f"… and {more:,} more", *_SIDES[kind], count=more)
-
-
-def _listed(store: Store, name: str) -> Iterator[tuple[str, str]]:
-    stream = store.open(f"data/{name}") if f"data/{name}" in store.entries() else None
-    if stream is None:
-        return
-    with stream:
-        for line in stream:
-            value, _, entry = line.decode("utf-8", "replace").rstrip("\n").partition("  ")
-            yield entry, value
+    """Yield what differs between two lists of digests."""
+    for one in lists.compare(lists.read(first, name), lists.read(second, name), _EXAMPLES):
+        yield from (Row(area, entry, *_SIDES[one.kind]) for entry in one.examples)
+        if more := one.count - len(one.examples):
+            yield Row(area, f"… and {more:,} more", *_SIDES[one.kind], count=more)
 
 
 def _text(value: Any) -> str:

@@ -50,7 +50,7 @@ def page(case: Case, lines: list[dict[str, Any]], files: set[str]) -> str:
         ticket=[(key, _text(value)) for key, value in ticket.parameters().items()],
         approvals=_approvals(lines),
         one_person=one_person(lines),
-        plans=_plans(case, lines),
+        plans=_plans(case, lines, files),
         report=_markup(tables.report(report).markup) if report else "",
         timeline=[_timeline_row(line) for line in lines],
         attempts=_attempts(lines, records, files),
@@ -117,7 +117,7 @@ def _summary(case: Case, lines: Lines, now: Standing, records: _Records) -> list
     roles = f": {', '.join(ticket.roles)}" if ticket.roles else ""
     rows = {
         "what": f"{ticket.collection}, {_MODES.get(ticket.mode, ticket.mode)}",
-        "files": f"{int(uploaded.get('files', 0)):,}, {amount(int(uploaded.get('bytes', 0)))}"
+        "data files": f"{int(uploaded.get('files', 0)):,}, {amount(int(uploaded.get('bytes', 0)))}"
         if uploaded
         else "",
         "for whom": f"{ticket.access}{roles}",
@@ -127,6 +127,7 @@ def _summary(case: Case, lines: Lines, now: Standing, records: _Records) -> list
         f"{ticket.board_date or 'no date'}",
         **_people(lines),
         "verdict": f"{now.words}: {sentence(now)}",
+        "bound by": _BOUND,
         "objects": f"s3://{target.s3.bucket}/{case.job.prefix} at {target.s3.endpoint}",
         "catalogue": f"{target.identity()['catalog']}, served by {target.stac_api.url}",
         "HDA": target.hda.url if target.hda else "not of this target",
@@ -134,6 +135,11 @@ def _summary(case: Case, lines: Lines, now: Standing, records: _Records) -> list
     return [(name, value) for name, value in rows.items() if value]
 
 
+_BOUND = (
+    "collection, items and uploaded files: content, by SHA-256\n"
+    "data files between validation and upload: file identity (device, inode, size, times; ETag)"
+)
+"""How what was validated is known to be what was approved and published."""
 _MODES = {"new": "a new collection", "replace": "in place of what was published before"}
 _DONE = {"planned": "planned by", "approved": "approved by", "started": "run by"}
 """Events of a publication, and what a person did by them."""
@@ -237,7 +243,7 @@ def _approvals(lines: Lines) -> list[tuple[str, ...]]:
     ]
 
 
-def _plans(case: Case, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _plans(case: Case, lines: Sequence[dict[str, Any]], files: set[str]) -> dict[str, Any]:
     """Return the approved plan, or why there is none, and those that were approved before it."""
     try:
         approved = case.approved_plan()
@@ -247,30 +253,39 @@ def _plans(case: Case, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     planned = {line["digest"]: line for line in lines if line["event"] == "planned"}
     before = dict.fromkeys(line["digest"] for line in lines if line["event"] == "approved")
     earlier = [
-        _earlier(case, planned[digest]) for digest in before if digest != last and digest in planned
+        _earlier(case, planned[digest], files)
+        for digest in before
+        if digest != last and digest in planned
     ]
     problem = "" if approved else "No plan is approved."
     return {
         "problem": problem,
-        "approved": _listed(approved) if approved else None,
+        "approved": _listed(approved, planned.get(last, {}), files) if approved else None,
         "before": earlier,
     }
 
 
-def _earlier(case: Case, line: dict[str, Any]) -> dict[str, Any]:
+def _earlier(case: Case, line: dict[str, Any], files: set[str]) -> dict[str, Any]:
     try:
-        return _listed(case.read_plan(line))
+        return _listed(case.read_plan(line), line, files)
     except EvidenceError as error:
-        return {"digest": line["digest"], "rows": [], "problem": str(error)}
+        return {"digest": line["digest"], "rows": [], "problem": str(error), "page": ""}
 
 
-def _listed(plan: Mapping[str, Any]) -> dict[str, Any]:
+def _listed(plan: Mapping[str, Any], line: Mapping[str, Any], files: set[str]) -> dict[str, Any]:
+    """Return what a plan lists, and its page, which has all that its digest covers."""
+    page = f"attempts/{line.get('attempt')}/plan.html"
     rows = [
         (step, *tables.action_row(Action(**action)))
         for step, planned in plan["steps"].items()
         for action in planned["actions"]
     ]
-    return {"digest": plan["digest"], "rows": rows, "problem": ""}
+    return {
+        "digest": plan["digest"],
+        "rows": rows,
+        "problem": "",
+        "page": page if page in files else "",
+    }
 
 
 def _report(now: Standing, records: _Records) -> Report | None:

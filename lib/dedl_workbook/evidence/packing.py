@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from dedl_workbook import __version__
 from dedl_workbook.base import signature
-from dedl_workbook.base.errors import EvidenceError, InputError
+from dedl_workbook.base.errors import EvidenceError, InputError, ServiceError, WorkbookError
 from dedl_workbook.base.json import pretty
 from dedl_workbook.base.redact import Pseudonyms, Redactor
 from dedl_workbook.base.times import now
+from dedl_workbook.case import anchors
 from dedl_workbook.evidence import bag, crate, index, sealing
 from dedl_workbook.evidence.diff import COLLECTION, ITEMS, SUMS
 from dedl_workbook.evidence.secrets import Search
+from dedl_workbook.publication import anchor
+from dedl_workbook.services.pool import anchors as objects
 
 if TYPE_CHECKING:
     from dedl_workbook.case.case import Case
@@ -33,6 +37,7 @@ _AS_THEY_ARE = {"ledger.jsonl", SUMS, ITEMS}
 """The ledger has pseudonyms already; the names of published files are part of the evidence."""
 _TEXTS = {".json", ".ipynb", ".html", ".txt", ".jsonl", ".md", ".csv", ".eml"}
 _CHUNK = 1 << 18
+log = logging.getLogger(__name__)
 
 
 def pack(case: Case, *, without: str = "") -> bag.Bag:
@@ -44,8 +49,8 @@ def pack(case: Case, *, without: str = "") -> bag.Bag:
 
     Raises:
         InputError: nothing was done in this case yet, or the key to sign with can't be used.
-        EvidenceError: a secret stands in a file, or a plan is not what the ledger records; names
-            the file, and nothing was packed.
+        EvidenceError: a secret stands in a file, a plan is not what the ledger records, or the
+            ledger is not the one that the pool names; nothing was packed.
     """
     sealing.seal_rest(case)
     lines = case.ledger()
@@ -55,6 +60,7 @@ def pack(case: Case, *, without: str = "") -> bag.Bag:
         if line["event"] == "planned":
             case.read_plan(line)
     sealing.require_unchanged(case)
+    uncompared = _compare(case)
     target = case.folder / "bag"
     with tempfile.TemporaryDirectory(dir=case.folder, prefix=".bag-") as scratch:
         folder = Path(scratch) / "bag"
@@ -64,8 +70,42 @@ def pack(case: Case, *, without: str = "") -> bag.Bag:
         folder.rename(target)
     packed = bag.verify(target)
     key = {"key": packed.key} if packed.key else {}
-    case.record("packed", digest=packed.digest, files=packed.files, bytes=packed.size, **key)
+    size = {"files": packed.files, "bytes": packed.size}
+    case.record("packed", digest=packed.digest, **size, **key, **uncompared)
+    if anchors.uploaded(lines):
+        _anchor(case)
     return packed
+
+
+def pack_again(case: Case, say: Callable[[str], object]) -> None:
+    """Pack the evidence with the attempt that told the user: the pack that it sent is older."""
+    try:
+        pack(case)
+    except WorkbookError as error:
+        # The user was told all the same, and that is what the step is about.
+        say(f"the evidence was not packed again: {error}")
+
+
+def _compare(case: Case) -> dict[str, str]:
+    """Compare the ledger with its anchors; return why that was not done, as the ledger has it."""
+    try:
+        anchors.require(case.ledger_file, case.target, case.job.prefix)
+    except ServiceError as error:
+        log.warning("the ledger was not compared with the pool: %s", error.what)
+        # Without the client's own words, which differ from time to time.
+        return {"not_compared": error.what.partition(": ")[0]}
+    return {}
+
+
+def _anchor(case: Case) -> None:
+    """Name in the pool the last line that the bag has, and the one that tells of the bag."""
+    ledgers = (case.folder / "bag" / bag.LEDGER, case.ledger_file)
+    heads = [anchor.of_ledger(file.read_bytes()) for file in ledgers]
+    try:
+        objects.write(case.target.s3, case.job.prefix, heads)
+    except ServiceError as error:
+        # The evidence is packed all the same; the next pack names this line, too.
+        log.warning("the ledger's end was not written into the pool: %s", error.what)
 
 
 def _fill(case: Case, lines: list[dict[str, Any]], folder: Path, without: str) -> None:

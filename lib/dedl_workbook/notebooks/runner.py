@@ -11,7 +11,6 @@ from dedl_workbook.base.errors import (
     EvidenceError,
     InputError,
     NotApprovedError,
-    WorkbookError,
 )
 from dedl_workbook.base.text import nearest
 from dedl_workbook.case import lock, notices
@@ -192,19 +191,10 @@ def run_step(case: Case, step: Step, say: Say) -> Outcome:
         outcome = _outcome(case, step, folder, error)
         sealing.seal_rest(case)
         if step.tells and outcome.verdict is Verdict.PASSED:
-            _pack_again(case, say)
+            packing.pack_again(case, say)
     if interrupts.came:
         raise KeyboardInterrupt
     return outcome
-
-
-def _pack_again(case: Case, say: Say) -> None:
-    """Pack the evidence with the attempt that told the user: the pack that it sent is older."""
-    try:
-        packing.pack(case)
-    except WorkbookError as error:
-        # The user was told all the same, and that is what the step is about.
-        say(f"the evidence was not packed again: {error}")
 
 
 def _outcome(case: Case, step: Step, folder: Path, error: BaseException | None) -> Outcome:

@@ -331,6 +331,9 @@ class Evidence(Section):
     """Names and e-mail addresses: kept, or replaced by the same pseudonym in every case."""
     pseudonym_key: SecretStr = SecretStr("")
     """What pseudonyms are made with: who has it can tell whose they are."""
+    group: str = ""
+    """The group that alone may read the archive: its files become 0640, its folders 0750. Default:
+    as the umask of whoever works has it."""
     bucket: BucketName | None = None
     """Where packs go that are too large for the help desk. None: they stay in the archive."""
     s3: S3 | None = None

@@ -54,6 +54,8 @@ __all__ = [
 ]
 
 RuleSetting = Literal["off", "info", "warning", "error"]
+_ADDRESSES = ("name", "s3", "catalog", "stac_api", "hda")
+"""The parts of a target by which users, and auditors, find what was published."""
 SECRET_KEYS = (
     "access_key",
     "secret_key",
@@ -166,6 +168,25 @@ class Target(BaseSettings):
         if not archive or not isinstance(archive, str):
             raise InputError("archive: is missing: name a folder there.", where=str(path))
         return root / archive
+
+    @classmethod
+    def addresses(cls, name: str, root: Path) -> Target:
+        """Load where a target's data is served, for who only reads it: no secret is needed.
+
+        Raises:
+            InputError: no such target, or it lacks an address.
+        """
+        path = _target_file(name, root)
+        merged, settings_file = cls._values(name, root, path)
+        values = {key: merged[key] for key in _ADDRESSES if key in merged}
+        nobody = {"access_key": "", "secret_key": ""}
+        values["s3"] = nobody | values["s3"] if isinstance(values.get("s3"), dict) else {}
+        try:
+            return cls(archive=root, **values)
+        except ValidationError as error:
+            raise explain(
+                error, cls, str(path), missing=lambda at: _missing(at, name, settings_file)
+            ) from None
 
     @classmethod
     def _values(cls, name: str, root: Path, path: Path) -> tuple[dict[str, Any], Path | None]:

@@ -39,6 +39,10 @@ class Finding:
     """The reason of the ticket's waiver, if there is one."""
 
 
+PAGE = "report.html"
+"""What a report is called as a page, in the folder of the attempt that made it."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What was looked at and what was found."""
@@ -61,6 +65,7 @@ class Report:
     """The SHA-256 of collection and items as they were read (see `publication.content`)."""
     unknown: Mapping[str, int] = field(default_factory=dict)
     """Data files that were not looked into, counted by what their media types call them."""
+    data_files: int = 0
 
     def count(self, severity: Severity) -> int:
         """Return how many findings have that severity, waived ones left out."""
@@ -102,6 +107,7 @@ class Report:
                 **{str(severity): self.count(severity) for severity in Severity},
                 "items": self.items,
                 "files": self.files,
+                "data_files": self.data_files,
                 "bytes": self.size,
             },
             "not_checked": {
@@ -143,6 +149,7 @@ class Report:
             unchecked_documents=value.get("not_checked", {}).get("documents", 0),
             content=dict(value.get("content", {})),
             unknown=dict(value.get("not_looked_into", {})),
+            data_files=counts.get("data_files", 0),
         )
 
 

@@ -135,6 +135,7 @@ def validate(
             "items": content.digest(contents),
         },
         dict(unknown.most_common()),
+        data_files=listing.below_data,
     )
 
 

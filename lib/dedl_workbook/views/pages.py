@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.redact import Redactor
+from dedl_workbook.base.text import printable
+from dedl_workbook.rules.findings import Report
 from dedl_workbook.views import tables
 
 if TYPE_CHECKING:
@@ -126,6 +128,17 @@ def of_plan(ticket: str, collection: str, case_plan: Mapping[str, Any]) -> str:
         asked=case_plan.get("describes", {}).get("ticket", {}),
         steps=Markup(view.markup),  # noqa: S704
     )
+
+
+def of_report(report: Report) -> str:
+    """Return the page of a validation, which can be sent to whoever delivered the dataset."""
+    from markupsafe import Markup
+
+    body = Markup("<h1>{}</h1>{}").format(
+        title := f"Validation of {printable(PurePath(report.dataset).name)}",
+        Markup(tables.report(report).markup),  # noqa: S704
+    )
+    return render(_TEMPLATES / "page.html", title=title, body=body)
 
 
 def render(template: Path, **values: Any) -> str:

@@ -320,7 +320,9 @@ def test_an_anchor_tells_a_ledger_from_one_that_was_made_anew(root: Path, attack
     remade(bag.path)
 
     evidence.verify(bag.path)
-    with pytest.raises(EvidenceError, match=r"ledger ends at line|is not what the anchor names"):
+    with pytest.raises(
+        EvidenceError, match=r"ledger ends before line|is not what the anchor names"
+    ):
         evidence.verify(bag.path, anchor=right)
 
 

@@ -79,7 +79,7 @@ def test_no_page_of_a_pack_runs_or_fetches_anything(root: Path, text: str) -> No
     bag = evidence.pack(hostile_case(root, text))
 
     pages = sorted(bag.path.rglob("*.html"))
-    assert {page.name for page in pages} == {"index.html", "notebook.html"}
+    assert {page.name for page in pages} == {"index.html", "notebook.html", "report.html"}
     for page in pages:
         shown = page.read_text()
         assert fetched_by(shown) == [], page.name

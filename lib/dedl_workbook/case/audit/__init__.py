@@ -14,11 +14,13 @@ from typing import Any
 
 from dedl_workbook.base.errors import InputError, WorkbookError
 from dedl_workbook.base.progress import Tell, silent
+from dedl_workbook.case import anchors
 from dedl_workbook.case.audit import catalog, hda, pool, records
 from dedl_workbook.case.audit.assets import Assets
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.publication.job import Check, Job
 from dedl_workbook.services.health import names
+from dedl_workbook.services.pool.anchors import PATIENCE
 
 COLUMNS = ("part", "what", "state", "found")
 SAME, DRIFTED, UNKNOWN = "same", "drifted", "unknown"
@@ -29,7 +31,7 @@ class Row:
     """One thing that was compared."""
 
     part: str
-    """catalogue, STAC API, pool, HDA or scopes."""
+    """catalogue, STAC API, pool, HDA, scopes or ledger."""
     what: str
     state: str
     """same, drifted, or unknown: it could not be compared."""
@@ -89,8 +91,9 @@ def audit(
                 ("pool", lambda: pool.look(job, known, assets, every_byte=every_byte)),
                 ("HDA", lambda: hda.look(job, known)),
                 ("scopes", lambda: hda.scopes(job, known)),
+                ("ledger", lambda: _ledger(known)),
             ]
-            rows = tuple(row for part, look in looks for row in _rows(part, look))
+            rows = tuple(row for part, look in looks for row in rows_of(part, look))
     if known is None and _nothing(rows):
         raise InputError(
             f"nothing of {collection} is there, and no ticket published it",
@@ -106,7 +109,15 @@ def _nothing(rows: Iterable[Row]) -> bool:
     return states.get(("catalogue", "collection")) == DRIFTED == entry
 
 
-def _rows(part: str, look: Callable[[], Iterable[Check]]) -> list[Row]:
+def _ledger(known: records.Record | None) -> Iterable[Check]:
+    """Compare the case's ledger with the lines of it that the pool names."""
+    if known is not None:
+        file, job = known.folder / "ledger.jsonl", known.job
+        wrong = anchors.problem(file.read_bytes(), job.target, job.prefix, PATIENCE)
+        yield Check("as the pool names it", not wrong, wrong or "every line that it names is there")
+
+
+def rows_of(part: str, look: Callable[[], Iterable[Check]]) -> list[Row]:
     """Return a row a check; a part that can't be looked at is one that is unknown."""
     try:
         checks = list(look())

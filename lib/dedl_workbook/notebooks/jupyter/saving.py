@@ -8,21 +8,26 @@ into jupyter_server_config.py:
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dedl_workbook.base.errors import WorkbookError
+from dedl_workbook.base.errors import ConflictError, WorkbookError
 from dedl_workbook.base.redact import Redactor
-from dedl_workbook.case import ledger
+from dedl_workbook.case import ledger, lock
 from dedl_workbook.case.case import Case
-from dedl_workbook.evidence import cells, sealing
+from dedl_workbook.evidence import cells, packing, sealing
 from dedl_workbook.notebooks.handover import Handover
 from dedl_workbook.parameters.target import SECRET_KEYS, Target, variables
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.parameters.yaml_files import read_yaml, workbook_root
+from dedl_workbook.publication.job import Verdict
+from dedl_workbook.steps.order import STEPS
 
+log = logging.getLogger(__name__)
+TELLING = frozenset(name for name, step in STEPS.items() if step.tells)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -129,5 +134,27 @@ def keep_file(file: Path) -> cells.Shown | None:
         begun = line["event"] == "started" and line["attempt"] == link.attempt
         if begun and line.get("by") == "hand":
             case = Case.of(Ticket.of(line["ticket"], link.ticket), root)
-            return sealing.seal(case, link.attempt, notebook)
+            shown = sealing.seal(case, link.attempt, notebook)
+            if shown and _told(lines, link.attempt):
+                _pack_again(case)
+            return shown
     return None
+
+
+def _told(lines: list[dict[str, Any]], attempt: str) -> bool:
+    """Return whether an attempt told the user."""
+    return any(
+        line["event"] == "outcome"
+        and line["attempt"] == attempt
+        and line["verdict"] == Verdict.PASSED
+        and line["step"] in TELLING
+        for line in lines
+    )
+
+
+def _pack_again(case: Case) -> None:
+    try:
+        with lock.hold(case.folder):
+            packing.pack_again(case, log.warning)
+    except ConflictError as error:
+        log.warning("the evidence was not packed again: %s", error)

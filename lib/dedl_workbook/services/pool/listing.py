@@ -13,7 +13,7 @@ from dedl_workbook.dataset import s3
 from dedl_workbook.dataset.dataset import DATA, Bucket, File
 from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Job
-from dedl_workbook.services.pool import multipart, reuse, writer
+from dedl_workbook.services.pool import anchors, multipart, reuse, writer
 from dedl_workbook.services.pool.manifest import Manifest
 from dedl_workbook.services.pool.objects import MARK, Pool
 from dedl_workbook.services.pool.probe import NAME as PROBE
@@ -99,7 +99,7 @@ def _delivered(files: Iterable[File]) -> Iterator[tuple[str, int, str]]:
 
 
 def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
-    """Yield path, size and ETag of what lies under the prefix, but for probes and marks."""
+    """Yield path, size and ETag of what lies under the prefix; probes, marks, anchors apart."""
     pages = pool.client.get_paginator("list_objects_v2")
     with s3.calling(f"{pool.where()} can't be listed"):
         for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix):
@@ -109,5 +109,5 @@ def objects(pool: Pool, leftovers: Leftovers) -> Iterator[tuple[str, int, str]]:
                     leftovers.probes.append(path)
                 elif path.startswith(MARK):
                     leftovers.users.append(path.removeprefix(MARK))
-                else:
+                elif not path.startswith(anchors.FOLDER):
                     yield path, entry["Size"], entry["ETag"].strip('"')

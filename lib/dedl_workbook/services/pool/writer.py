@@ -20,7 +20,7 @@ TIMEOUT = timedelta(seconds=120)
 """For one object of at most 8 MiB. obstore has no time-out for a connection that stands still."""
 
 
-def writer(settings: S3, bucket: str) -> S3Store:
+def writer(settings: S3, bucket: str, timeout: timedelta = TIMEOUT) -> S3Store:
     """Return what puts objects into a bucket, signing the SHA-256 of every body.
 
     Raises:
@@ -30,8 +30,8 @@ def writer(settings: S3, bucket: str) -> S3Store:
 
     options: dict[str, object] = {
         "allow_http": True,
-        "connect_timeout": timedelta(seconds=10),
-        "timeout": TIMEOUT,
+        "connect_timeout": min(timeout, timedelta(seconds=10)),
+        "timeout": timeout,
     }
     try:
         if settings.ca_bundle:

@@ -22,12 +22,12 @@ from dedl_workbook.publication import anchor
 from dedl_workbook.publication.job import Job, Verdict
 from dedl_workbook.publication.metadata import collection
 from dedl_workbook.publication.standing import Kind, standing
-from dedl_workbook.rules.findings import Finding, Severity, grouped
+from dedl_workbook.rules.findings import PAGE, Finding, Severity, grouped
 from dedl_workbook.services.helpdesk import Attachment
-from dedl_workbook.steps.notify import archive
+from dedl_workbook.steps.notify import archive, fetching
 from dedl_workbook.steps.notify.letters import letter
 
-REPORT = "validation-report.json"
+REPORT, REPORT_PAGE = "validation-report.json", "validation-report.html"
 RECORD = "message.json"
 _KINDS = 100
 """Kinds of findings that a letter lists; the report has all."""
@@ -110,12 +110,15 @@ def draft(job: Job, kind: Kind) -> Draft:
         sources["10-validate.html"] = _notebook(validated)
         about.append(job.fingerprint)
     if kind == "accepted":
+        values["fetching"] = list(fetching.lines(job))
         values["title"] = str(collection(job).get("title") or job.ticket.collection)
         verified = _attempt(job, StepName.VERIFY)
         passed = verified is not None and verified.verdict == Verdict.PASSED
         sources["60-verify.html"] = _notebook(verified) if verified and passed else None
     if kind == "refused":
         values["findings"] = list(_error_lines(report))
+        page = validated.folder / PAGE
+        sources |= {REPORT_PAGE: page} if page.is_file() else {}
     if kind != "withdrawn":
         sources[REPORT] = validated.folder / "outcome.json"
     names = [f"  - {name}" for name in sources] or ["  nothing"]
@@ -157,7 +160,10 @@ def _counts(report: Mapping[str, Any]) -> dict[str, Any]:
     counts = report["counts"]
     return {
         "items": number(counts["items"], "items"),
-        "files": number(counts["files"], "files"),
+        # Reports of before counted data and metadata together.
+        "files": number(counts["data_files"], "data files")
+        if "data_files" in counts
+        else number(counts["files"], "files"),
         "size": amount(counts["bytes"]),
         "errors": number(counts["error"], "errors"),
         "warnings": number(counts["warning"], "warnings"),
