@@ -86,39 +86,35 @@ class _Folder:
         os.close(self.number)
 
 
-class _Kept(threading.local):
+class _Open(threading.local):
     """The folders that a thread has open, as most files are read together with their neighbours."""
 
     def __init__(self) -> None:
-        self.listing = 0
         self.folders: dict[str, _Folder] = {}
 
 
-_MOST_KEPT = 32
+_MOST_OPEN = 32
 
 
 class _Handles:
-    """By handles: each folder is opened from the one above, and kept for a while."""
+    """By handles: each folder is opened from the one above, and stays open for a while."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._root = _Folder(os.open(path, _FOLDER))
-        self._kept = _Kept()
-        self._listing = 0
+        self._threads = _Open()
 
     def open(self, path: str) -> int:
         folder, _, name = path.rpartition("/")
-        kept = self._kept
         try:
-            if kept.listing != self._listing or (handle := kept.folders.get(folder)) is None:
-                handle = self._folder(folder)
+            handle = self._threads.folders.get(folder) or self._folder(folder)
             return os.open(name, READ, dir_fd=handle.number)
         except ValueError as error:
             raise _no_name(path) from error
 
     def stat(self, path: str) -> os.stat_result:
         folder, _, name = path.rpartition("/")
-        handle = self._opened(folder)
+        handle = self._reopened(folder)
         return os.stat(name, dir_fd=handle.number, follow_symlinks=False)
 
     def stats(self, folder: str, names: list[str]) -> Iterator[os.stat_result | None]:
@@ -132,7 +128,7 @@ class _Handles:
     def scan(self, folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         if not folder:
             # Who lists anew wants to see what is there now.
-            self._listing += 1
+            self._threads = _Open()
         parent, _, name = folder.rstrip("/").rpartition("/")
         above = self._folder(parent)
         # Python reads a copy, which shares its place in the list with the handle: none is kept.
@@ -155,21 +151,18 @@ class _Handles:
         """Return a folder that this thread may have open since the last listing."""
         if not path:
             return self._root
-        kept = self._kept
-        if kept.listing != self._listing:
-            kept.folders.clear()
-            kept.listing = self._listing
-        handle = kept.folders.pop(path, None)
+        folders = self._threads.folders
+        handle = folders.pop(path, None)
         if handle is None:
             parent, _, name = path.rpartition("/")
             handle = _below(self._folder(parent), name)
-            if len(kept.folders) == _MOST_KEPT:
-                del kept.folders[next(iter(kept.folders))]
+            if len(folders) == _MOST_OPEN:
+                del folders[next(iter(folders))]
         # The one that was used last is the last to go.
-        kept.folders[path] = handle
+        folders[path] = handle
         return handle
 
-    def _opened(self, path: str) -> _Folder:
+    def _reopened(self, path: str) -> _Folder:
         """Return a folder as it is now."""
         handle = self._root
         for name in path.split("/") if path else ():

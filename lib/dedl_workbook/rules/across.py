@@ -28,7 +28,7 @@ PARTS = 64
 """With two million items of two data files each, a part holds some 150,000 rows: 50 MB."""
 BATCH = 1000
 """Files of a spool that are written together."""
-AT_ONCE = 10_000
+AT_ONCE = 1000
 """Rows that are packed together."""
 BUFFERED = 4 * 2**20
 """Bytes of rows that wait in memory to be written together."""

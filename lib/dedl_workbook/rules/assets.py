@@ -200,15 +200,27 @@ def addresses_lead_nowhere_else(item: Item, given: Given) -> Iterator[Problem]:
             text = f"the asset '{asset.href[:200]}' lies on another server"
             fix = "Nothing to do: the plan lists the servers. Their data can vanish."
             yield Problem(text, fix, where, severity=Severity.INFO)
-    yield from _only_shown(item.document)
+    if not _is_plainly_shown(item):
+        yield from _only_shown(item.document)
+
+
+def _is_plainly_shown(item: Item) -> bool:
+    """Tell in a short way whether an item shows nothing but links to web pages."""
+    for asset in item.assets:
+        if "alternate" in asset.value:
+            return False
+    try:
+        for link in item.document.get("links", ()):
+            if not link["href"].startswith("https://"):
+                return False
+    except (AttributeError, LookupError, TypeError):
+        return False
+    return True
 
 
 def _only_shown(document: Document, *, assets: bool = False) -> Iterator[Problem]:
     """Look at the addresses that HDA shows and doesn't serve."""
     for parts, href, served in addresses(document):
-        if parts[0] == "links" and href.startswith("https://"):
-            # Most are, and cost no more than this.
-            continue
         own = len(parts) == 3 and parts[0] == "assets"
         if served or own != assets or (own and not is_remote(href)):
             continue

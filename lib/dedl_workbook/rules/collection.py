@@ -219,7 +219,7 @@ def no_placeholder_is_left(collection: Document, given: Given) -> Iterator[Probl
 @part_of("C09", "item")
 def no_placeholder_is_left_in_items(item: Item, given: Given) -> Iterator[Problem]:
     """Look only where one of the template's names is in the bytes."""
-    if may_hold_placeholder(item.data):
+    if may_hold_placeholder(item.short):
         for where, name in placeholders(item.document):
             yield Problem(f"is still the placeholder {name}", _REPLACE, where)
 

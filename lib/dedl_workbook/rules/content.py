@@ -146,7 +146,8 @@ def _tiff(source: Source, tags: frozenset[int] = _PLACES) -> list[_Directory]:
         if not count or directory + before + length + width > source.size:
             raise Truncated
         table = source.at(directory + before, min(length + width, 2**20))
-        directories[directory] = _tiff_values(source, table[:length], tiff, tags)
+        entries = min(length, len(table) // tiff.entry.size * tiff.entry.size)
+        directories[directory] = _tiff_values(source, table[:entries], tiff, tags)
         if len(table) < length + width:
             break
         (directory,) = tiff.place.unpack_from(table, length)
@@ -159,9 +160,8 @@ def _tiff_values(
     """Return the values of some tags of a directory, all of whose parts must lie in the file."""
     entry, inline = tiff.entry.size, tiff.place.size
     arrays: dict[int, tuple[int, ...]] = {}
-    whole = table[: len(table) // entry * entry]
     at = -inline
-    for tag, kind, count in tiff.entry.iter_unpack(whole):
+    for tag, kind, count in tiff.entry.iter_unpack(table):
         at += entry
         if count == 1 and kind not in _WIDE:
             if tag in tags and kind in _TIFF_CODES:

@@ -45,6 +45,16 @@ class Asset(NamedTuple):
     """The data file that the href names, whether it exists or not; None: none in data/."""
 
 
+class Content(NamedTuple):
+    """What a JSON file holds."""
+
+    data: bytes
+    """The file's bytes."""
+    document: Any
+    short: bytes
+    """The document in few bytes, if it is quickly written; else those of the file."""
+
+
 @dataclass(slots=True)
 class Item:
     """An item as it was delivered."""
@@ -53,10 +63,11 @@ class Item:
     document: dict[str, Any]
     data: bytes
     """The file's bytes."""
+    short: bytes
+    """As in `Content`."""
     assets: list[Asset]
     elsewhere: list[Asset]
     """Those of the assets whose hrefs name no file in data/."""
-
     span: tuple[dt.datetime, dt.datetime] | None
     """The first and the last instant, if they can be read."""
     sizes: dict[str, int] = field(default_factory=dict)
@@ -67,13 +78,15 @@ class Item:
     """What the data files are called that were not looked into, by path."""
 
     @classmethod
-    def of(cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset) -> Item:
-        """Make an item of a parsed file."""
+    def of(
+        cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset, short: bytes = b""
+    ) -> Item:
+        """Return the item of a parsed file."""
         properties = document.get("properties")
         times = span(properties) if isinstance(properties, dict) else None
         assets = assets_of(document, dataset)
         elsewhere = [asset for asset in assets if asset.path is None]
-        return cls(path, document, data, assets, elsewhere, times)
+        return cls(path, document, data, short or data, assets, elsewhere, times)
 
     @property
     def days(self) -> tuple[str, str]:
@@ -97,7 +110,7 @@ def _day(moment: dt.datetime) -> str:
     return f"{moment.year:04}/{moment.month:02}/{moment.day:02}"
 
 
-def read_document(dataset: Dataset, file: File, rule: str) -> tuple[bytes, Any] | Unreadable:
+def read_document(dataset: Dataset, file: File, rule: str) -> Content | Unreadable:
     """Read and parse a JSON file; what can't be read breaks `rule`, or I07."""
     try:
         data = bounded(dataset, file, DOCUMENT_LIMIT)
@@ -106,7 +119,7 @@ def read_document(dataset: Dataset, file: File, rule: str) -> tuple[bytes, Any] 
     except ValueError as error:
         return Unreadable("I07" if rule == "L03" else rule, str(error))
     try:
-        return data, parse(data)
+        return Content(data, *_parsed(data))
     except Insane as error:
         return Unreadable("I07" if rule == "L03" else rule, str(error))
     except json.JSONDecodeError as error:
@@ -121,10 +134,10 @@ def read_item(dataset: Dataset, file: File) -> Item | Unreadable:
     content = read_document(dataset, file, "L03")
     if isinstance(content, Unreadable):
         return content
-    data, document = content
+    data, document, short = content
     if not isinstance(document, dict):
         return Unreadable("L03", f"holds {kind(document)}, not an object")
-    return Item.of(file.path, document, data, dataset)
+    return Item.of(file.path, document, data, dataset, short)
 
 
 def kind(value: object) -> str:
@@ -156,18 +169,24 @@ def parse(data: bytes) -> Any:
         Insane: a number beyond double precision, text that no database stores, or too deep.
         ValueError: no JSON, or no strict JSON; the message says why.
     """
+    return _parsed(data)[0]
+
+
+def _parsed(data: bytes) -> tuple[Any, bytes]:
+    """Return a document, and the short form of it."""
     try:
         value = orjson.loads(data)
-        escaped = b"\\" in data and b"\\u00" in data
-        plain = not escaped and data.count(b":") == orjson.dumps(value).count(b":")
+        if b"\\" not in data or b"\\u00" not in data:
+            short = orjson.dumps(value)
+            if data.count(b":") == short.count(b":"):
+                return value, short
     except orjson.JSONDecodeError:
-        plain = False
+        pass
     except orjson.JSONEncodeError:
         raise Insane(f"is nested deeper than {DEEPEST} levels") from None
-    if not plain:
-        value = _slow(data)
-        _require_sane(value)
-    return value
+    value = _slow(data)
+    _require_sane(value)
+    return value, data
 
 
 def _slow(data: bytes) -> Any:

@@ -231,6 +231,11 @@ def are_plain(files: Names, room: int) -> bool:
     )
 
 
+def are_items(files: Names) -> bool:
+    """Tell whether the files of a folder are all items'."""
+    return files.folder == ITEMS and all(name.endswith(".json") for name in files.names)
+
+
 _DATED = re.compile(r"data/((?:19|20)\d\d(?:/(?:0[1-9]|1[0-2])(?:/(?:0[1-9]|[12]\d|3[01]))?)?)/")
 
 

@@ -54,6 +54,12 @@ class Listing:
         self.files += count
         self.below_data += count
 
+    def note_items(self, count: int) -> None:
+        """Count items' files."""
+        self.files += count
+        self.below_items += count
+        self.items += count
+
     def note(self, file: File) -> bool:
         """Count a file; tell whether it is an item's."""
         self.files += 1

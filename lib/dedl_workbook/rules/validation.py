@@ -22,6 +22,7 @@ from dedl_workbook.base.text import nearest, number
 from dedl_workbook.dataset.dataset import (
     COLLECTION,
     DATA,
+    ITEMS,
     Bucket,
     Dataset,
     File,
@@ -32,10 +33,17 @@ from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication import content
 from dedl_workbook.rules import keywords, published, run
 from dedl_workbook.rules.across import AT_ONCE, UNREAD, Comparison, Packer
-from dedl_workbook.rules.delivered import Item, Unreadable, kind, read_document, read_item
+from dedl_workbook.rules.delivered import (
+    Content,
+    Item,
+    Unreadable,
+    kind,
+    read_document,
+    read_item,
+)
 from dedl_workbook.rules.extent import extent_of
 from dedl_workbook.rules.findings import Finding, Gatherer, Report, Severity, ordered
-from dedl_workbook.rules.layout import IRREGULAR, are_plain, room_for_path
+from dedl_workbook.rules.layout import IRREGULAR, are_items, are_plain, room_for_path
 from dedl_workbook.rules.rule import Given, Listing
 from dedl_workbook.rules.rulebook import RULES
 from dedl_workbook.rules.schemas import store
@@ -141,19 +149,19 @@ def validate(
 
 def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Given:
     file = dataset.stat(COLLECTION)
-    read: tuple[bytes, Any] | Unreadable
+    read: Content | Unreadable
     if file is None:
         read = Unreadable("L02", "there is no file metadata/collection.json")
     elif file.kind != "file":
         read = Unreadable("L02", IRREGULAR[file.kind][0])
     else:
         read = read_document(dataset, file, "L02")
-    if not isinstance(read, Unreadable) and not isinstance(read[1], dict):
-        read = Unreadable("L02", f"holds {kind(read[1])}, not an object")
+    if not isinstance(read, Unreadable) and not isinstance(read.document, dict):
+        read = Unreadable("L02", f"holds {kind(read.document)}, not an object")
     off = frozenset(rule for rule, to in target.rules.items() if to == "off") if target else ()
     given = Given(
         dataset,
-        None if isinstance(read, Unreadable) else read[1],
+        None if isinstance(read, Unreadable) else read.document,
         read.text if isinstance(read, Unreadable) else "",
         agreed=ticket.collection if ticket else "",
         ticket=ticket.ticket if ticket else "",
@@ -164,7 +172,7 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
     )
     if given.collection is None or isinstance(read, Unreadable):
         return given
-    own = Item.of(COLLECTION, dict(given.collection), read[0], dataset)
+    own = Item.of(COLLECTION, dict(given.collection), read.data, dataset)
     given = replace(given, extent=extent_of(given.collection), own=own)
     if target is not None and "C13" not in given.off:
         given = replace(given, published=published.look_up(target, given.id))
@@ -186,6 +194,14 @@ def _list(given: Given, comparison: Comparison, gathered: Gatherer, tell: Tell) 
         if isinstance(entry, Names) and plain and entry.whole and entry.folder.startswith(DATA):
             rows.add("folder", (entry.folder, entry.names))
             listing.note_data(len(entry.names))
+        elif isinstance(entry, Names) and plain and are_items(entry):
+            # The short way: no rule has anything to say of them yet.
+            rows.add("folder", (ITEMS, None))
+            listing.note_items(len(entry.names))
+            for name in entry.names:
+                path = ITEMS + name
+                rows.add("file", (path, UNREAD, "file"))
+                comparison.todo.add(File(path, UNREAD, ""))
         else:
             for file in _apart(entry, rows):
                 rows.add("file", (file.path, file.size, file.kind))
