@@ -83,6 +83,11 @@ def utc(text: object) -> dt.datetime:
         return FIRST if zoned.year == 1 else LAST
 
 
+def written_utc(moment: dt.datetime) -> str:
+    """Return an instant in UTC as STAC writes it."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def today() -> dt.date:
     """Return the day in UTC."""
     return dt.datetime.now(dt.UTC).date()

@@ -94,8 +94,10 @@ class Dataset(Protocol):
             ServiceError: the store that it lies in doesn't answer.
         """
 
-    def head(self, path: str, length: int) -> tuple[bytes, int]:
-        """Return a file's first bytes, at most `length`, and its size, in one access.
+    def head(self, path: str, length: int) -> tuple[bytes, int, int]:
+        """Return a file's first bytes, at most `length`, its size, and how many names it has.
+
+        All in one access. More names than one are hard links; an object has one.
 
         Raises:
             OSError: it is gone or can't be read.
@@ -269,13 +271,15 @@ class Folder:
         if self._file(file.path, _regular(handle, file.path)) != file:
             raise ChangedFileError(f"{file.path} was changed")
 
-    def head(self, path: str, length: int) -> tuple[bytes, int]:
-        """Return a file's first bytes, at most `length`, and its size, in one access."""
+    def head(self, path: str, length: int) -> tuple[bytes, int, int]:
+        """Return a file's first bytes, at most `length`, its size, and how many names it has."""
         handle = self._handles.open(path)
         try:
-            # A pipe or a socket can't be read so. Less than was asked for is all that there is.
             data = _pread(handle, length, 0)
-            return data, len(data) if len(data) < length else _regular(handle, path).st_size
+            status = _regular(handle, path)
+            # Less than was asked for is all that there was.
+            size = len(data) if len(data) < length else status.st_size
+            return data, size, status.st_nlink
         finally:
             os.close(handle)
 
@@ -442,17 +446,17 @@ class Bucket:
                     raise s3.explained(error, what) from error
         raise AssertionError
 
-    def head(self, path: str, length: int) -> tuple[bytes, int]:
-        """Return an object's first bytes, at most `length`, and its size, in one access."""
+    def head(self, path: str, length: int) -> tuple[bytes, int, int]:
+        """Return an object's first bytes, at most `length`, and its size; it has one name."""
         try:
             found = self.client.get_object(
                 Bucket=self.bucket, Key=self.prefix + path, Range=f"bytes=0-{length - 1}"
             )
             size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
-            return found["Body"].read(), int(size)
+            return found["Body"].read(), int(size), 1
         except s3.errors() as error:
             if s3.answer(error).code == "InvalidRange":
-                return b"", 0
+                return b"", 0, 1
             raise self._unread(error, path) from error
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
@@ -511,10 +515,20 @@ def bounded(dataset: Dataset, file: File, limit: int) -> bytes:
         ValueError: it is larger; not all of it was read.
         OSError: it is gone, can't be read, or was changed meanwhile.
     """
+    return bounded_with_links(dataset, file, limit)[0]
+
+
+def bounded_with_links(dataset: Dataset, file: File, limit: int) -> tuple[bytes, int]:
+    """Return the bytes of a whole file of at most `limit`, and how many names it has.
+
+    Raises:
+        ValueError: it is larger; not all of it was read.
+        OSError: it is gone, can't be read, or was changed meanwhile.
+    """
     if file.size > limit:
         raise ValueError(f"has {file.size} bytes; more than {limit} are not read")
     # One byte more, so that it is seen if the file grew.
-    data, size = dataset.head(file.path, USUAL if file.size < 0 else file.size + 1)
+    data, size, links = dataset.head(file.path, USUAL if file.size < 0 else file.size + 1)
     if size > limit:
         raise ValueError(f"has {size} bytes; more than {limit} are not read")
     if file.size < 0 and len(data) < size:
@@ -522,7 +536,7 @@ def bounded(dataset: Dataset, file: File, limit: int) -> bytes:
         data = dataset.read(file.path, 0, size + 1)
     if len(data) != (size if file.size < 0 else file.size):
         raise OSError("it was changed while it was read")
-    return data
+    return data, links
 
 
 USUAL = 2**14

@@ -122,6 +122,8 @@ class Part:
     claims: list[ClaimRow] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     """Data files that can't be read, of those that no rule read for an item."""
+    linked: list[str] = field(default_factory=list)
+    """Data files that have other names too."""
 
     def measure(self, dataset: Dataset) -> int:
         """Open the files that weren't opened yet; return the bytes of all data files.
@@ -143,12 +145,15 @@ class Part:
 
     def _opened(self, dataset: Dataset, path: str) -> int:
         try:
-            return dataset.head(path, 0)[1]
+            _, size, links = dataset.head(path, 0)
         except FileNotFoundError:
             return GONE
         except OSError:
             self.closed.append(path)
             return CLOSED
+        if links > 1:
+            self.linked.append(path)
+        return size
 
 
 class Spool:

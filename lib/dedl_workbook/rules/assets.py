@@ -383,13 +383,15 @@ def content_matches_the_media_type(item: Item, given: Given) -> Iterator[Problem
         written = value.get("type")
         promised = content.format_of(written)
         try:
-            size, problem, doubt, unknown = content.inspect(
+            size, problem, doubt, unknown, links = content.inspect(
                 given.dataset, path, promised, written if isinstance(written, str) else ""
             )
         except OSError as error:
             yield from _unreadable(item, given, key, path, error)
             continue
-        item.sizes[path] = size
+        if links < 2:
+            # Others are looked at across items and files: see L06.
+            item.sizes[path] = size
         if unknown:
             item.unknown[path] = unknown
         if problem:

@@ -8,11 +8,17 @@ from functools import lru_cache
 from typing import Any
 
 from dedl_workbook.base.json import pointer
+from dedl_workbook.publication.addresses import scheme_of
 from dedl_workbook.publication.metadata import KEYWORD, has_keyword, slug
 from dedl_workbook.rules import keywords
 from dedl_workbook.rules.delivered import Item
 from dedl_workbook.rules.findings import Severity
-from dedl_workbook.rules.placeholders import guessed, may_hold_placeholder, placeholders
+from dedl_workbook.rules.placeholders import (
+    guessed,
+    may_hold_placeholder,
+    placeholder,
+    placeholders,
+)
 from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, part_of, rule
 
@@ -168,13 +174,29 @@ def host_is_dedl(collection: Document, given: Given) -> Iterator[Problem]:
 def license_is_usable(collection: Document, given: Given) -> Iterator[Problem]:
     """The license is an SPDX identifier, or a link with rel license leads to its text.
 
-    Source: the STAC Collection specification. Users must be able to learn what they may do.
+    A link to a file beside the metadata is a warning, since none of those is published, and an
+    error where it is the only one and the identifier isn't of SPDX. Source: the STAC Collection
+    specification. Users must be able to learn what they may do.
     """
     written = collection.get("license")
-    if not isinstance(written, str) or not written.strip() or is_spdx(written):
+    if not isinstance(written, str) or not written.strip():
         return
-    links = (link for link in _objects(collection, "links") if link.get("rel") == "license")
-    if not any(isinstance(link.get("href"), str) and link["href"].strip() for link in links):
+    links = [
+        (n, link["href"])
+        for n, link in enumerate(_list(collection, "links"))
+        if isinstance(link, dict) and link.get("rel") == "license"
+        if isinstance(link.get("href"), str) and link["href"].strip()
+    ]
+    needed = not is_spdx(written) and not any(scheme_of(href) for _, href in links)
+    for n, href in links:
+        if not scheme_of(href) and not placeholder(href):
+            yield Problem(
+                f"the license link '{href[:200]}' leads to a file that is not published",
+                "Write the address of a web page with the license's text.",
+                pointer("links", n, "href"),
+                severity=None if needed else Severity.WARNING,
+            )
+    if not is_spdx(written) and not links:
         yield Problem(
             f"the license '{written}' is no SPDX identifier, and no link with rel license is there",
             "Write an SPDX identifier such as CC-BY-4.0, or add a link with rel license.",

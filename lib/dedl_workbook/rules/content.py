@@ -47,7 +47,7 @@ TAIL = 65_557
 class Source:
     """A data file that is read in ranges."""
 
-    __slots__ = ("_dataset", "_path", "head", "size")
+    __slots__ = ("_dataset", "_path", "head", "links", "size")
 
     def __init__(self, dataset: Dataset, path: str) -> None:
         """Read the file's head.
@@ -56,7 +56,12 @@ class Source:
             OSError: it is gone or can't be read.
         """
         self._dataset, self._path = dataset, path
-        self.head, self.size = dataset.head(path, HEAD)
+        self.head, self.size, self.links = dataset.head(path, HEAD)
+
+    def is_of_that_size(self) -> bool:
+        """Tell whether the file still has the size that it had, as far as it can be looked at."""
+        now = self._dataset.stat(self._path)
+        return now is None or now.size == self.size
 
     def at(self, start: int, length: int) -> bytes:
         """Return a range of bytes, less at the file's end."""
@@ -625,6 +630,8 @@ class Content(NamedTuple):
     """What it is called and isn't, though it can be used."""
     unknown: str = ""
     """What it is called, where nothing was looked into but its first bytes."""
+    links: int = 1
+    """Names that the file has: more are hard links."""
 
 
 def inspect(dataset: Dataset, path: str, promised: Format | None, media_type: str = "") -> Content:
@@ -640,6 +647,11 @@ def inspect(dataset: Dataset, path: str, promised: Format | None, media_type: st
         OSError: it is gone or can't be read.
     """
     source = Source(dataset, path)
+    result = _inspect(source, promised, media_type)
+    return result if source.links < 2 else result._replace(links=source.links)
+
+
+def _inspect(source: Source, promised: Format | None, media_type: str) -> Content:
     size = source.size
     if size == 0:
         # L09 has it.
@@ -662,8 +674,7 @@ def inspect(dataset: Dataset, path: str, promised: Format | None, media_type: st
         if promised is TIFF and "cloud-optimized" in media_type.lower():
             return Content(size, doubt=_cog_problem(source))
     except (Truncated, struct.error):
-        now = dataset.stat(path)
-        if now is not None and now.size != size:
+        if not source.is_of_that_size():
             raise OSError("it was changed while it was read") from None
         return Content(size, f"is a truncated {promised.name} file")
     return Content(size)

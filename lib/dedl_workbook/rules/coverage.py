@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from dedl_workbook.base.json import pointer
-from dedl_workbook.base.times import instant, oddity
+from dedl_workbook.base.times import instant, oddity, written_utc
 from dedl_workbook.rules.delivered import Item
-from dedl_workbook.rules.extent import part
+from dedl_workbook.rules.extent import Covered, Extent, part
 from dedl_workbook.rules.findings import Severity
 from dedl_workbook.rules.geometry import box_of, out_of_range
 from dedl_workbook.rules.problem import Problem
@@ -73,14 +74,32 @@ def extent_holds_the_item(item: Item, given: Given) -> Iterator[Problem]:
         return
     box = box_of(item.document.get("bbox"))
     if box is not None and not extent.holds_box(box):
-        yield Problem(
-            "lies outside the collection's spatial extent",
-            "Widen extent.spatial.bbox of the collection.",
-            "/bbox",
-        )
+        item.outside = True
+        yield Problem("lies outside the collection's spatial extent", WIDEN_BOX, "/bbox")
     if item.span is not None and not extent.holds_span(*item.span):
+        item.outside = True
         yield Problem(
-            "lies outside the collection's temporal extent",
-            "Widen extent.temporal.interval of the collection.",
-            "/properties",
+            "lies outside the collection's temporal extent", WIDEN_INTERVAL, "/properties"
         )
+
+
+WIDEN_BOX = "Widen extent.spatial.bbox of the collection."
+WIDEN_INTERVAL = "Widen extent.temporal.interval of the collection."
+
+
+def proposals(extent: Extent | None, outside: Covered) -> dict[str, str]:
+    """Return what to say in place of `WIDEN_BOX` and `WIDEN_INTERVAL`, where it is known.
+
+    Args:
+        extent: the collection's.
+        outside: what the items cover that lie outside of it.
+    """
+    if extent is None:
+        return {}
+    wide, result = outside.widened(extent), {}
+    if wide.box is not None and wide.box != extent.box:
+        result[WIDEN_BOX] = f"{WIDEN_BOX[:-1]} to {json.dumps(wide.box)}; --fix writes it."
+    if (wide.start, wide.end) != (extent.start, extent.end):
+        ends = json.dumps([end and written_utc(end) for end in (wide.start, wide.end)])
+        result[WIDEN_INTERVAL] = f"{WIDEN_INTERVAL[:-1]} to {ends}; --fix writes it."
+    return result

@@ -13,7 +13,7 @@ import orjson
 
 from dedl_workbook.base import json as documents
 from dedl_workbook.base.times import span
-from dedl_workbook.dataset.dataset import ITEMS, Dataset, File, bounded
+from dedl_workbook.dataset.dataset import ITEMS, Dataset, File, bounded_with_links
 from dedl_workbook.publication.metadata import href_path
 
 DOCUMENT_LIMIT = 16 * 2**20
@@ -53,6 +53,8 @@ class Content(NamedTuple):
     document: Any
     short: bytes
     """The document in few bytes, if it is quickly written; else those of the file."""
+    links: int
+    """Names that the file has: more than one are hard links."""
 
 
 @dataclass(slots=True)
@@ -70,8 +72,12 @@ class Item:
     """Those of the assets whose hrefs name no file in data/."""
     span: tuple[dt.datetime, dt.datetime] | None
     """The first and the last instant, if they can be read."""
+    links: int
+    """Names that the file has."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of the data files that rules read, by path, or `across.GONE`."""
+    outside: bool = False
+    """Whether it lies outside of the collection's extent."""
     unchecked: list[str] = field(default_factory=list)
     """Schemas that it names, but could not be held against."""
     unknown: dict[str, str] = field(default_factory=dict)
@@ -79,14 +85,20 @@ class Item:
 
     @classmethod
     def of(
-        cls, path: str, document: dict[str, Any], data: bytes, dataset: Dataset, short: bytes = b""
+        cls,
+        path: str,
+        document: dict[str, Any],
+        data: bytes,
+        dataset: Dataset,
+        short: bytes = b"",
+        links: int = 1,
     ) -> Item:
         """Return the item of a parsed file."""
         properties = document.get("properties")
         times = span(properties) if isinstance(properties, dict) else None
         assets = assets_of(document, dataset)
         elsewhere = [asset for asset in assets if asset.path is None]
-        return cls(path, document, data, short or data, assets, elsewhere, times)
+        return cls(path, document, data, short or data, assets, elsewhere, times, links)
 
     @property
     def days(self) -> tuple[str, str]:
@@ -113,13 +125,13 @@ def _day(moment: dt.datetime) -> str:
 def read_document(dataset: Dataset, file: File, rule: str) -> Content | Unreadable:
     """Read and parse a JSON file; what can't be read breaks `rule`, or I07."""
     try:
-        data = bounded(dataset, file, DOCUMENT_LIMIT)
+        data, links = bounded_with_links(dataset, file, DOCUMENT_LIMIT)
     except OSError as error:
         return Unreadable(rule, f"can't be read: {error.strerror or error}")
     except ValueError as error:
         return Unreadable("I07" if rule == "L03" else rule, str(error))
     try:
-        return Content(data, *_parsed(data))
+        return Content(data, *_parsed(data), links)
     except Insane as error:
         return Unreadable("I07" if rule == "L03" else rule, str(error))
     except json.JSONDecodeError as error:
@@ -134,10 +146,10 @@ def read_item(dataset: Dataset, file: File) -> Item | Unreadable:
     content = read_document(dataset, file, "L03")
     if isinstance(content, Unreadable):
         return content
-    data, document, short = content
+    data, document, short, links = content
     if not isinstance(document, dict):
         return Unreadable("L03", f"holds {kind(document)}, not an object")
-    return Item.of(file.path, document, data, dataset, short)
+    return Item.of(file.path, document, data, dataset, short, links)
 
 
 def kind(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dedl_workbook.base.times import instant_or_none
@@ -42,6 +43,52 @@ class Extent(NamedTuple):
         early = self.start is not None and self.start - start > _SLACK
         late = self.end is not None and end - self.end > _SLACK
         return not (early or late)
+
+
+@dataclass
+class Covered:
+    """What items cover, as far as it is known."""
+
+    box: Box | None = None
+    start: dt.datetime | None = None
+    end: dt.datetime | None = None
+
+    def add(self, box: Box | None, span: tuple[dt.datetime, dt.datetime] | None) -> None:
+        """Widen by an item's bbox and times. A bbox over the antimeridian is left out."""
+        if box is not None and box[0] <= box[2]:
+            self.box = box if self.box is None else _around(self.box, box)
+        if span is not None:
+            self.start = span[0] if self.start is None else min(self.start, span[0])
+            self.end = span[1] if self.end is None else max(self.end, span[1])
+
+    def merge(self, other: Covered) -> None:
+        """Widen by what other items cover."""
+        self.add(other.box, None)
+        if other.start is not None and other.end is not None:
+            self.add(None, (other.start, other.end))
+
+    def widened(self, extent: Extent) -> Extent:
+        """Return an extent that holds these items and what it held.
+
+        What is open stays so. What ends before it starts is left as it is: a person knows which of
+        its ends is wrong; and so is a box over the antimeridian.
+        """
+        box, start, end = extent
+        if box is not None and box[0] <= box[2] and self.box and not extent.holds_box(self.box):
+            box = _around(box, self.box)
+        if not (start and end and start > end):
+            start = min(start, self.start) if start and self.start else start
+            end = max(end, self.end) if end and self.end else end
+        return Extent(box, start, end)
+
+
+def _around(one: Box, other: Box) -> Box:
+    return (
+        min(one[0], other[0]),
+        min(one[1], other[1]),
+        max(one[2], other[2]),
+        max(one[3], other[3]),
+    )
 
 
 def extent_of(collection: Mapping[str, Any] | None) -> Extent:

@@ -7,7 +7,6 @@ the mended metadata, with the delivered data, still finds.
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import unicodedata
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -22,13 +21,13 @@ from dedl_workbook.base.json import parse, pretty
 from dedl_workbook.base.json_patch import Patch, patch
 from dedl_workbook.base.progress import Tell, silent
 from dedl_workbook.base.text import printable
-from dedl_workbook.base.times import FIRST, LAST, instant, oddity, span
+from dedl_workbook.base.times import FIRST, LAST, instant, oddity, span, written_utc
 from dedl_workbook.dataset.dataset import COLLECTION, ITEMS, Dataset, File, Folder, Names
 from dedl_workbook.publication.metadata import HOST, KEYWORD, has_keyword, is_item, slug
 from dedl_workbook.rules import content, keywords, longitudes
 from dedl_workbook.rules.assets import intended
 from dedl_workbook.rules.delivered import Asset, Unreadable, assets_of, read_document
-from dedl_workbook.rules.extent import Extent, extent_of, part
+from dedl_workbook.rules.extent import Covered, Extent, extent_of, part
 from dedl_workbook.rules.findings import Report
 from dedl_workbook.rules.geometry import (
     WRITE_BOX,
@@ -58,35 +57,6 @@ class Fixed:
     """Of them, how many were mended."""
     remaining: Report
     """What is still found, with the mended metadata in the place of the delivered."""
-
-
-@dataclass
-class Covered:
-    """What items cover, as far as it can be told."""
-
-    box: Box | None = None
-    start: dt.datetime | None = None
-    end: dt.datetime | None = None
-
-    def add(self, item: dict[str, Any]) -> None:
-        """Widen by an item. One that crosses the antimeridian is left out."""
-        box = box_of(item.get("bbox"))
-        if box is not None and box[0] <= box[2]:
-            self.box = box if self.box is None else _around(self.box, box)
-        properties = item.get("properties")
-        times = span(properties) if isinstance(properties, dict) else None
-        if times is not None:
-            self.start = times[0] if self.start is None else min(self.start, times[0])
-            self.end = times[1] if self.end is None else max(self.end, times[1])
-
-
-def _around(one: Box, other: Box) -> Box:
-    return (
-        min(one[0], other[0]),
-        min(one[1], other[1]),
-        max(one[2], other[2]),
-        max(one[3], other[3]),
-    )
 
 
 def fix(
@@ -130,7 +100,11 @@ def fix(
                 notes.append(_not_fixed(path, error))
         changed += _write(folder, path, before, after, data)
         if after is not None:
-            covered.add(after)
+            properties = after.get("properties")
+            covered.add(
+                box_of(after.get("bbox")),
+                span(properties) if isinstance(properties, dict) else None,
+            )
         count += 1
         tell("fix", count, 0, "documents")
     if collection is not None:
@@ -239,28 +213,16 @@ def mended_collection(document: dict[str, Any], covered: Covered) -> dict[str, A
 
 
 def _widen(collection: dict[str, Any], extent: Extent, covered: Covered) -> None:
-    box, union = extent.box, covered.box
-    if box is not None and union is not None and box[0] <= box[2] and not extent.holds_box(union):
-        west, south, east, north = _around(box, union)
+    wide = covered.widened(extent)
+    if wide.box is not None and wide.box != extent.box:
         written = collection["extent"]["spatial"]["bbox"][0]
         half = len(written) // 2
-        written[0:2], written[half : half + 2] = [west, south], [east, north]
-    try:
+        written[0:2], written[half : half + 2] = wide.box[:2], wide.box[2:]
+    if (wide.start, wide.end) != (extent.start, extent.end):
         interval = collection["extent"]["temporal"]["interval"][0]
-    except (KeyError, IndexError, TypeError):
-        return
-    if extent.start and extent.end and extent.start > extent.end:
-        # Which end is wrong, a person knows.
-        return
-    if covered.start and extent.start and covered.start < extent.start:
-        interval[0] = utc(covered.start)
-    if covered.end and extent.end and covered.end > extent.end:
-        interval[1] = utc(covered.end)
-
-
-def utc(moment: dt.datetime) -> str:
-    """Return a time as STAC wants it."""
-    return moment.isoformat().replace("+00:00", "Z")
+        for n, (before, after) in enumerate(((extent.start, wide.start), (extent.end, wide.end))):
+            if after is not None and after != before:
+                interval[n] = written_utc(after)
 
 
 def mended_item(
@@ -308,7 +270,7 @@ def _mend_time(properties: dict[str, Any], name: str) -> None:
         # Without a time zone it could be any time.
         return
     if FIRST < moment < LAST:
-        properties[name] = utc(moment)
+        properties[name] = written_utc(moment)
 
 
 def _mend_bbox(item: dict[str, Any]) -> None:
@@ -413,7 +375,7 @@ class Mended:
         """Return a range of a file's bytes, in the very state that was listed."""
         return self._of(file.path).read_state(file, start, length)
 
-    def head(self, path: str, length: int) -> tuple[bytes, int]:
+    def head(self, path: str, length: int) -> tuple[bytes, int, int]:
         """Return a file's first bytes and its size."""
         return self._of(path).head(path, length)
 

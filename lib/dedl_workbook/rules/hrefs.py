@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 from dedl_workbook.base.json import pointer
@@ -51,14 +52,19 @@ def malformed(href: str) -> str:
 def hrefs_are_well_formed(collection: Document, given: Given) -> Iterator[Problem]:
     """Hrefs of links, and URLs of providers, have the form of URLs (RFC 3986).
 
-    Only the form is looked at: nothing is fetched. Hrefs of assets are A01's, but for those that
+    Only the form is looked at: nothing is fetched. Links of tiles and the like may be templates,
+    whose names stand in braces. Hrefs of assets are A01's, but for those that
     lead to other servers. What follows the bucket in an s3:// one is a key, which may be anything.
     """
     for field, name in (("links", "href"), ("providers", "url")):
         entries = collection.get(field)
         for n, entry in enumerate(entries if isinstance(entries, list) else ()):
             value = entry.get(name) if isinstance(entry, dict) else None
-            if isinstance(value, str) and not placeholder(value) and (wrong := malformed(value)):
+            if (
+                isinstance(value, str)
+                and not placeholder(value)
+                and (wrong := _wrong(entry, value))
+            ):
                 where = pointer(field, n, name)
                 yield Problem(f"the {name} {wrong}", _URL, where)
     if given.own is not None:
@@ -71,10 +77,32 @@ def hrefs_of_items_are_well_formed(item: Item, given: Given) -> Iterator[Problem
     links = item.document.get("links")
     for n, link in enumerate(links if isinstance(links, list) else ()):
         value = link.get("href") if isinstance(link, dict) else None
-        if isinstance(value, str) and (wrong := malformed(value)) and not placeholder(value):
+        if (
+            isinstance(value, str)
+            and malformed(value)
+            and (wrong := _wrong(link, value))
+            and not placeholder(value)
+        ):
             yield Problem(f"the href {wrong}", _URL, pointer("links", n, "href"))
     if item.elsewhere:
         yield from _of_assets(item)
+
+
+TEMPLATED = frozenset(
+    {
+        *("xyz", "wms", "wmts", "tilejson", "3d-tiles", "pmtiles", "tiles", "search"),
+    }
+)
+"""Relations whose links may be templates: of web-map-links, and of APIs."""
+_VARIABLE = re.compile(r"\{[^{}\s]+\}")
+
+
+def _wrong(link: dict[str, Any], href: str) -> str:
+    """Return what is wrong with the form of a link's href, which may be a template, or ''."""
+    wrong = malformed(href)
+    if wrong and (link.get("templated") is True or link.get("rel") in TEMPLATED):
+        return malformed(_VARIABLE.sub("x", href))
+    return wrong
 
 
 def _of_assets(item: Item) -> Iterator[Problem]:

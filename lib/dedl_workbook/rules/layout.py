@@ -13,7 +13,7 @@ from dedl_workbook.rules.across import Part, folded
 from dedl_workbook.rules.delivered import Item, Unreadable
 from dedl_workbook.rules.findings import Severity
 from dedl_workbook.rules.problem import Problem
-from dedl_workbook.rules.rule import Given, Listing, part_of, rule
+from dedl_workbook.rules.rule import Document, Given, Listing, part_of, rule
 
 
 @rule("L01", "dataset")
@@ -116,7 +116,8 @@ def data_is_there(listing: Listing, given: Given) -> Iterator[Problem]:
 def files_are_regular(file: File, given: Given) -> Iterator[Problem]:
     """Every entry is a regular file or a folder that can be read: no link, device, pipe or socket.
 
-    A link can lead out of the dataset, and a pipe never ends; neither is followed or opened.
+    A link can lead out of the dataset, and a pipe never ends; neither is followed or opened. A
+    file with more names than one (hard links) is a warning: who has another of them can change it.
     """
     if file.kind != "file":
         yield Problem(*IRREGULAR[file.kind])
@@ -127,6 +128,28 @@ def files_can_be_read(part: Part, given: Given) -> Iterator[Problem]:
     """Report the data files that can't be opened, of those that no other rule reads."""
     for path in part.closed:
         yield Problem(*IRREGULAR["unreadable"], file=path)
+    for path in part.linked:
+        yield Problem(*_LINKED, file=path, severity=Severity.WARNING)
+
+
+_LINKED = (
+    "has other names, perhaps outside of the dataset (hard links)",
+    "Deliver a copy of the file in its place.",
+)
+
+
+@part_of("L06", "item")
+def items_are_no_hard_links(item: Item, given: Given) -> Iterator[Problem]:
+    """Look at the file of each item too."""
+    if item.links > 1:
+        yield Problem(*_LINKED, severity=Severity.WARNING)
+
+
+@part_of("L06", "collection")
+def the_collection_is_no_hard_link(collection: Document, given: Given) -> Iterator[Problem]:
+    """Look at collection.json too."""
+    if given.own is not None and given.own.links > 1:
+        yield Problem(*_LINKED, severity=Severity.WARNING)
 
 
 @rule("L07", "listing", Severity.INFO)

@@ -16,7 +16,9 @@ from dedl_workbook.publication.content import Shard
 from dedl_workbook.rules import checksums
 from dedl_workbook.rules.across import UNREAD, Packer, Rows, split
 from dedl_workbook.rules.delivered import Item, Unreadable, read_item
+from dedl_workbook.rules.extent import Covered
 from dedl_workbook.rules.findings import Finding, Gatherer, Severity
+from dedl_workbook.rules.geometry import box_of
 from dedl_workbook.rules.problem import Problem
 from dedl_workbook.rules.rule import Document, Given, Scope
 from dedl_workbook.rules.rulebook import RULES
@@ -110,6 +112,8 @@ class ShardResult:
     """Schemas that items name, but could not be held against."""
     unchecked_items: int = 0
     """The items that name one."""
+    outside: Covered = field(default_factory=Covered)
+    """What the items cover that lie outside of the collection's extent."""
     content: bytes = b""
     """The SHA-256 over the items' bytes (see `publication.content`)."""
     unknown: Counter[str] = field(default_factory=Counter)
@@ -129,7 +133,7 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
         for rule in RULES.values()
         if "item" in rule.parts and rule.id not in given.off
     ]
-    gathered, rows, content = Gatherer(), Packer(), Shard()
+    gathered, rows, content, outside = Gatherer(), Packer(), Shard(), Covered()
     count = unchecked_items = 0
     unchecked: set[str] = set()
     unknown: Counter[str] = Counter()
@@ -146,6 +150,8 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
                     gathered.add(not_judged(rule, item.path, error))
         for item in items:
             content.add(item.path, item.data)
+            if item.outside:
+                outside.add(box_of(item.document.get("bbox")), item.span)
             if item.unchecked:
                 unchecked_items += 1
                 unchecked.update(item.unchecked if len(unchecked) < MOST_UNCHECKED else ())
@@ -164,6 +170,7 @@ def check_shard(given: Given, ask: bool, shard: list[File]) -> ShardResult:
         rows.packed(),
         frozenset(unchecked),
         unchecked_items,
+        outside,
         content.digest(),
         unknown,
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +33,7 @@ from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication import content
 from dedl_workbook.rules import keywords, published, run
 from dedl_workbook.rules.across import AT_ONCE, UNREAD, Comparison, Packer
+from dedl_workbook.rules.coverage import proposals
 from dedl_workbook.rules.delivered import (
     Content,
     Item,
@@ -41,7 +42,7 @@ from dedl_workbook.rules.delivered import (
     read_document,
     read_item,
 )
-from dedl_workbook.rules.extent import extent_of
+from dedl_workbook.rules.extent import Covered, extent_of
 from dedl_workbook.rules.findings import Finding, Gatherer, Report, Severity, ordered
 from dedl_workbook.rules.layout import IRREGULAR, are_items, are_plain, room_for_path
 from dedl_workbook.rules.rule import Given, Listing
@@ -52,8 +53,6 @@ SecondOpinion = Literal["sample", "all", "none"]
 """Of which items stac-validator is asked besides."""
 SAMPLE = 10
 """Items of a sample."""
-Unchecked = tuple[set[str], int]
-"""Schemas that items could not be held against, and how many items name one."""
 LARGEST_ASKED = 100_000
 """Bytes of a document of which stac-validator is asked by itself: it takes 6 ms for each asset, so
 seconds for such a document and hours for the largest. `all` asks it about every item."""
@@ -61,6 +60,26 @@ MANY = 20_000
 """Items of a local dataset from which on more than one process is worth its start."""
 AHEAD = 64
 """Shards that may be under way: enough for the workers of a cluster."""
+
+
+@dataclass
+class Items:
+    """What was seen of the items besides what rules report."""
+
+    count: int = 0
+    """Those that could be read."""
+    sample: list[File] = field(default_factory=list)
+    """Some files of them, evenly spread."""
+    extensions: set[str] = field(default_factory=set)
+    """Schemas that they could not be held against."""
+    unchecked: int = 0
+    """How many name one of these."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Data files that were not looked into, by what they are called."""
+    outside: Covered = field(default_factory=Covered)
+    """What those cover that lie outside of the collection's extent."""
+    contents: list[bytes] = field(default_factory=list)
+    """The digests of their files, by shards."""
 
 
 def validate(
@@ -108,41 +127,39 @@ def validate(
         listing = _list(given, comparison, gathered, tell)
         _gather(gathered, _before_items(given, listing, comparison))
         look = partial(run.check_shard, given.for_shards(), second_opinion == "all")
-        count, sample, unchecked, unknown, contents = _items(
-            look, given, comparison, listing, executor, gathered, tell
-        )
+        items = _items(look, given, comparison, listing, executor, gathered, tell)
         size = comparison.settle()
         for part in comparison.parts():
             size += part.measure(dataset)
             _gather(gathered, run.findings_of("across", "", given, part))
     notes = [*_notes(ticket, target), *notes, *store.notes(given.schemas)]
     if second_opinion != "none":
-        chosen = sample if second_opinion == "sample" else []
+        chosen = items.sample if second_opinion == "sample" else []
         notes += _ask_sample(given, chosen, gathered)
-    findings = ordered(_settled(gathered.findings(), ticket, target))
+    better = proposals(given.extent, items.outside)
+    findings = ordered(_settled(gathered.findings(), better, ticket, target))
     if fetched := len(store.held(given.schemas) - held):
         notes.append(
             f"{number(fetched, 'schemas')} of extensions were fetched from their addresses"
         )
-    extensions, documents = unchecked
-    if given.own is not None and given.own.unchecked:
-        extensions, documents = extensions | set(given.own.unchecked), documents + 1
     if given.own is not None:
-        run.add_counts(unknown, Counter(given.own.unknown.values()))
+        items.extensions.update(given.own.unchecked)
+        items.unchecked += bool(given.own.unchecked)
+        run.add_counts(items.unknown, Counter(given.own.unknown.values()))
     return Report(
         dataset.location,
         findings,
-        count,
+        items.count,
         listing.files,
         size,
         tuple(notes),
-        tuple(sorted(extensions)),
-        documents,
+        tuple(sorted(items.extensions)),
+        items.unchecked,
         {
             "collection": sha256(given.own.data).hexdigest() if given.own else "",
-            "items": content.digest(contents),
+            "items": content.digest(items.contents),
         },
-        dict(unknown.most_common()),
+        dict(items.unknown.most_common()),
         data_files=listing.below_data,
     )
 
@@ -172,7 +189,7 @@ def _given(dataset: Dataset, ticket: Ticket | None, target: Target | None) -> Gi
     )
     if given.collection is None or isinstance(read, Unreadable):
         return given
-    own = Item.of(COLLECTION, dict(given.collection), read.data, dataset)
+    own = Item.of(COLLECTION, dict(given.collection), read.data, dataset, links=read.links)
     given = replace(given, extent=extent_of(given.collection), own=own)
     if target is not None and "C13" not in given.off:
         given = replace(given, published=published.look_up(target, given.id))
@@ -254,32 +271,24 @@ def _items(
     executor: Executor | str,
     gathered: Gatherer,
     tell: Tell,
-) -> tuple[int, list[File], Unchecked, Counter[str], list[bytes]]:
-    """Check every item.
-
-    Returns:
-        How many could be read, a sample of their files, what they could not be held against, what
-        files were not looked into, and the digests of their contents by shards.
-    """
+) -> Items:
+    """Check every item."""
     size = content.shard_size(listing.items)
-    done = items = documents = 0
-    extensions: set[str] = set()
-    unknown: Counter[str] = Counter()
-    contents: list[bytes] = []
-    sample: list[File] = []
-    files = _sampling(comparison.todo.files(), listing.items, sample)
+    items, done = Items(), 0
+    files = _sampling(comparison.todo.files(), listing.items, items.sample)
     with _opened(executor, given, listing.items) as opened:
         for result in map_shards(look, shards(files, size), opened, ahead=AHEAD):
             done += result.files
-            items += result.items
+            items.count += result.items
             comparison.add(result.rows)
             _gather(gathered, result.findings)
-            extensions |= result.unchecked
-            documents += result.unchecked_items
-            run.add_counts(unknown, result.unknown)
-            contents.append(result.content)
+            items.extensions |= result.unchecked
+            items.unchecked += result.unchecked_items
+            items.outside.merge(result.outside)
+            run.add_counts(items.unknown, result.unknown)
+            items.contents.append(result.content)
             tell("validate", done, listing.items, "items")
-    return items, sample, (extensions, documents), unknown, contents
+    return items
 
 
 def _sampling(files: Iterable[File], count: int, chosen: list[File]) -> Iterator[File]:
@@ -333,13 +342,18 @@ def _to_ask(given: Given, sample: Iterable[File]) -> Iterator[tuple[str, str, in
 
 
 def _settled(
-    findings: Iterable[Finding], ticket: Ticket | None, target: Target | None
+    findings: Iterable[Finding],
+    better: Mapping[str, str],
+    ticket: Ticket | None,
+    target: Target | None,
 ) -> Iterator[Finding]:
-    """Give findings the target's severities and the ticket's waivers."""
+    """Give findings the target's severities, the ticket's waivers, and better remedies."""
     severities: Mapping[str, str] = target.rules if target else {}
     waived = {w.rule: f"{w.reason} (agreed by {w.agreed_by})" for w in _waivers(ticket)}
     for finding in findings:
         settled = finding
+        if finding.fix in better:
+            settled = replace(settled, fix=better[finding.fix])
         if finding.rule in severities:
             settled = replace(settled, severity=Severity(severities[finding.rule]))
         if finding.rule in waived:

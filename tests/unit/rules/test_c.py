@@ -612,3 +612,73 @@ def test_a_flood_of_unknown_keywords_is_reported_with_the_first_ones_likes(
 
     assert sum(f.count for f in result.findings if f.rule == "C04") == 300
     assert asked == words[:100]
+
+
+def license_link(href: str) -> dict[str, str]:
+    return {"rel": "license", "href": href}
+
+
+@bad("C08")
+@pytest.mark.parametrize(
+    ("license_id", "links", "severity"),
+    [
+        ("CC-BY-4.0", ["./LICENSE.txt"], "warning"),
+        ("other", ["./LICENSE.txt"], "error"),
+        ("other", ["LICENSE.txt", "https://heat.example/license"], "warning"),
+    ],
+)
+def test_a_license_link_to_a_file_that_is_not_published_is_reported(
+    tmp_path: Path, license_id: str, links: list[str], severity: str
+) -> None:
+    document = any_collection(license=license_id, links=[license_link(href) for href in links])
+    root = any_dataset(tmp_path, collection=document)
+
+    assert places(root, "C08") == [f"{severity} metadata/collection.json#/links/0/href"]
+
+
+TILES = "https://tiles.heat.example/{z}/{x}/{y}.png"
+
+
+@good("C11")
+@pytest.mark.parametrize("link", [{"rel": "xyz"}, {"rel": "items", "templated": True}])
+def test_a_templated_link_has_the_form_of_a_url(tmp_path: Path, link: dict[str, Any]) -> None:
+    links = [license_link("https://heat.example/license"), {**link, "href": TILES}]
+    item = any_item(links=[*any_item()["links"], {**link, "href": TILES}])
+    root = any_dataset(tmp_path, item, collection=any_collection(links=links))
+
+    assert places(root, "C11") == []
+
+
+@bad("C11")
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"rel": "about", "href": TILES},
+        {"rel": "xyz", "href": "https://x.example/{z"},
+        {"rel": "xyz", "href": "https://x.example/{z}/a b"},
+    ],
+)
+def test_braces_that_are_no_template_are_an_error(tmp_path: Path, link: dict[str, Any]) -> None:
+    root = any_dataset(tmp_path, any_item(links=[*any_item()["links"], link]))
+
+    assert places(root, "C11") == ["error metadata/items/heat_20241116.json#/links/1/href"]
+
+
+@bad("C12")
+def test_the_extent_that_holds_all_items_is_proposed(tmp_path: Path) -> None:
+    extent = {
+        "spatial": {"bbox": [[3, 40, 6, 51]]},
+        "temporal": {"interval": [["2024-11-16T13:00:00Z", "2025-01-01T00:00:00Z"]]},
+    }
+    items = [
+        any_item("heat_a"),
+        any_item("heat_b", bbox=[3, 30, 4, 50], geometry=box(3, 30, 4, 50)),
+        any_item("heat_c", properties={"datetime": "2026-01-01T00:00:00Z"}),
+    ]
+    root = any_dataset(tmp_path, *items, collection=any_collection(extent=extent))
+
+    assert {finding.fix for finding in found(root, "C12")} == {
+        "Widen extent.spatial.bbox of the collection to [2.5, 30, 6.5, 51.5]; --fix writes it.",
+        "Widen extent.temporal.interval of the collection to "
+        '["2024-11-16T12:00:00Z", "2026-01-01T00:00:00Z"]; --fix writes it.',
+    }

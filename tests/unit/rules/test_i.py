@@ -570,3 +570,49 @@ def test_properties_of_stac_and_its_extensions_are_kept(tmp_path: Path) -> None:
     kept = {"platform": "s3a", "gsd": 300, "eo__cloud_cover": 3, "created": "2024-11-17T00:00:00Z"}
 
     assert of(tmp_path, "I08", properties=kept) == []
+
+
+@bad("I09")
+def test_fields_of_an_extension_that_is_not_named_are_a_warning_once_a_prefix(
+    tmp_path: Path,
+) -> None:
+    item = any_item(properties={"eo:cloud_cover": 5, "eo:snow_cover": 1, "proj:code": "EPSG:4326"})
+    item["assets"]["map"]["proj:shape"] = [8, 8]
+    root = any_dataset(tmp_path, item)
+
+    assert places(root, "I09") == [
+        "warning metadata/items/heat_20241116.json#/properties/eo:cloud_cover",
+        "warning metadata/items/heat_20241116.json#/properties/proj:code",
+    ]
+
+
+@bad("I09")
+def test_fields_of_assets_and_of_the_collection_are_looked_at_too(tmp_path: Path) -> None:
+    item = any_item()
+    item["assets"]["map"]["raster:bands"] = []
+    document = any_collection(summaries={"sat:orbit_state": ["ascending"]})
+    root = any_dataset(tmp_path, item, collection=document)
+
+    assert places(root, "I09") == [
+        "warning metadata/collection.json#/summaries/sat:orbit_state",
+        "warning metadata/items/heat_20241116.json#/assets/map/raster:bands",
+    ]
+
+
+@good("I09")
+def test_fields_of_named_extensions_and_of_unknown_prefixes_pass(tmp_path: Path) -> None:
+    url = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
+    properties = {"eo:cloud_cover": 5, "heat:index": 3, "dedl:x": 1}
+    root = any_dataset(tmp_path, any_item(stac_extensions=[url], properties=properties))
+
+    assert places(root, "I09") == []
+
+
+@bad("I09")
+def test_the_newest_schema_of_the_extension_is_proposed(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, any_item(properties={"eo:cloud_cover": 5}))
+
+    (finding,) = found(root, "I09")
+    assert finding.fix == (
+        "Add https://stac-extensions.github.io/eo/v2.0.0/schema.json to stac_extensions."
+    )

@@ -332,3 +332,20 @@ def test_the_folder_above_a_dataset_is_told_to_be_that(tmp_path: Path) -> None:
 
     assert f"the dataset is the folder '{root.name}' inside" in [f.message for f in findings]
     assert f"Validate {tmp_path / 'above'}/{root.name}." in [f.fix for f in findings]
+
+
+@bad("L06")
+@pytest.mark.parametrize("path", [PICTURE, ITEM, "metadata/collection.json"])
+def test_a_file_with_a_second_name_outside_is_a_warning(tmp_path: Path, path: str) -> None:
+    root = any_dataset(tmp_path)
+    os.link(root / path, tmp_path / "another name")
+
+    assert places(root, "L06") == [f"warning {path}#"]
+
+
+@bad("L06")
+def test_a_hard_link_is_seen_though_no_item_names_the_file(tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, files={"data/2024/11/16/x.bin": b"x"})
+    os.link(root / "data/2024/11/16/x.bin", tmp_path / "another name")
+
+    assert places(root, "L06") == ["warning data/2024/11/16/x.bin#"]

@@ -14,11 +14,11 @@ from tests.unit.rules import examples, test_a, test_c, test_i, test_l
 DESIGNED = [
     *(f"L{n:02}" for n in range(1, 10)),
     *(f"C{n:02}" for n in range(1, 14)),
-    *(f"I{n:02}" for n in range(1, 9)),
+    *(f"I{n:02}" for n in range(1, 10)),
     *(f"A{n:02}" for n in range(1, 8)),
 ]
 # As DESIGN has them: errors unless said otherwise.
-WARNINGS = {"L05", "C04", "A04", "A05"}
+WARNINGS = {"L05", "C04", "I09", "A04", "A05"}
 INFOS = {"L07", "C05", "C07", "I08"}
 
 

@@ -259,7 +259,7 @@ def test_an_item_that_vanishes_is_a_finding(tmp_path: Path) -> None:
 class Growing(Folder):
     """A folder of which an item of more than is read at once grows as it is read."""
 
-    def head(self, path: str, length: int) -> tuple[bytes, int]:
+    def head(self, path: str, length: int) -> tuple[bytes, int, int]:
         found = super().head(path, length)
         if path == ITEM:
             with (self.root / path).open("a") as file:

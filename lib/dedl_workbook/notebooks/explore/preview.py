@@ -112,7 +112,7 @@ def _require_package(name: str) -> None:
 
 def _format(dataset: Dataset, path: str) -> Format:
     """Return what a file is by its content; its ending decides where several begin alike."""
-    start, _ = dataset.head(path, _SIGNATURE)
+    start, *_ = dataset.head(path, _SIGNATURE)
     formats = [one for one in BINARY if one.driver and start.startswith(one.magic)]
     if not formats:
         raise OSError("files of this kind are not opened here")
