@@ -2,8 +2,9 @@
 
     python benchmarks/validation.py [--items 20000] [--runs 5]
 
-One process on both sides; the medians of as many runs, taken in turns. A ratio is the median of
-those within each turn: what slows the machine for a while slows both sides of it.
+One process on both sides; the medians of as many runs, taken in turns. Seconds are those of the
+processor, of which what else the machine does takes none. A ratio is the median of those within
+each turn: what slows the machine for a while slows both sides of it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -103,9 +104,10 @@ def leanest(root: Path) -> int:
 
 
 def _validator() -> Validator:
-    found = store.validator("https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json")
-    assert found is not None
-    return found
+    url = "https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json"
+    validator = store.validator(url)
+    assert validator is not None
+    return validator
 
 
 def workbook(root: Path) -> int:
@@ -130,11 +132,17 @@ def measured(runs: int, root: Path, *functions: Callable[[Path], int]) -> list[l
     for function in functions:
         function(root)
     for _ in range(runs):
-        for function, found in zip(functions, speeds, strict=True):
-            start = time.perf_counter()
+        for function, figures in zip(functions, speeds, strict=True):
+            start = _seconds()
             count = function(root)
-            found.append(count / (time.perf_counter() - start))
+            figures.append(count / (_seconds() - start))
     return speeds
+
+
+def _seconds() -> float:
+    """Return the processor's time that this process took, and those that it started."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
@@ -172,7 +180,7 @@ def main() -> None:
         print(f"the leanest of that {median(lean):10,.0f} items/s")
         print(f"all rules           {median(ours):10,.0f} items/s")
         print(f"  {ratio(ours, slow):.0f} times stac-validator (wanted: 60)")
-        print(f"  {ratio(ours, bare):.2f} of read + schema (wanted: 0.33)")
+        print(f"  {ratio(ours, bare):.2f} of read + schema (wanted: 0.40)")
         print(f"  {ratio(ours, lean):.2f} of the leanest")
         large = make_large(folder / "large")
         theirs, digests = measured(options.runs, large, sha256sum, workbook)
