@@ -91,6 +91,14 @@ class Seat:
         button.last.scroll_into_view_if_needed()
         self.click(button.last)
 
+    def choose(self, ticket: str) -> None:
+        """Choose a ticket in the console's table."""
+        self.click(self.row(ticket))
+
+    def row(self, ticket: str) -> Any:
+        """Return a ticket's row in the console's table."""
+        return self.page.locator(f'tr[data-ticket="{ticket}"]').last
+
     def fill(self, hint: str, text: str) -> None:
         """Type into the field with this hint."""
         field = self.page.get_by_placeholder(hint)

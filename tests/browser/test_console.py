@@ -219,7 +219,7 @@ def test_a_failing_validation_shows_what_to_mend(seat: Seat, lake: Workbook) -> 
 def test_a_publication_is_taken_back(seat: Seat, lake: Workbook) -> None:
     lake.publish()
     lake.write_ticket()
-    seat.press("DEDL-1")
+    seat.choose("DEDL-1")
     seat.fill("type DEDL-1 first", "DEDL-1")
     seat.press("Withdraw")
     seat.said("nothing was changed, since no plan is approved")
@@ -236,7 +236,7 @@ def test_a_publication_is_taken_back(seat: Seat, lake: Workbook) -> None:
 @pytest.mark.slow
 def test_the_next_notebook_opens_with_one_click_and_runs(seat: Seat, lake: Workbook) -> None:
     lake.write_ticket()
-    seat.press("DEDL-1")
+    seat.choose("DEDL-1")
     seat.click(seat.page.get_by_text("Open 10-validate"))
     seat.page.get_by_role("tab", name="10-validate.ipynb").wait_for()
     seat.run_to_the_end()
@@ -279,14 +279,14 @@ def bad_day(lake: Workbook) -> None:
 def test_on_a_bad_day_each_trouble_is_named_with_its_remedy(
     bad_day: None, seat: Seat, lake: Workbook
 ) -> None:
-    seat.press("DEDL-3")
+    seat.choose("DEDL-3")
     seat.said("DEDL-3.yaml")
     seat.shoot("bad-ticket")
-    seat.press("DEDL-2")
+    seat.choose("DEDL-2")
     seat.said("DEDL_INCOMPLETE__")
     seat.shoot("bad-target")
     with lock.hold(lake.archive / "DEDL-1"):
-        seat.press("DEDL-1")
+        seat.choose("DEDL-1")
         seat.press("Validate and plan")
         seat.said("could not be run")
         seat.said("error: DEDL-1: the case is in use by")
@@ -296,3 +296,159 @@ def test_on_a_bad_day_each_trouble_is_named_with_its_remedy(
     seat.shoot("targets-down")
 
     assert not (lake.archive / "DEDL-1" / "attempts").exists()
+
+
+def active(seat: Seat) -> str:
+    """Return what the keyboard is at, in words."""
+    words: str = seat.page.evaluate(
+        "() => { const at = document.activeElement;"
+        " return at.dataset.ticket || at.getAttribute('placeholder') || at.textContent; }"
+    )
+    return words
+
+
+def tab_to(seat: Seat, text: str) -> None:
+    for _ in range(40):
+        seat.page.keyboard.press("Tab")
+        if text in active(seat):
+            return
+    raise AssertionError(f"{text} is not reached; the keyboard is at {active(seat)!r}")
+
+
+@pytest.mark.slow
+def test_the_keyboard_alone_chooses_a_ticket_and_plans_it(seat: Seat, lake: Workbook) -> None:
+    for number in (1, 2, 3):
+        lake.write_ticket(ticket=f"DEDL-{number}")
+    seat.row("DEDL-3").wait_for()
+    seat.page.locator(".dedl-tickets input").focus()
+    clicks = seat.clicks
+    keyboard = seat.page.keyboard
+
+    keyboard.type("DEDL")
+    tab_to(seat, "DEDL-1")
+    keyboard.press("ArrowDown")
+    keyboard.press("End")
+    keyboard.press("Home")
+    keyboard.press("ArrowDown")
+    assert active(seat) == "DEDL-2"
+    keyboard.press("Enter")
+    seat.see("DEDL-2: ")
+    assert active(seat) == "DEDL-2"
+    tab_to(seat, "Validate and plan")
+    assert active(seat) == "Validate and plan"
+    keyboard.press("Enter")
+    seat.said("Done: plan DEDL-2")
+
+    assert seat.clicks == clicks
+    assert [line["event"] for line in ledger(lake, "DEDL-2")][-1] == "planned"
+
+
+@pytest.mark.slow
+def test_a_thousand_tickets_are_filtered_sorted_and_folded(seat: Seat, lake: Workbook) -> None:
+    for number in range(1000):
+        lake.write_ticket(ticket=f"DEDL-{number}", collection=f"EO.DEDL.DAT.T_{number % 7}")
+    lake.write_ticket(ticket="OTHER-1", collection="EO.OTHER.DAT.ONE", target="nowhere")
+    seat.see("1001 of 1001 tickets")
+    rows = seat.page.locator(".dedl-tickets tbody tr")
+    assert rows.first.get_attribute("data-ticket") == "OTHER-1", "it needs somebody first"
+
+    search = seat.page.locator(".dedl-tickets input")
+    search.fill("T_3 DEDL-99")
+    assert rows.all_inner_texts() != []
+    seat.see(f"{rows.count()} of 1001 tickets")
+    assert all("DEDL-99" in text and "T_3" in text for text in rows.all_inner_texts())
+    search.fill("")
+    seat.page.get_by_role("button", name="unreadable 1").click()
+    assert rows.count() == 1
+    seat.page.get_by_role("button", name="unreadable 1").click()
+    heading = seat.page.locator(".dedl-tickets thead button", has_text="ticket")
+    heading.click()
+    heading.click()
+    assert rows.first.get_attribute("data-ticket") == "OTHER-1"
+    assert rows.nth(1).get_attribute("data-ticket") == "DEDL-999", "numbers count as numbers"
+    seat.choose("DEDL-999")
+    seat.see("DEDL-999: ")
+
+    panel = seat.page.locator(".dedl-panel .widget-button:visible").first
+    panel.wait_for()
+    box = panel.bounding_box()
+    assert box["y"] + box["height"] <= seat.page.viewport_size["height"]
+
+
+@pytest.mark.slow
+def test_done_tickets_are_folded(seat: Seat, lake: Workbook) -> None:
+    lake.publish()
+    lake.write_ticket(ticket="DEDL-2")
+    seat.row("DEDL-2").wait_for()
+    fold = seat.page.get_by_role("button", name="Show 1 that need nobody")
+    fold.wait_for()
+    assert seat.row("DEDL-1").count() == 0
+    seat.shoot("console-list")
+
+    fold.press("Enter")
+
+    seat.row("DEDL-1").wait_for()
+
+
+@pytest.mark.slow
+def test_a_run_that_somebody_else_started_is_shown_as_it_goes(seat: Seat, lake: Workbook) -> None:
+    lake.write_ticket()
+    case = lake.case()
+    (case.folder / "work").mkdir(parents=True)
+    progress = case.folder / "work" / "progress"
+    seat.choose("DEDL-1")
+    with lock.hold(case.folder):
+        case.new_attempt("upload")
+        progress.write_text(json.dumps("upload: 3 of 5 files"))
+        seat.see("upload: 3 of 5 files")
+        seat.see("is at it, upload, since")
+        assert "running" in seat.row("DEDL-1").inner_text()
+        seat.shoot("console-foreign-run")
+        progress.write_text(json.dumps("upload: 4 of 5 files"))
+        seat.see("upload: 4 of 5 files")
+        buttons = seat.page.locator(".dedl-panel .widget-button:visible:not([disabled])")
+        assert buttons.count() == 0
+    seat.page.get_by_text("upload: 4 of 5 files").wait_for(state="detached")
+
+
+@pytest.mark.slow
+def test_a_reopened_notebook_says_what_to_do_and_how_old_it_is(seat: Seat, lake: Workbook) -> None:
+    lake.write_ticket()
+    seat.row("DEDL-1").wait_for()
+    seat.save()
+    address = seat.page.url
+
+    seat.page.reload()
+    seat.see("Run this cell (Shift+Enter)")
+    seat.see(re.compile("as of 20.. "))
+    seat.shoot("console-reopened", console=False)
+    second = seat.page.context.new_page()
+    second.goto(address)
+    second.get_by_text("Run this cell (Shift+Enter)").first.wait_for()
+    second.close()
+    seat.run_console()
+    seat.row("DEDL-1").wait_for()
+
+    assert (lake.root / "work" / "notebooks" / "00-console.ipynb").is_file()
+
+
+@pytest.mark.slow
+def test_two_consoles_show_what_either_of_them_does(seat: Seat, lake: Workbook) -> None:
+    lake.write_ticket()
+    seat.choose("DEDL-1")
+    page = seat.page.context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(seat.page.url.replace("/lab/", "/lab/workspaces/second/"))
+    other = Seat(page, lake.root, None)
+    other.run_console()
+    other.choose("DEDL-1")
+
+    other.press("Validate and plan")
+    other.said("Done: plan DEDL-1")
+    seat.press("Approve this plan")
+    seat.said("approved plan")
+    other.see("approved")
+    other.press("Run")
+
+    other.said("notify: passed")
+    assert [line["event"] for line in ledger(lake)].count("approved") == 1

@@ -19,10 +19,10 @@ PATIENCE = 300
 
 @pytest.fixture
 def console(lake: Workbook) -> Iterator[Console]:
-    made = Console(lake.root)
-    yield made
-    made.panel.work.stop()
-    made.panel.work.wait(PATIENCE)
+    console = Console(lake.root)
+    yield console
+    console.panel.work.stop()
+    console.panel.work.wait(PATIENCE)
 
 
 def press(console: Console, name: str) -> str:
@@ -36,8 +36,8 @@ def press(console: Console, name: str) -> str:
 
 
 def verdict(console: Console) -> tuple[str, str]:
-    standing = console.standings[0]
-    return standing.state, standing.next
+    row = next(iter(console.rows.values()))
+    return row.state, row.next
 
 
 def shown(console: Console) -> set[str]:
@@ -107,8 +107,8 @@ def test_a_failing_validation_is_said_with_what_to_do(lake: Workbook, console: C
     said = press(console, "plan")
 
     assert "validate: failed" in said
-    assert "Mend this" in said
-    assert "told what to mend" in console.panel.acts["approve"].says.value
+    assert "Fix this" in said
+    assert "told what to fix" in console.panel.acts["approve"].says.value
     assert console.panel.acts["rehearse"].box.layout.display == "none"
 
 

@@ -59,6 +59,25 @@ def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
         file.write(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
 
 
+def write_new(path: Path, data: str) -> None:
+    """Write a file whole, or not at all where there is one of its name already.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        # A link, unlike a rename, never takes another file's place.
+        path.hardlink_to(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
 def write_out(path: Path, data: str) -> None:
     """Write to the place that a person named: a file whole or not at all, a pipe or device at once.
 

@@ -15,6 +15,8 @@ from typing import Any
 from dedl_workbook import __version__
 
 _PACKAGES = ("papermill", "pystac", "boto3", "pypgstac", "psycopg", "stac-validator")
+_WORKING = ("lib", "notebooks", "parameters", "requirements")
+"""The folders of code, templates and parameters."""
 
 
 def who() -> dict[str, str]:
@@ -67,9 +69,9 @@ def commit_of_code() -> str:
 
 
 def _commit(root: Path) -> str:
-    """Return the commit of the workbook, with '+changes' when files differ from it."""
+    """Return the commit of the workbook, with '+changes' when what is at work differs."""
     head = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *_WORKING)
     return f"{head}+changes" if changed else head
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,13 @@ def rows(root: Path, names: Sequence[str] = ()) -> list[Row]:
     Raises:
         InputError: a name that was given is no ticket.
     """
+    archive = cache(lambda target: Target.archive_of(target, root))
     files = [ticket_file(name, root) for name in names]
     files = files or list((root / "parameters" / "tickets").glob("*.y*ml"))
-    return sorted((_row(file, root) for file in files), key=_urgency)
+    return sorted((_row(file, archive) for file in files), key=urgency)
 
 
-def _urgency(row: Row) -> tuple[int, bool, list[tuple[int, str]]]:
+def urgency(row: Row) -> tuple[int, bool, list[tuple[int, str]]]:
     """Return what a row is sorted by; the numbers in names count as numbers."""
     place = next((place for place, state in enumerate(_URGENT) if row.state == state), len(_URGENT))
     parts = re.findall(r"\d{1,18}|\D+", row.ticket)
@@ -101,10 +103,10 @@ def _urgency(row: Row) -> tuple[int, bool, list[tuple[int, str]]]:
     return place, bool(row.waiting_for), name
 
 
-def _row(file: Path, root: Path) -> Row:
+def _row(file: Path, archive: Callable[[str], Path]) -> Row:
     try:
         ticket = Ticket.load(str(file))
-        folder = Target.archive_of(ticket.target, root) / ticket.ticket
+        folder = archive(ticket.target) / ticket.ticket
         lines = ledger.read(folder / "ledger.jsonl")
     except WorkbookError as error:
         return Row(file.stem, error.what, "", _UNREADABLE)
@@ -190,7 +192,7 @@ def story(root: Path, name: str) -> Story:
     now = standing(lines)
     bag = folder / "bag"
     return Story(
-        _row(file, root),
+        _row(file, lambda target: Target.archive_of(target, root)),
         tuple(_publications(lines)),
         tuple(_attempts(now)),
         tuple(

@@ -70,7 +70,11 @@ def execute(
     running = _Running(step.name, say)
     limit = case.target.hours(step.name)
     try:
-        with interrupts.let_in(), _handed(case, folder), _watched(_progress_file(case), running):
+        with (
+            interrupts.let_in(),
+            _handed(case, folder),
+            _watched(_progress_file(case.folder), running),
+        ):
             _papermill(case, source, folder / sealing.NOTEBOOK, running, limit)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
         # Whatever papermill, the kernel or the operator did, the attempt gets its outcome.
@@ -207,12 +211,20 @@ class _Archive:
 
 def _handed(case: Case, folder: Path) -> AbstractContextManager[None]:
     """Hand the attempt to the kernel, which inherits this process's environment."""
-    handover = Handover(attempt=folder, progress=_progress_file(case), root=case.root)
+    handover = Handover(attempt=folder, progress=_progress_file(case.folder), root=case.root)
     return handover.in_force(PYDEVD_DISABLE_FILE_VALIDATION="1")
 
 
-def _progress_file(case: Case) -> Path:
-    return case.folder / "work" / "progress"
+def _progress_file(folder: Path) -> Path:
+    return folder / "work" / "progress"
+
+
+def progress_of(folder: Path) -> str:
+    """Return how far the run is that somebody has under way in a case's folder; '' if unknown."""
+    try:
+        return str(json.loads(_progress_file(folder).read_bytes()))
+    except (OSError, ValueError):
+        return ""
 
 
 @contextmanager

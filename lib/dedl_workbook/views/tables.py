@@ -313,13 +313,17 @@ def finding_row(group: Group) -> tuple[str, str, str, str, str, str]:
 
 def badge(verdict: str) -> str:
     """Return a verdict as a coloured mark with its word."""
-    colour = _COLOURS.get(verdict, "#595959")
     mark = _MARKS.get(verdict, "")
     return (
-        f'<b class="badge" style="color:#fff;background:{colour};padding:2px 8px;border-radius:4px;'
-        'display:inline-block;white-space:nowrap">'
+        f'<b class="badge" style="color:#fff;background:{colour(verdict)};padding:2px 8px;'
+        'border-radius:4px;display:inline-block;white-space:nowrap">'
         f"{mark} {html.escape(verdict)}</b>"
     )
+
+
+def colour(verdict: str) -> str:
+    """Return the colour of a verdict's mark, on which white letters can be read."""
+    return _COLOURS.get(verdict, "#595959")
 
 
 def pairs(values: Mapping[str, Any]) -> str:

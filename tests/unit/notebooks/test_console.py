@@ -2,10 +2,14 @@
 
 import datetime as dt
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from dedl_workbook.case import status
 from dedl_workbook.notebooks.console import Console, case_html, widgets
 from dedl_workbook.notebooks.console.process import Done, Work
 from dedl_workbook.parameters.ticket import Ticket
@@ -86,22 +90,172 @@ def test_never_writes_over_a_ticket(root: Path, console: Console) -> None:
     assert (root / "parameters" / "tickets" / "DEDL-7.yaml").read_text() == before
 
 
-def test_lists_tickets_with_where_they_stand_and_narrows_them_down(
+def listed(console: Console) -> dict[str, dict[str, str]]:
+    """Return the rows of the table by ticket, in their order."""
+    columns = console.table.columns
+    rows = console.table.rows
+    return {row["id"]: dict(zip(columns, row["cells"], strict=True)) for row in rows}
+
+
+def test_lists_tickets_with_where_they_stand_those_that_need_somebody_first(
     root: Path, console: Console
 ) -> None:
     write(root)
     write(root, ticket="DEDL-2", collection="EO.OTHER.DAT.ONE")
     worked_case(root)
+    (root / "parameters" / "tickets" / "DEDL-3.yaml").write_text("ticket: [")
+
     console.refresh()
-    assert [row.children[0].description for row in console.rows.children[:-1]] == [
-        "DEDL-1",
-        "DEDL-2",
-    ]
 
-    console.filter.value = "other"
+    rows = listed(console)
+    assert next(iter(rows)) == "DEDL-3"
+    assert sorted(rows) == ["DEDL-1", "DEDL-2", "DEDL-3"]
+    assert [row.ticket for row in status.rows(root)] == list(rows)
+    assert rows["DEDL-2"]["state"] == "new"
 
-    assert [row.children[0].description for row in console.rows.children[:-1]] == ["DEDL-2"]
-    assert "1 of 2 tickets" in console.rows.children[-1].value
+
+def test_only_what_has_changed_is_read_again(
+    root: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 6):
+        write(root, ticket=f"DEDL-{number}")
+    console.refresh()
+    asked: list[object] = []
+    real = status.rows
+    monkeypatch.setattr(status, "rows", lambda *given: asked.append(given[1:]) or real(*given))
+
+    console.refresh()
+    write(root, ticket="DEDL-3", collection="EO.OTHER.DAT.ONE")
+    console.refresh()
+    (root / "parameters" / "tickets" / "DEDL-4.yaml").unlink()
+    console.refresh()
+
+    assert asked == [(["DEDL-3"],), ([],)]
+    assert listed(console)["DEDL-3"]["collection"] == "EO.OTHER.DAT.ONE"
+    assert "DEDL-4" not in listed(console)
+
+
+def test_a_thousand_tickets_are_listed(root: Path) -> None:
+    for number in range(1000):
+        write(root, ticket=f"DEDL-{number}")
+
+    assert len(Console(root).table.rows) == 1000
+
+
+def test_who_is_at_a_ticket_since_when_and_how_far_is_shown(root: Path, console: Console) -> None:
+    write(root)
+    case = worked_case(root)
+    (case.folder / "work").mkdir(exist_ok=True)
+    (case.folder / "work" / "progress").write_text(json.dumps("upload: 3 of 5 files"))
+    code = (
+        "import sys; from pathlib import Path; from dedl_workbook.case import lock\n"
+        "with lock.hold(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    environment = os.environ | {"DEDL_OPERATOR": "a.colleague"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(case.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        console.refresh()
+        console.choose("DEDL-1")
+
+        shown = console.panel._elsewhere.value
+        assert "a.colleague" in shown
+        assert f"process {other.pid}" in shown
+        assert "upload: 3 of 5 files" in shown
+        assert "a.colleague" in listed(console)["DEDL-1"]["by"]
+        assert all(act.button.disabled for act in console.panel.acts.values())
+        other.communicate()
+    console.refresh()
+
+    assert console.panel._elsewhere.value == ""
+    assert not console.panel.acts["plan"].button.disabled
+
+
+def test_a_button_of_a_ticket_that_was_left_does_nothing(
+    root: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root)
+    write(root, ticket="DEDL-2")
+    console.refresh()
+    console.choose("DEDL-1")
+    first = console.panel
+    button = first.acts["plan"].button
+
+    console.choose("DEDL-2")
+
+    assert button.comm is None
+    assert console.panel.acts["plan"].button is not button
+    assert first.ticket == "DEDL-1"
+
+
+def test_another_plan_has_buttons_of_its_own(root: Path, console: Console) -> None:
+    write(root)
+    case = worked_case(root)
+    console.refresh()
+    console.choose("DEDL-1")
+    before = console.panel.acts["approve"].button
+    console.refresh()
+    assert console.panel.acts["approve"].button is before
+
+    console.panel._digest = "another"
+    console.panel.show(console.rows["DEDL-1"])
+
+    assert console.panel.acts["approve"].button is not before
+    assert case.ticket.ticket == "DEDL-1"
+
+
+def test_the_form_has_waivers_and_downloads(root: Path, console: Console) -> None:
+    fill(console, waivers="C05; the board knows; Ada\n\nnonsense")
+    assert "waivers" in console.form.save.says.value or console.form.save.button.disabled
+    assert console.form.messages["waivers"].value.count("Fix this") == 1
+    fill(console, downloads=0)
+    assert console.form.messages["downloads"].value.count("Fix this") == 1
+
+    fill(console, waivers="C05; the board knows; Ada", downloads=7)
+    console.form.save.button.click()
+
+    ticket = Ticket.load("DEDL-7", root)
+    assert (ticket.downloads, ticket.waivers[0].agreed_by) == (7, "Ada")
+
+
+def test_a_folder_is_picked(root: Path, console: Console) -> None:
+    (root / "delivered" / "one" / "metadata").mkdir(parents=True)
+    (root / "delivered" / "one" / "metadata" / "collection.json").write_text("{}")
+    folders = console.form.folders
+    folders.list.value = "delivered"
+    folders.acts["into"].button.click()
+    assert ("one (a dataset)", "one") in folders.list.options
+    folders.list.value = "one"
+    folders.acts["use"].button.click()
+    assert console.form.fields["dataset"].value == "delivered/one"
+
+    folders.acts["out"].button.click()
+    folders.acts["out"].button.click()
+    folders.list.value = None
+    folders.acts["use"].button.click()
+    assert console.form.fields["dataset"].value == str(root.parent)
+
+
+def test_a_kernel_that_dies_while_a_ticket_is_written_leaves_none_of_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = root / "parameters" / "tickets"
+    code = (
+        "import os, sys; from pathlib import Path; from dedl_workbook.base import files\n"
+        "os.fsync = lambda handle: os._exit(9)\n"
+        "files.write_new(Path(sys.argv[1]), 'ticket: DEDL-7')"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code, str(folder / "DEDL-7.yaml")], check=False)
+
+    assert ended.returncode == 9
+    assert not (folder / "DEDL-7.yaml").exists()
+    assert Console(root).table.rows == []
 
 
 def test_a_ticket_that_cannot_be_read_is_shown_with_its_error(root: Path, console: Console) -> None:
@@ -109,14 +263,14 @@ def test_a_ticket_that_cannot_be_read_is_shown_with_its_error(root: Path, consol
     worked_case(root)
     console.refresh()
     console.choose("DEDL-1")
-    panel = console.panel
     (root / "parameters" / "tickets" / "BAD.yaml").write_text(yaml.safe_dump({"tikcet": "BAD"}))
 
     console.refresh()
     console.choose("BAD")
+    panel = console.panel
 
     assert "Did you mean" in panel.note.value
-    assert "mend its file" in console.rows.children[0].children[1].value
+    assert listed(console)["BAD"]["next"] == "fix its file"
     fields = (panel._refusal, panel._withdrawal)
     parts = [*(act.box for act in panel.acts.values()), *fields]
     assert [part for part in parts if part.layout.display != "none"] == []
@@ -194,8 +348,8 @@ def test_what_a_command_says_holds_no_colours_though_the_kernel_asks_for_them(
     work.wait(60)
 
     assert done[0].code == 2
-    assert "error: " in done[0].said
-    assert "\x1b" not in done[0].said
+    assert "error: " in done[0].error
+    assert "\x1b" not in done[0].error
 
 
 def test_a_strangers_folder_among_the_attempts_hides_none_of_them(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import html
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +20,50 @@ import ipywidgets
 
 from dedl_workbook.base.errors import WorkbookError
 from dedl_workbook.base.times import now
-from dedl_workbook.case import provenance, status
-from dedl_workbook.case.status import Row
+from dedl_workbook.case import lock, provenance, status
 from dedl_workbook.notebooks.console import widgets
 from dedl_workbook.notebooks.console.targets import Targets
 from dedl_workbook.notebooks.console.ticket_form import Form
 from dedl_workbook.notebooks.console.ticket_panel import Panel
+from dedl_workbook.notebooks.console.ticket_table import TicketTable
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.parameters.yaml_files import workbook_root
+from dedl_workbook.publication.standing import State
 from dedl_workbook.views import tables
 
 TICKETS, NEW, TARGETS = range(3)
 """The tabs."""
-_SHOWN = 100
-"""Tickets that are listed at once."""
-_GLANCE = 2.0
-"""Seconds between two looks at whether a ledger has changed."""
+_GLANCE = 1.0
+"""Seconds between two looks at whether a ledger has changed, and at how far runs are."""
+REOPENED = "Run this cell (Shift+Enter): the console lives only as long as its kernel."
+"""What a notebook shows in place of the console's widgets, which no file keeps."""
 
 
 class Console:
-    """The console's widgets and what they know."""
+    """The console's widgets, and what they show."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or workbook_root()
         self.choices: list[str] = []
         self._record: Any = None
-        self._seen: object = None
+        self._stamps: dict[str, object] = {}
+        self._at = ""
         self._guard = threading.RLock()
-        self.panel = Panel(self.root, self._chose, self.refresh)
+        self.rows: dict[str, status.Row] = {}
+        self.panel = Panel(self.root, "", self._note_choice, self.refresh)
+        self._busy_panels: dict[str, Panel] = {}
+        self._panel_place = ipywidgets.VBox()
+        self._panel_place.add_class("dedl-panel")
         self.form = Form(self.root, self._saved)
         self.targets = Targets(self.root, self._update_record)
-        self.filter = ipywidgets.Text(
-            placeholder="show only tickets with …", continuous_update=True
+        self.table = TicketTable(self.choose)
+        self._empty = ipywidgets.HTML(
+            "<p>There are no tickets yet: make one with the form <b>New ticket</b>.</p>"
         )
-        self.filter.observe(lambda _: self.refresh(), names="value")
-        self.rows, self._acts = ipywidgets.VBox(), dict[str, widgets.Act]()
         self.tabs = ipywidgets.Tab(
             [
-                ipywidgets.VBox([self.filter, self.rows, self.panel.box]),
+                ipywidgets.VBox([self._empty, self.table, self._panel_place]),
                 self.form.box,
                 self.targets.box,
             ],
@@ -69,16 +75,19 @@ class Console:
             f"workbook {html.escape(str(self.root))}"
         )
         self.box = ipywidgets.VBox([self.head, self.tabs])
-        self.standings: list[Row] = []
-        self.chosen = ""
         self.refresh()
+
+    @property
+    def chosen(self) -> str:
+        """The ticket that is shown below the list; '' if none is."""
+        return self.panel.ticket
 
     def show(self) -> None:
         """Display the console, ask every target how it is, and follow the ledgers."""
         from IPython.display import display
 
         bundle = self.box._repr_mimebundle_() or {}
-        bundle["text/plain"] = "The console: open this notebook in JupyterLab to use it."
+        bundle["text/plain"] = f"{REOPENED} It was opened at {widgets.moment(now())}."
         display(bundle, raw=True)
         self.targets.check()
         threading.Thread(target=self._follow, daemon=True).start()
@@ -92,96 +101,116 @@ class Console:
 
     def choose(self, ticket: str) -> None:
         """Show a ticket below the list."""
-        self._chose(f"chose {ticket}")
-        self.chosen = ticket
-        self.refresh()
+        with self._guard:
+            if not ticket or ticket == self.chosen or ticket not in self.rows:
+                return
+            self._note_choice(f"chose {ticket}")
+            # Nothing of another ticket stays that could be pressed, and nothing is there to press
+            # before it is filled: each ticket has buttons of its own.
+            self._panel_place.children = ()
+            if self.panel.work.busy:
+                self._busy_panels[self.chosen] = self.panel
+            else:
+                self.panel.close()
+            if ticket in self._busy_panels:
+                self.panel = self._busy_panels.pop(ticket)
+            else:
+                self.panel = Panel(self.root, ticket, self._note_choice, self.refresh)
+            self.panel.show(self.rows[ticket])
+            self._panel_place.children = (self.panel.box,)
+            self.table.chosen = ticket
+            self.table.bring_panel_into_view()
 
     def refresh(self) -> None:
-        """Read every ledger again, and show where things stand."""
+        """Read every ledger that has changed, and show where things stand."""
         with self._guard:
-            self._seen = self._signature()
-            self.standings = status.rows(self.root)
-            wanted = self.filter.value.lower()
-            found = [s for s in self.standings if wanted in " ".join(s.as_json().values()).lower()]
-            self.rows.children = [
-                *(self._row(standing) for standing in found[:_SHOWN]),
-                ipywidgets.HTML(_left(len(found), len(self.standings))),
-            ]
-            chosen = next((s for s in self.standings if s.ticket == self.chosen), None)
-            if chosen is not None:
-                self.panel.show(chosen)
+            stamps = self._read_stamps()
+            running = {name for name, row in self.rows.items() if row.state == State.RUNNING}
+            changed = {name for name, stamp in stamps.items() if self._stamps.get(name) != stamp}
+            if changed | running or stamps.keys() != self.rows.keys():
+                self._read_rows(changed | running, stamps)
+            # Taken anew, since only now it is known where the ledgers of new tickets lie.
+            self._stamps = self._read_stamps()
+            if self.chosen in self.rows:
+                self.panel.show(self.rows[self.chosen])
+            elif self.chosen:
+                self._panel_place.children = ()
             self._update_record()
 
-    def _row(self, standing: Row) -> ipywidgets.HBox:
-        ticket = standing.ticket
-        act = self._acts.get(ticket)
-        if act is None:
-            says = f"Shows {ticket} below."
-            act = widgets.Act(ticket, says, lambda: self.choose(ticket), width="12em")
-            self._acts[ticket] = act
-        act.button.button_style = "info" if ticket == self.chosen else ""
-        waits = f"waits for {standing.waiting_for}, since {widgets.moment(standing.since)}"
-        told = [standing.step, waits if standing.waiting_for else "", standing.who]
-        told.append(widgets.moment(standing.when))
-        comes = f"next: {standing.next}" if standing.next else "nothing left to do"
-        comes = comes if standing.target else "mend its file in parameters/tickets"
-        details = " · ".join(
-            [*(html.escape(text) for text in told if text), f"<b>{html.escape(comes)}</b>"]
-        )
-        what = " → ".join(filter(None, (standing.collection, standing.target)))
-        act.says.value = widgets.dense(
-            f"{tables.badge(standing.state)} {html.escape(what)}<br>"
-            f'<span style="{widgets.SUBDUED}">{details}</span>'
-        )
-        return act.box
+    def _read_rows(self, changed: set[str], stamps: dict[str, object]) -> None:
+        known = {name: row for name, row in self.rows.items() if name in stamps.keys() - changed}
+        try:
+            # All at once the first time; later those that have changed.
+            rows = status.rows(self.root, sorted(changed) if known else ())
+        except WorkbookError:
+            # One was removed meanwhile.
+            rows, known = status.rows(self.root), {}
+        rows = sorted([*known.values(), *rows], key=status.urgency)
+        self.rows = {row.ticket: row for row in rows}
+        self._at = now()
+        self.table.show(rows, {row.ticket: self._holder(row) for row in rows})
+        widgets.shows(self._empty, not rows)
+        widgets.shows(self.table, bool(rows))
+
+    def _holder(self, row: status.Row) -> dict[str, Any]:
+        if row.state != State.RUNNING:
+            return {}
+        return lock.holder(Target.archive_of(row.target, self.root) / row.ticket)
 
     def _saved(self, ticket: Ticket) -> None:
-        self._chose(f"saved the new ticket {ticket.ticket}")
-        self.tabs.selected_index = TICKETS
-        self.chosen = ticket.ticket
+        self._note_choice(f"saved the new ticket {ticket.ticket}")
         self.refresh()
+        self.tabs.selected_index = TICKETS
+        self.choose(ticket.ticket)
 
-    def _chose(self, text: str) -> None:
+    def _note_choice(self, text: str) -> None:
         self.choices.append(f"{now()} {text}")
         self._update_record()
 
-    def _signature(self) -> object:
-        """Return what differs when a ticket or its ledger has changed."""
-        files = sorted((self.root / "parameters" / "tickets").glob("*.yaml"))
-        for name in {standing.target for standing in self.standings if standing.target}:
-            try:
-                archive = Target.archive_of(name, self.root)
-            except WorkbookError:
-                continue
-            files += sorted(archive.glob("*/ledger.jsonl"))
-        return [(str(file), file.stat().st_mtime_ns) for file in files if file.exists()]
+    def _read_stamps(self) -> dict[str, object]:
+        """Return, by ticket, what differs when it, its ledger or its lock has changed."""
+        archives: dict[str, Path | None] = {}
+        stamps: dict[str, object] = {}
+        for file in (self.root / "parameters" / "tickets").glob("*.y*ml"):
+            target = row.target if (row := self.rows.get(file.stem)) else ""
+            if target and target not in archives:
+                with suppress(WorkbookError):
+                    archives[target] = Target.archive_of(target, self.root)
+            archive = archives.get(target)
+            files = [file]
+            if archive is not None:
+                files += [archive / file.stem / name for name in ("ledger.jsonl", ".lock")]
+            stamps[file.stem] = [str(archive), *map(_stamp, files)]
+        return stamps
 
     def _follow(self) -> None:
         """Show what others do, and what notebooks do by hand."""
         pause = threading.Event()
         while not pause.wait(_GLANCE):
-            if self._signature() != self._seen:
-                self.refresh()
+            with self._guard:
+                states = [row.state for row in self.rows.values()]
+                if self._read_stamps() != self._stamps or State.RUNNING in states:
+                    self.refresh()
 
     def _as_view(self) -> tables.View:
-        rows = [tuple(standing.as_json().values()) for standing in self.standings]
+        rows = [tuple(row.as_json().values()) for row in self.rows.values()]
         lines = ["  ".join(filter(None, row)) for row in rows] or ["There are no tickets yet."]
         choices = self.choices or ["No choice was made."]
-        markup = tables.table(status.COLUMNS, rows, "Tickets") + self.targets.markup()
+        as_of = f"As of {widgets.moment(self._at or now())}"
+        markup = tables.table(status.COLUMNS, rows, f"Tickets, {as_of[0].lower()}{as_of[1:]}")
+        markup += self.targets.markup()
         markup += "<p>Choices:</p><ul>"
         markup += "".join(f"<li>{html.escape(choice)}</li>" for choice in choices) + "</ul>"
-        return tables.View(markup, "\n".join([*lines, *self.targets.text(), *choices]))
+        return tables.View(markup, "\n".join([as_of, *lines, *self.targets.text(), *choices]))
 
     def _update_record(self) -> None:
         if self._record is not None:
             self._record.update(self._as_view())
 
 
-def _left(found: int, all_: int) -> str:
-    if not all_:
-        return "<p>There are no tickets yet: make one with the form <b>New ticket</b>.</p>"
-    more = (
-        f"{found - _SHOWN} more are not shown: narrow them down above. " if found > _SHOWN else ""
-    )
-    shown = f"{found} of {all_} tickets" if found < all_ else ""
-    return f'<span style="{widgets.SUBDUED}">{more}{shown}</span>'
+def _stamp(file: Path) -> tuple[int, int, int]:
+    try:
+        state = file.stat()
+    except OSError:
+        return 0, 0, 0
+    return state.st_mtime_ns, state.st_size, state.st_ino

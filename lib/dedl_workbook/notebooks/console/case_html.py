@@ -51,7 +51,7 @@ def plan(case_plan: Mapping[str, Any], *, folded: bool = False) -> str:
 def changes(case_plan: Mapping[str, Any]) -> str:
     """Return how much a plan changes, as part of a sentence."""
     if set(case_plan["steps"]) == {NOTIFY.name}:
-        return "nothing is published, and the user is told what to mend"
+        return "nothing is published, and the user is told what to fix"
     actions = [a for planned in case_plan["steps"].values() for a in planned["actions"]]
     size = sum(action["size"] for action in actions)
     kinds = f"{len(actions)} kind{'' if len(actions) == 1 else 's'} of change"
@@ -80,22 +80,24 @@ def evidence(folder: Path, root: Path) -> str:
         for attempt in (folder / "attempts").glob("*-*")
         if (number := attempt.name.partition("-")[0]).isdecimal()
     }
-    found = sorted(numbers, key=lambda attempt: int(numbers[attempt]), reverse=True)
+    attempts = sorted(numbers, key=lambda attempt: int(numbers[attempt]), reverse=True)
     rows = []
-    for attempt in found[:_SHOWN]:
+    for attempt in attempts[:_SHOWN]:
         files = [file for file in sorted(attempt.iterdir()) if file.suffix in (".html", ".json")]
         links = " · ".join(widgets.link(file, root, file.name) for file in files)
         rows.append(f"<li>{html.escape(attempt.name)}: {links}</li>")
-    if len(found) > _SHOWN:
-        rows.append(f"<li>… and {len(found) - _SHOWN} more in {html.escape(str(folder))}</li>")
+    if len(attempts) > _SHOWN:
+        rows.append(f"<li>… and {len(attempts) - _SHOWN} more in {html.escape(str(folder))}</li>")
     bag, head = folder / "bag" / "data" / "index.html", ""
     if bag.is_file():
         head = f"<p>{widgets.link(bag, root, 'Open the packed evidence', button=True)}</p>"
     rehearsed = sorted((folder / "rehearsal").glob("*/index.html"))
     if rehearsed:
         head += f"<p>{widgets.link(rehearsed[-1], root, 'Open the rehearsal')}</p>"
-    listed = f"<details><summary>{len(found)} attempts</summary><ul>{''.join(rows)}</ul></details>"
-    return head + listed if found else ""
+    listed = (
+        f"<details><summary>{len(attempts)} attempts</summary><ul>{''.join(rows)}</ul></details>"
+    )
+    return head + listed if attempts else ""
 
 
 def next_notebook(case: Case, lines: Sequence[Mapping[str, Any]], root: Path) -> str:

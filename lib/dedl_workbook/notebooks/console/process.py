@@ -6,7 +6,6 @@ browser or the kernel goes.
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import signal
@@ -38,10 +37,10 @@ class Done:
     words: tuple[str, ...]
     code: int
     """0 done, 1 failed, 2 could not run, 3 not approved, 4 waiting."""
-    told: Any
+    answer: Any
     """What it printed as JSON; None if it could not run."""
-    said: str
-    """Its error, if it had one."""
+    error: str
+    """'' if it had none."""
 
 
 Then = Callable[[Done], None]
@@ -121,20 +120,17 @@ class Work:
                 except subprocess.TimeoutExpired:
                     self._show(words, file, time.monotonic() - start)
         try:
-            told = json.loads(out)
+            answer = json.loads(out)
         except ValueError:
-            told = None
-        return Done(words, self._process.returncode, told, err.strip())
+            answer = None
+        return Done(words, self._process.returncode, answer, err.strip())
 
     def _show(self, words: tuple[str, ...], file: Path, seconds: float) -> None:
         text = ""
         with suppress(OSError, ValueError):
             text = str(json.loads(file.read_bytes()))
-        self._text.value = (
-            f'<div role="status"><progress aria-label="at work"></progress> '
-            f"<code>dedl-workbook {html.escape(' '.join(words))}</code> {seconds:.0f} s<br>"
-            f"{html.escape(text) or '&nbsp;'}</div>"
-        )
+        line = f"dedl-workbook {' '.join(words)}: {seconds:.0f} s"
+        self._text.value = widgets.progress(line, text)
 
 
 def _environment() -> dict[str, str]:

@@ -19,7 +19,7 @@ class Targets:
 
     def __init__(self, root: Path, changed: Callable[[], None]) -> None:
         self._root, self._changed = root, changed
-        self.found: dict[str, list[health.Health]] = {}
+        self.health: dict[str, list[health.Health]] = {}
         self._again = widgets.Act(
             "Check again",
             "Asks every service of every target whether it answers; changes nothing. "
@@ -46,7 +46,9 @@ class Targets:
 
     def _check(self) -> None:
         try:
-            self.found = {name: health.check(name, self._root) for name in health.names(self._root)}
+            self.health = {
+                name: health.check(name, self._root) for name in health.names(self._root)
+            }
             self._tables.value = widgets.dense(self.markup())
         finally:
             self._again.button.disabled = False
@@ -55,7 +57,7 @@ class Targets:
     def markup(self) -> str:
         """Return the last answers as tables."""
         parts = []
-        for name, services in self.found.items():
+        for name, services in self.health.items():
             parts.append(f"<h3>{html.escape(name)}</h3>")
             parts.append(tables.table(health.COLUMNS, [health.row(one) for one in services]))
         return "".join(parts) or "<p>There are no targets: see parameters/targets.</p>"
@@ -65,6 +67,6 @@ class Targets:
         return [
             f"{name}: {one.service} {one.state}"
             + (f": {one.found} ({one.remedy})" if one.state == "fails" else "")
-            for name, services in self.found.items()
+            for name, services in self.health.items()
             for one in services
         ]

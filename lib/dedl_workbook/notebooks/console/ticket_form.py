@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import ipywidgets
 import yaml
 from pydantic import ValidationError
 
+from dedl_workbook.base.files import write_new
 from dedl_workbook.base.times import today
+from dedl_workbook.dataset.dataset import COLLECTION
 from dedl_workbook.notebooks.console import widgets
-from dedl_workbook.parameters.ticket import Ticket
+from dedl_workbook.parameters.ticket import DEFAULTS, Ticket, Waiver
 from dedl_workbook.parameters.yaml_files import problems
 from dedl_workbook.services import health
 
@@ -27,7 +31,11 @@ _LABELS = {
     "access": ("Access", "who may see it"),
     "roles": ("Roles", "that open it; several with commas"),
     "mode": ("Mode", "new, or in place of what is published under this id"),
+    "waivers": ("Waivers", "one a line: rule; why it does not hold here; who agreed"),
+    "downloads": ("Downloads", "data files that are downloaded to verify them"),
 }
+_ALWAYS = ("roles", "downloads")
+"""Fields of which also an empty value can be wrong."""
 
 
 class Form:
@@ -38,9 +46,14 @@ class Form:
         self.fields = _fields(root)
         self.messages = {key: ipywidgets.HTML() for key in self.fields}
         self.rows = {key: self._row(key) for key in self.fields}
+        self.folders = Folders(root, self._pick)
         self.save = widgets.Act("Save the ticket", "", self._save, style="primary")
         self.note = ipywidgets.HTML()
-        self.box = ipywidgets.VBox([*self.rows.values(), self.save.box, self.note])
+        rows = list(self.rows.values())
+        place = list(self.rows).index("dataset") + 1
+        self.box = ipywidgets.VBox(
+            [*rows[:place], self.folders.box, *rows[place:], self.save.box, self.note]
+        )
         for field in self.fields.values():
             field.observe(lambda _: self.check(), names="value")
         self.check()
@@ -51,14 +64,19 @@ class Form:
         name = ipywidgets.Label(label, layout=ipywidgets.Layout(width="9em", flex="0 0 auto"))
         return ipywidgets.HBox([name, self.fields[key], self.messages[key]])
 
+    def _pick(self, folder: str) -> None:
+        self.fields["dataset"].value = folder
+
     def values(self) -> dict[str, Any]:
         """Return the ticket's keys as they stand in the form."""
-        told = {key: field.value for key, field in self.fields.items()}
-        day = told["board_date"]
-        told |= {"board_date": day.isoformat() if day else ""}
-        roles = told["roles"] if told["access"] == "restricted" else ""
-        told |= {"roles": [role.strip() for role in roles.split(",") if role.strip()]}
-        return told
+        values = {key: field.value for key, field in self.fields.items()}
+        day = values["board_date"]
+        roles = values["roles"] if values["access"] == "restricted" else ""
+        return values | {
+            "board_date": day.isoformat() if day else "",
+            "roles": [role.strip() for role in roles.split(",") if role.strip()],
+            "waivers": [_waiver(line) for line in values["waivers"].splitlines() if line.strip()],
+        }
 
     def check(self) -> bool:
         """Say at each field what is wrong with it; return whether the ticket can be saved."""
@@ -78,7 +96,7 @@ class Form:
         self.save.say(
             f"Writes parameters/tickets/{values['ticket']}.yaml, and nothing else."
             if ready
-            else f"First fill in or mend: {rest}."
+            else f"First fill in or correct: {rest}."
         )
         return ready
 
@@ -97,7 +115,7 @@ class Form:
         day = self.fields["board_date"].value
         if day and day > today():
             wrong["board_date"] = "lies in the future: nothing may be changed before the decision"
-        return {key: text for key, text in wrong.items() if values.get(key) or key == "roles"}
+        return {key: text for key, text in wrong.items() if values.get(key) or key in _ALWAYS}
 
     def _file(self, name: str) -> Path:
         return self._root / "parameters" / "tickets" / f"{name}.yaml"
@@ -107,10 +125,10 @@ class Form:
             return
         ticket = Ticket.of(self.values(), "the form")
         file = self._file(ticket.ticket)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(ticket.parameters(), sort_keys=False, allow_unicode=True)
         try:
-            with file.open("x", encoding="utf-8") as out:
-                yaml.safe_dump(ticket.parameters(), out, sort_keys=False, allow_unicode=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_new(file, text)
         except OSError as error:
             self.note.value = widgets.note("bad", f"{file} can't be written: {error.strerror}")
             return
@@ -120,7 +138,7 @@ class Form:
 
     def clear(self) -> None:
         """Empty what belongs to one ticket alone."""
-        for key in ("ticket", "dataset", "collection", "board_reference", "roles"):
+        for key in ("ticket", "dataset", "collection", "board_reference", "roles", "waivers"):
             self.fields[key].value = ""
 
 
@@ -131,10 +149,80 @@ def _fields(root: Path) -> dict[str, Any]:
         for key in ("ticket", "dataset", "collection", "board_reference", "roles")
     }
     names = health.names(root)
-    made = text | {
+    fields = text | {
         "target": ipywidgets.Dropdown(options=names, value=next(iter(names), None), layout=wide),
         "board_date": ipywidgets.DatePicker(layout=wide),
         "access": ipywidgets.ToggleButtons(options=["public", "restricted"]),
         "mode": ipywidgets.ToggleButtons(options=["new", "replace"]),
+        "waivers": ipywidgets.Textarea(rows=2, layout=wide),
+        "downloads": ipywidgets.IntText(value=DEFAULTS["downloads"], layout=wide),
     }
-    return {key: made[key] for key in _LABELS}
+    return {key: fields[key] for key in _LABELS}
+
+
+def _waiver(line: str) -> dict[str, str]:
+    """Return a waiver from a line; what is missing in it is left out, and named by the model."""
+    return dict(
+        zip(Waiver.model_fields, (part.strip() for part in line.split(";", 2)), strict=False)
+    )
+
+
+class Folders:
+    """A way to pick a folder: into one, out of one, this one."""
+
+    def __init__(self, root: Path, pick: Callable[[str], None]) -> None:
+        self._root, self._pick = root, pick
+        self.at = root
+        self.list = ipywidgets.Select(rows=6, layout=ipywidgets.Layout(width="24em"))
+        self._where = ipywidgets.HTML()
+        self.acts = {
+            "into": widgets.Act("Open it", "Shows the folders in the chosen one.", self.open),
+            "out": widgets.Act("Go up", "Shows the folder that this one lies in.", self.leave),
+            "use": widgets.Act("Use it", "Puts the chosen folder into the form.", self.use),
+        }
+        chooser = ipywidgets.VBox(
+            [
+                self._where,
+                ipywidgets.HBox(
+                    [self.list, ipywidgets.VBox([act.box for act in self.acts.values()])]
+                ),
+            ]
+        )
+        self.box = ipywidgets.Accordion([chooser], titles=["Pick a folder"])
+        self._show(root)
+
+    def open(self) -> None:
+        """Show the folders in the chosen one."""
+        if self.list.value is not None:
+            self._show(self.at / self.list.value)
+
+    def leave(self) -> None:
+        """Show the folder that this one lies in."""
+        self._show(self.at.parent)
+
+    def use(self) -> None:
+        """Pick the chosen folder, or this one if none is chosen."""
+        folder = self.at / self.list.value if self.list.value is not None else self.at
+        inside = folder.is_relative_to(self._root)
+        self._pick(str(folder.relative_to(self._root) if inside else folder))
+
+    def _show(self, folder: Path) -> None:
+        try:
+            names = sorted(one.name for one in folder.iterdir() if _is_folder(one))
+        except OSError as error:
+            self._where.value = widgets.note("bad", f"{folder} can't be opened: {error.strerror}")
+            return
+        self.at = folder
+        labels = [
+            f"{name} (a dataset)" if (folder / name / COLLECTION).is_file() else name
+            for name in names
+        ]
+        self.list.options = list(zip(labels, names, strict=True))
+        self.list.value = None
+        self._where.value = f"<code>{html.escape(str(folder))}</code>"
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_dir() and not path.name.startswith(".")
+    return False

@@ -15,6 +15,7 @@ from dedl_workbook.case.case import Case
 from dedl_workbook.case.status import Row
 from dedl_workbook.notebooks.console import case_html, widgets
 from dedl_workbook.notebooks.console.process import Done, Work
+from dedl_workbook.notebooks.kernel import progress_of
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.standing import Move
 from dedl_workbook.views import tables
@@ -38,12 +39,22 @@ class Panel:
     """The chosen ticket."""
 
     def __init__(
-        self, root: Path, chose: Callable[[str], None], changed: Callable[[], None]
+        self, root: Path, ticket: str, choose: Callable[[str], None], change: Callable[[], None]
     ) -> None:
-        self._root, self._chose, self._changed = root, chose, changed
-        self.standing: Row | None = None
+        """Make the panel of one ticket; nothing can be pressed in it before `show`.
+
+        Args:
+            root: the workbook.
+            ticket: its name.
+            choose: takes note of a choice.
+            change: is called when the ticket may stand elsewhere.
+        """
+        self._root, self.ticket, self._choose, self._change = root, ticket, choose, change
+        self.row: Row | None = None
         self._digest = ""
-        self.work = Work(root, self._busy)
+        self._held = False
+        self.work = Work(root, self._disable)
+        self._elsewhere = ipywidgets.HTML()
         self.note = ipywidgets.HTML()
         self._head, self._steps, self._plan = (
             ipywidgets.HTML(),
@@ -79,6 +90,7 @@ class Panel:
         return [
             self._head,
             self.note,
+            self._elsewhere,
             self.work.box,
             *(acts[name].box for name in ("file", "plan", "approve")),
             self._refusal,
@@ -94,31 +106,52 @@ class Panel:
 
     # What is shown
 
-    def show(self, standing: Row) -> None:
-        """Show a ticket as it stands now."""
-        other = self.standing is None or self.standing.ticket != standing.ticket
-        self.standing = standing
-        if other:
-            self.note.value, self.name.value, self.reason.value = "", "", ""
+    def show(self, row: Row) -> None:
+        """Show the ticket as it stands now."""
+        self.row = row
         widgets.shows(self.box, True)
-        self._head.value = _head(standing)
+        self._head.value = _head(row)
         try:
-            ticket = Ticket.load(standing.ticket, self._root)
+            ticket = Ticket.load(row.ticket, self._root)
             case = Case.of(ticket, self._root)
             lines = ledger.read(case.ledger_file)
-            self._show_case(case, lines, Move(standing.next))
+            self._show_holder(case)
+            self._show_case(case, lines, Move(row.next))
         except WorkbookError as error:
-            # Nothing of another ticket, or of this one before it broke, may stay and be pressed.
+            # Nothing of this one before it broke may stay and be pressed.
             for part in (*(act.box for act in self.acts.values()), self._refusal, self._withdrawal):
                 widgets.shows(part, False)
             for text in (self._notebook, self._plan, self._steps, self._papers):
                 text.value = ""
             self.note.value = widgets.note("bad", str(error))
 
+    def close(self) -> None:
+        """Take the panel away: what was pressed in it meanwhile does nothing any more."""
+        widgets.close(self.box)
+
+    def _show_holder(self, case: Case) -> None:
+        """Show who else is at this ticket, since when, and how far that run is."""
+        holder = {} if self.work.busy else lock.holder(case.folder)
+        self._held = bool(holder)
+        if not holder:
+            self._elsewhere.value = ""
+            return
+        step = self.row.step if self.row else ""
+        text = f"{holder.get('operator', 'somebody')} on {holder.get('host', 'another host')}"
+        text += f" (process {holder.get('pid', '?')}) is at it"
+        text += f", {step}" if step else ""
+        text += f", since {widgets.moment(str(holder.get('since', '')))}."
+        self._elsewhere.value = widgets.progress(text, progress_of(case.folder))
+
     def _show_case(self, case: Case, lines: list[dict[str, Any]], move: Move) -> None:
         planned = next((x for x in reversed(lines) if x["event"] == "planned"), None)
         plan = case.read_plan(planned) if planned else None
-        self._digest = plan["digest"] if plan else ""
+        digest = plan["digest"] if plan else ""
+        if digest != self._digest:
+            # Buttons of its own for each plan: one that was pressed for another does nothing.
+            self._digest = digest
+            for name in ("approve", "refuse", "run", "withdraw"):
+                self.acts[name].renew()
         self._plan.value = widgets.dense(case_html.plan(plan, folded=move in _READ)) if plan else ""
         self._steps.value = widgets.dense(case_html.steps(lines))
         self._papers.value = widgets.dense(case_html.evidence(case.folder, self._root))
@@ -177,15 +210,15 @@ class Panel:
 
     def _allow(self) -> None:
         """Enable what may be pressed now."""
-        acts, standing, busy = self.acts, self.standing, self.work.busy
+        acts, row, busy = self.acts, self.row, self.work.busy or self._held
         for act in acts.values():
             act.button.disabled = busy
-        move = standing.next if standing else ""
+        move = row.next if row else ""
         acts["refuse"].button.disabled |= not self.reason.value.strip()
         acts["run"].button.disabled |= move != Move.RUN
-        acts["withdraw"].button.disabled |= not standing or self.name.value != standing.ticket
+        acts["withdraw"].button.disabled |= not row or self.name.value != row.ticket
 
-    def _busy(self, busy: bool) -> None:
+    def _disable(self, busy: bool) -> None:
         for act in self.acts.values():
             act.button.disabled = busy
 
@@ -193,28 +226,28 @@ class Panel:
 
     def file(self) -> None:
         """File the ticket in the sandbox's help desk."""
-        self._start("sandbox", "file", self._ticket)
+        self._start("sandbox", "file", self.ticket)
 
     def plan(self) -> None:
         """Validate and plan."""
-        self._start("plan", self._ticket)
+        self._start("plan", self.ticket)
 
     def run(self) -> None:
         """Do what is approved."""
-        self._start("run", self._ticket)
+        self._start("run", self.ticket)
 
     def rehearse(self) -> None:
         """Publish into the sandbox."""
-        self._start("run", self._ticket, "--rehearse")
+        self._start("run", self.ticket, "--rehearse")
 
     def pack(self) -> None:
         """Pack the evidence."""
-        self._start("evidence", "pack", self._ticket)
+        self._start("evidence", "pack", self.ticket)
 
     def withdraw(self) -> None:
         """Plan the withdrawal, or do it when that plan is approved; only by the ticket's name."""
-        if self.name.value == self._ticket:
-            self._start("withdraw", self._ticket)
+        if self.name.value == self.ticket:
+            self._start("withdraw", self.ticket)
 
     def approve(self) -> None:
         """Approve the plan that is shown."""
@@ -225,51 +258,46 @@ class Panel:
         reason = self.reason.value
         self._record("refused", lambda case, digest: case.refuse(digest, reason), f": {reason}")
 
-    @property
-    def _ticket(self) -> str:
-        return self.standing.ticket if self.standing else ""
-
     def _record(self, verb: str, act: Callable[[Case, str], object], why: str = "") -> None:
         """Approve or refuse the plan that is shown, whatever was planned since."""
         try:
-            case = Case.of(Ticket.load(self._ticket, self._root), self._root)
+            case = Case.of(Ticket.load(self.ticket, self._root), self._root)
             with lock.hold(case.folder):
                 act(case, self._digest)
         except WorkbookError as error:
-            self._tell("bad", f"not {verb}: {error}")
+            self._report("bad", f"not {verb}: {error}")
             return
-        self._tell("good", f"{verb} plan {self._digest[:12]}{why}")
+        self._report("good", f"{verb} plan {self._digest[:12]}{why}")
 
     def _start(self, *words: str) -> None:
         self.note.value = ""
-        self._chose(f"{self._ticket}: dedl-workbook {' '.join(words)}")
+        self._choose(f"{self.ticket}: dedl-workbook {' '.join(words)}")
         self.work.start(words, self._done)
 
     def _done(self, done: Done) -> None:
         word = _WORDS.get(done.code, f"exit code {done.code}")
         lines = [": ".join(filter(None, (" ".join(done.words), word))), *_outcomes(done)]
-        text = "\n".join([*lines, *([done.said] if done.code == 2 else [])])
-        self._tell("good" if done.code == 0 else "bad" if done.code in (1, 2) else "news", text)
+        text = "\n".join([*lines, *([done.error] if done.code == 2 else [])])
+        self._report("good" if done.code == 0 else "bad" if done.code in (1, 2) else "news", text)
 
-    def _tell(self, kind: str, text: str) -> None:
-        self._chose(f"{self._ticket}: {text}")
-        self._changed()
+    def _report(self, kind: str, text: str) -> None:
+        self._choose(f"{self.ticket}: {text}")
+        self._change()
         # Last, so that what is shown and what may be pressed is already as it says.
         self.note.value = widgets.note(kind, text)
 
 
 def _outcomes(done: Done) -> list[str]:
-    told = done.told[0] if isinstance(done.told, list) and done.told else done.told
-    found = told.get("outcomes", []) if isinstance(told, dict) else []
-    return [f"{one['step']}: {one['verdict']}. {one['summary']}" for one in found]
+    answer = done.answer[0] if isinstance(done.answer, list) and done.answer else done.answer
+    outcomes = answer.get("outcomes", []) if isinstance(answer, dict) else []
+    return [f"{one['step']}: {one['verdict']}. {one['summary']}" for one in outcomes]
 
 
-def _head(standing: Row) -> str:
-    waits = f"waits for {standing.waiting_for}, since {widgets.moment(standing.since)}"
-    told = [f"{standing.step}", waits if standing.waiting_for else "", standing.who]
-    told.append(widgets.moment(standing.when))
-    where = f": {standing.collection} → {standing.target}" if standing.target else ""
+def _head(row: Row) -> str:
+    waits = f"waits for {row.waiting_for}, since {widgets.moment(row.since)}"
+    parts = [row.step, waits if row.waiting_for else "", row.who, widgets.moment(row.when)]
+    where = f": {row.collection} → {row.target}" if row.target else ""
     return widgets.dense(
-        f"<h3>{html.escape(standing.ticket + where)}</h3>{tables.badge(standing.state)} "
-        f"{html.escape(' · '.join(filter(None, told)))}"
+        f"<h3>{html.escape(row.ticket + where)}</h3>{tables.badge(row.state)} "
+        f"{html.escape(' · '.join(filter(None, parts)))}"
     )

@@ -17,7 +17,7 @@ _TABLES = (
     ".dedl-dense th {white-space: nowrap} "
     ".dedl-dense td:nth-child(3), .dedl-dense td:last-child {overflow-wrap: anywhere}</style>"
 )
-_WORDS = {"good": "Done", "bad": "Mend this", "news": "Note"}
+_WORDS = {"good": "Done", "bad": "Fix this", "news": "Note"}
 
 
 class Act:
@@ -26,18 +26,28 @@ class Act:
     def __init__(
         self, label: str, says: str, do: Callable[[], None], *, style: str = "", width: str = "15em"
     ) -> None:
-        self.button = ipywidgets.Button(
-            description=label,
-            tooltip=says,
-            button_style=style,
-            layout=ipywidgets.Layout(width=width, flex="0 0 auto"),
-        )
+        self._label, self._do, self._style = label, do, style
+        self._layout = ipywidgets.Layout(width=width, flex="0 0 auto")
         self.says = ipywidgets.HTML()
+        self.button = self._button()
         self.say(says)
-        self.button.on_click(lambda _: do())
         self.box = ipywidgets.HBox(
             [self.button, self.says], layout=ipywidgets.Layout(align_items="center")
         )
+
+    def _button(self) -> ipywidgets.Button:
+        button = ipywidgets.Button(
+            description=self._label, button_style=self._style, layout=self._layout
+        )
+        button.on_click(lambda _: self._do())
+        return button
+
+    def renew(self) -> None:
+        """Put a new button in place of the old one, which does nothing any more."""
+        old, self.button = self.button, self._button()
+        self.button.disabled, self.button.tooltip = old.disabled, old.tooltip
+        self.box.children = (self.button, self.says)
+        old.close()
 
     def say(self, text: str) -> None:
         """Change what is written beside the button."""
@@ -52,6 +62,21 @@ class Act:
 def shows(box: ipywidgets.DOMWidget, shown: bool) -> None:
     """Show or hide a widget; hidden ones take no room."""
     box.layout.display = None if shown else "none"
+
+
+def close(widget: ipywidgets.Widget) -> None:
+    """Close a widget and all that lies in it."""
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
+
+
+def progress(text: str, line: str) -> str:
+    """Return what is at work, and the line that says how far it is."""
+    return (
+        f'<div role="status"><progress aria-label="at work"></progress> {html.escape(text)}<br>'
+        f"{html.escape(line) or '&nbsp;'}</div>"
+    )
 
 
 def note(kind: str, text: str) -> str:

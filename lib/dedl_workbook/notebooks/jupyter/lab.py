@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from dedl_workbook.base.files import write_atomic
@@ -15,7 +17,7 @@ from dedl_workbook.steps.order import Step
 
 CONSOLE = Path("notebooks", "00-console.ipynb")
 _EXTENSION = "dedl_workbook.notebooks.jupyter.saving"
-_CHECKPOINTS = "dedl_workbook.notebooks.jupyter.checkpoints.Checkpoints"
+_CONTENTS = "dedl_workbook.notebooks.jupyter.contents.Contents"
 _SETTINGS = Path(__file__).parent
 
 
@@ -40,16 +42,56 @@ def working_copy(ticket: Ticket, step: Step, root: Path) -> Path:
     source = notebook_file(root, step)
     origin = digest({"notebook": source.read_text("utf-8"), "ticket": ticket.parameters()})
     copy = root / "work" / ticket.target / ticket.ticket / source.name
-    if copy.is_file():
-        if nbformat.read(copy, as_version=4).metadata.get("dedl", {}).get("origin") == origin:
-            return copy
-        aside = now().replace(":", "").replace(".", "")
-        copy.rename(copy.with_name(f"{copy.stem}-until-{aside}.ipynb"))
+    if _is_of(copy, origin):
+        return copy
     notebook = load_notebook_node(str(source))
     notebook = parameterize_notebook(notebook, ticket.parameters(), kernel_name="python3")
+    injected = next(c for c in notebook.cells if "injected-parameters" in c.metadata.tags)
+    # In place of the template's own values, which are another ticket's.
+    notebook.cells = [
+        injected if "parameters" in cell.metadata.tags else cell
+        for cell in notebook.cells
+        if cell is not injected and "front-matter" not in cell.metadata.tags
+    ]
+    injected.metadata["tags"] = ["parameters"]
     notebook.metadata["dedl"] = {"origin": origin}
     write_atomic(copy, nbformat.writes(notebook) + "\n")
     return copy
+
+
+def opened_copy(source: Path, root: Path) -> Path:
+    """Return the copy of a notebook of the workbook that JupyterLab opens and saves in its place.
+
+    It lies in `work/notebooks/`, so that nothing that belongs to the workbook is ever changed by
+    running it. A copy that is there already is kept as long as the notebook is the same; otherwise
+    it is put aside under a name with the time.
+
+    Raises:
+        OSError: it can't be read or written.
+    """
+    import nbformat
+
+    copy = root / "work" / "notebooks" / source.name
+    origin = digest({"notebook": source.read_text("utf-8")})
+    if _is_of(copy, origin):
+        return copy
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells = [c for c in notebook.cells if "front-matter" not in c.metadata.get("tags", ())]
+    notebook.metadata["dedl"] = {"origin": origin}
+    write_atomic(copy, nbformat.writes(notebook) + "\n")
+    return copy
+
+
+def _is_of(copy: Path, origin: str) -> bool:
+    """Return whether a copy is there and of this origin; one of another is put aside."""
+    if not copy.is_file():
+        return False
+    with suppress(ValueError, KeyError, AttributeError):
+        if json.loads(copy.read_bytes())["metadata"].get("dedl", {}).get("origin") == origin:
+            return True
+    aside = now().replace(":", "").replace(".", "")
+    copy.rename(copy.with_name(f"{copy.stem}-until-{aside}.ipynb"))
+    return False
 
 
 def command(root: Path, *more: str) -> list[str]:
@@ -66,7 +108,7 @@ def command(root: Path, *more: str) -> list[str]:
     line = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
     line += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{first}"]
     line += [f"--ServerApp.jpserver_extensions={{'{_EXTENSION}': True}}"]
-    line += [f"--ContentsManager.checkpoints_class={_CHECKPOINTS}"]
+    line += [f"--ServerApp.contents_manager_class={_CONTENTS}"]
     # As root the server wants to be told that this is meant.
     line += ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
     return [*line, *more]

@@ -4,6 +4,7 @@ A server extension: `dedl-workbook lab` switches it on. Elsewhere, as on a Jupyt
 into jupyter_server_config.py:
 
     c.ServerApp.jpserver_extensions = {"dedl_workbook.notebooks.jupyter.saving": True}
+    c.ServerApp.contents_manager_class = "dedl_workbook.notebooks.jupyter.contents.Contents"
 """
 
 from __future__ import annotations
