@@ -25,6 +25,9 @@ compile requirements/workbook.txt --all-extras pyproject.toml "$@"
 # The uv that installs all others is the uv of the workbook.
 awk '/^[a-z]/ { mine = /^uv==/ } mine' requirements/workbook.txt >requirements/bootstrap.txt
 echo 'lock: requirements/bootstrap.txt'
+# What an image holds: neither sandbox nor development, and the versions of the lock above.
+compile requirements/image.txt --constraint requirements/workbook.txt \
+    --extra operator --extra dask --extra geo pyproject.toml requirements/image.in "$@"
 # In the place of the workbook's own, whose dependencies it shares.
 compile requirements/pypgstac-0.9.txt --no-deps requirements/pypgstac-0.9.in "$@"
 compile requirements/release.txt requirements/release.in "$@"

@@ -111,7 +111,7 @@ def test_each_part_of_a_target_fits_the_example(
 
 @pytest.mark.parametrize("name", ["jupyter_server_config.py", "jupyterhub_config.py"])
 def test_each_configuration_of_jupyter_runs(name: str) -> None:
-    code = (DOCS / "how-to" / name).read_text()
+    code = (PROJECT / "deploy" / name).read_text()
     config = Config()
 
     exec(compile(ast.parse(code), name, "exec"), {"get_config": lambda: config})
