@@ -26,16 +26,20 @@ PATIENCE = 10.0
 """Seconds that the store may take to answer."""
 
 
+def place(pool: Pool, prefix: str) -> str:
+    """Return where the anchors under a ticket's prefix lie, as people are told."""
+    return f"s3://{pool.bucket}/{prefix}{FOLDER}"
+
+
 def read(pool: Pool, prefix: str, patience: float = PATIENCE) -> list[str]:
     """Return the anchors under a ticket's prefix.
 
     Raises:
         ServiceError: the store refuses or doesn't answer.
     """
-    place = f"{prefix}{FOLDER}"
-    store = _store(pool, patience)
-    with s3.calling(f"the anchors in s3://{pool.bucket}/{place} can't be listed"):
-        names = [entry["path"].removeprefix(place) for page in store.list(place) for entry in page]
+    folder, store = f"{prefix}{FOLDER}", _store(pool, patience)
+    with s3.calling(f"the anchors in {place(pool, prefix)} can't be listed"):
+        names = [one["path"].removeprefix(folder) for page in store.list(folder) for one in page]
     return sorted(name for name in names if FORM.fullmatch(name))
 
 

@@ -18,6 +18,7 @@ from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Rec
 from dedl_workbook.publication.standing import Kind, standing
 from dedl_workbook.services import helpdesk
 from dedl_workbook.services.helpdesk import Desk, Message
+from dedl_workbook.services.pool import anchors
 from dedl_workbook.steps.notify import archive, reply
 from dedl_workbook.steps.notify.letters import letter
 from dedl_workbook.steps.notify.reply import Parcel
@@ -101,6 +102,9 @@ def plan(job: Job, kind: Kind | None = None) -> Plan:
     }
     if bucket := job.target.evidence.bucket:
         goal["larger_evidence"] = f"s3://{bucket}"
+    if sending.kind != "refused":
+        # Nothing of what was refused is in the pool, so nothing of its ledger either.
+        goal["ledger_named_in"] = anchors.place(job.target.s3, job.prefix)
     detail: dict[str, Any] = {
         "to": place,
         "subject": draft.subject,
@@ -125,6 +129,9 @@ def _actions(sending: _Sending, reference: str | None) -> Iterator[Action]:
     yield Action(verb, f"the reply that it is {sending.kind} to {where}")
     for name, size in sending.sizes().items():
         yield Action("attach", name, 1, size)
+    if sending.kind != "refused":
+        where = anchors.place(sending.job.target.s3, sending.job.prefix)
+        yield Action("name", f"the ledger's last line in {where}")
 
 
 def apply(plan: Plan) -> Receipt:
