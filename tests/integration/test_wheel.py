@@ -93,6 +93,32 @@ def test_a_submitter_has_a_dataset_mended(installed: Path, tmp_path: Path) -> No
     assert mended["keywords"] == ["Climate", "User generated"]
 
 
+def test_a_submitter_gets_a_page_that_can_be_sent(installed: Path, tmp_path: Path) -> None:
+    root = any_dataset(tmp_path, collection=any_collection(keywords=["Tempratur"]))
+
+    done = run(installed, tmp_path, "validate", str(root), "--html", "report.html")
+
+    assert done.returncode == 0, done.stderr
+    assert "Tempratur" in (tmp_path / "report.html").read_text()
+
+
+def test_a_dataset_in_s3_names_the_extra_that_reads_it(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "validate", "s3://bucket/EO.XXX.DAT.HEAT")
+
+    assert done.returncode == 2
+    assert "dedl-workbook[s3]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["rules", "L08"], ["schemas", "sync", "--from", "."]])
+def test_the_other_commands_of_submitters_run_too(
+    installed: Path, tmp_path: Path, command: list[str]
+) -> None:
+    done = run(installed, tmp_path, *command)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_the_wheel_alone_can_not_do_names_the_extra(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "demo")
 

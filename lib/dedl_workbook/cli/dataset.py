@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 @command(
     example="dedl-workbook validate EO.XXX.DAT.YYY --json findings.json\n"
+    "dedl-workbook validate EO.XXX.DAT.YYY --html report.html\n"
     "dedl-workbook validate EO.XXX.DAT.YYY --fix fixed",
 )
 @click.argument("dataset", help="A folder, or s3://bucket/prefix.")
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     help="Write the findings there; - prints them instead of the report.",
 )
 @click.option("--csv", "csv_to", type=OUTPUT, help="Write them as a table; - prints it instead.")
+@click.option(
+    "--html", "html_to", type=OUTPUT, help="Write the report there as a page that can be sent."
+)
 @click.option("--fix", "fix_to", type=NEW_FOLDER, metavar="DIR", help="Write fixed metadata there.")
 @click.option(
     "--executor",
@@ -60,6 +64,7 @@ def validate(
     dataset: str,
     json_to: Output | None,
     csv_to: Output | None,
+    html_to: Output | None,
     fix_to: Path | None,
     executor: str,
     second_opinion: SecondOpinion,
@@ -72,14 +77,16 @@ def validate(
     from dedl_workbook.base.text import harmless, printable
     from dedl_workbook.dataset.dataset import open_dataset
     from dedl_workbook.rules import fix, validation
-    from dedl_workbook.views import tables, terminal
+    from dedl_workbook.views import pages, terminal
 
     delivered = open_dataset(dataset)
-    outputs = [output for output in (json_to, csv_to) if output]
+    outputs = [output for output in (json_to, csv_to, html_to) if output]
     for output in outputs:
         output.require_file()
     if len([output for output in outputs if output.path is None]) > 1:
-        raise InputError("only one of --json and --csv can be printed", remedy="Name a file.")
+        raise InputError(
+            "only one of --json, --csv and --html can be printed", remedy="Name a file."
+        )
     if fix_to:
         fix.demand_fresh(delivered, fix_to)
 
@@ -91,16 +98,19 @@ def validate(
             second_opinion=second_opinion,
             fetch=not offline,
         )
-    for_people = all(output.path for output in outputs)
-    if for_people:
-        head = f"{'passed' if report.passed else 'failed'}: {tables.report_head(report)}"
-        terminal.show_report(tables.report_rows(report), head, report.notes)
+    # Files first: whoever reads what is printed may go away.
     if json_to:
         text = pretty(report.as_json())
         _write(json_to, text, harmless(text))
     if csv_to:
         text = report.as_csv()
         _write(csv_to, text, printable(text.replace("\r\n", "\n"), lines=True))
+    if html_to:
+        page = pages.of_report(report)
+        _write(html_to, page, page)
+    for_people = all(output.path for output in outputs)
+    if for_people:
+        terminal.show_report(report)
     if fix_to:
         with terminal.Progress() as progress:
             fixed = fix.fix(
@@ -122,7 +132,7 @@ def validate(
             markup=False,
         )
         if for_people:
-            terminal.show_report(tables.report_rows(left), tables.report_head(left), left.notes)
+            terminal.show_report(left, "fixed, ")
     return DONE if report.passed else FAILED
 
 

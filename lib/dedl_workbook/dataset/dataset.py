@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -497,6 +498,12 @@ class _Stream:
 def _open_bucket(location: str, settings: S3 | None) -> Bucket:
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     prefix = prefix.strip("/")
+    if importlib.util.find_spec("boto3") is None:
+        raise InputError(
+            "a dataset in S3 is read by boto3, which isn't installed",
+            where=location,
+            remedy="Install it: pip install 'dedl-workbook[s3]'.",
+        )
     if not bucket:
         raise InputError("names no bucket", where=location, remedy="Write s3://bucket/prefix.")
     found = Bucket(settings, bucket, f"{prefix}/" if prefix else "")

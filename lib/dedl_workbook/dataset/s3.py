@@ -163,10 +163,15 @@ def errors() -> tuple[type[Exception], ...]:
     """Return what the S3 clients raise."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
-    from obstore.exceptions import BaseError
 
     # obstore raises the last for an object that isn't there.
-    return (Boto3Error, BotoCoreError, ClientError, BaseError, FileNotFoundError)
+    ours = (Boto3Error, BotoCoreError, ClientError, FileNotFoundError)
+    try:
+        from obstore.exceptions import BaseError
+    except ModuleNotFoundError:
+        # Who but reads datasets has no need of it.
+        return ours
+    return (*ours, BaseError)
 
 
 @contextmanager

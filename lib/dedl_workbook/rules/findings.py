@@ -179,25 +179,26 @@ class Group:
 
 
 def grouped(findings: Iterable[Finding], examples: int = 3) -> list[Group]:
-    """Gather findings that are alike: 100,000 of them read as one line.
+    """Gather findings that are alike, by harm: 100,000 of them read as one line.
 
     A few that are of one file, such as its keywords, are told apart by what they say.
     """
-    groups: dict[Shape, list[Finding]] = {}
+    shapes: dict[Shape, list[Finding]] = {}
     for finding in findings:
-        groups.setdefault(shape(finding), []).append(finding)
-    return [
+        shapes.setdefault(shape(finding), []).append(finding)
+    groups = [
         Group(
             replace(members[0], count=1),
             sum(member.count for member in members),
             tuple(place(member) for member in members[:examples]),
         )
-        for alike in groups.values()
-        for members in _told_apart(alike)
+        for alike in shapes.values()
+        for members in _apart(alike)
     ]
+    return sorted(groups, key=lambda g: (bool(g.finding.waived), _ORDER[g.finding.severity]))
 
 
-def _told_apart(alike: list[Finding]) -> Iterable[list[Finding]]:
+def _apart(alike: list[Finding]) -> Iterable[list[Finding]]:
     """Part findings of one file by their messages, if each stands for itself alone."""
     if any(finding.count > 1 or finding.file != alike[0].file for finding in alike):
         return [alike]

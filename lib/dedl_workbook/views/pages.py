@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from dedl_workbook import __version__
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.redact import Redactor
 from dedl_workbook.base.text import printable
-from dedl_workbook.rules.findings import Report
+from dedl_workbook.rules.findings import Group, Report, Severity, grouped
 from dedl_workbook.views import tables
 
 if TYPE_CHECKING:
@@ -130,15 +132,39 @@ def of_plan(ticket: str, collection: str, case_plan: Mapping[str, Any]) -> str:
     )
 
 
+MOST_PLACES = 20
+"""Places of like findings that a page names."""
+_MEANINGS = {
+    Severity.ERROR: ("Errors", "Each of them stops the promotion."),
+    Severity.WARNING: ("Warnings", "They stop nothing; look at each, as it may be a slip."),
+    Severity.INFO: ("Notes", "Nothing has to be done."),
+}
+_WAIVED = ("Waived", "They stop nothing: the ticket waives their rules.")
+
+
 def of_report(report: Report) -> str:
     """Return the page of a validation, which can be sent to whoever delivered the dataset."""
-    from markupsafe import Markup
+    from dedl_workbook.rules.rulebook import RULES
 
-    body = Markup("<h1>{}</h1>{}").format(
-        title := f"Validation of {printable(PurePath(report.dataset).name)}",
-        Markup(tables.report(report).markup),  # noqa: S704
+    sections: dict[tuple[str, str], dict[str, list[Group]]] = {}
+    for group in grouped(report.findings, MOST_PLACES):
+        meaning = _WAIVED if group.finding.waived else _MEANINGS[group.finding.severity]
+        sections.setdefault(meaning, {}).setdefault(group.finding.rule, []).append(group)
+    facts = tables.report_facts(report)
+    # The path is one of this machine, which is none of the reader's business.
+    facts.pop("dataset")
+    return render(
+        _TEMPLATES / "report.html",
+        title=f"Validation of {printable(PurePath(report.dataset).name)}",
+        verdict="passed" if report.passed else "failed",
+        counts=tables.report_counts(report),
+        facts=facts,
+        sections=sections,
+        titles={rule.id: rule.title for rule in RULES.values()},
+        printable=printable,
+        version=__version__,
+        now=f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
     )
-    return render(_TEMPLATES / "page.html", title=title, body=body)
 
 
 def render(template: Path, **values: Any) -> str:

@@ -289,10 +289,29 @@ REPORT_COLUMNS = ("severity", "rule", "times", "where", "what is wrong", "remedy
 
 def report_head(report: Report) -> str:
     """Return what was looked at and what was not, and how many findings there are, as one line."""
+    return "; ".join([f"{_extent(report)}: {report_counts(report)}", *report.gaps])
+
+
+def report_counts(report: Report) -> str:
+    """Return how many findings of each severity there are, waived ones left out."""
     names = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.INFO: "notes"}
-    counts = ", ".join(number(report.count(s), name) for s, name in names.items())
-    looked_at = f"{number(report.items, 'items')}, {number(report.files, 'files')}"
-    return "; ".join([f"{looked_at}, {amount(report.size)}: {counts}", *report.gaps])
+    return ", ".join(number(report.count(s), name) for s, name in names.items())
+
+
+def report_facts(report: Report) -> dict[str, str]:
+    """Return the head of a report: which dataset, what was looked at, what was not, and notes."""
+    facts = {
+        "dataset": report.dataset,
+        "looked at": _extent(report),
+        "not looked at": "\n".join(report.gaps),
+        "note": "\n".join(report.notes),
+    }
+    return {name: text for name, text in facts.items() if text}
+
+
+def _extent(report: Report) -> str:
+    items, files = number(report.items, "items"), number(report.files, "files")
+    return f"{items}, {files}, {amount(report.size)}"
 
 
 def report_rows(report: Report) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,8 @@ from dedl_workbook.base.json import pretty
 from dedl_workbook.base.progress import VARIABLE
 from dedl_workbook.base.text import amount, harmless, printable
 from dedl_workbook.publication.job import Outcome
+from dedl_workbook.rules.findings import Report
+from dedl_workbook.views import tables
 from dedl_workbook.views.failure import Failure
 
 out = Console(highlight=False, soft_wrap=True)
@@ -165,25 +168,45 @@ def size(number: int) -> str:
     return amount(number) if number else ""
 
 
-def show_report(rows: Sequence[Sequence[str]], head: str, notes: Sequence[str]) -> None:
-    """Print a validation report: a table row for each kind of finding; in a pipe, a block."""
-    if out.is_terminal and rows:
-        table = Table("finding", "what is wrong, and the remedy", show_lines=True)
-        # Places differ at their ends: they are folded, never cut.
-        table.add_column("where", overflow="fold")
-        for severity, rule, times, where, message, fix in rows:
-            word, _, more = severity.partition(" ")
-            finding = f"{styled(word)} {more}\n{rule}\n{times}x"
-            table.add_row(finding, f"{escape(message)}\n[dim]{escape(fix)}[/]", escape(where))
-        out.print(table, soft_wrap=False)
-    else:
-        for severity, rule, times, where, message, fix in rows:
-            out.print(f"{styled(severity)} {rule} ({times}x) {escape(message)}")
-            out.print(f"    where: {', '.join(where.splitlines())}", markup=False)
-            out.print(f"    remedy: {fix}", markup=False)
-    for note in notes:
-        out.print(note, markup=False)
-    out.print(head, markup=False)
+def show_report(report: Report, title: str = "") -> None:
+    """Print a validation report: a head with its verdict, then findings, the most harmful first.
+
+    In a pipe nothing is wrapped: a finding is three lines, each of which can be searched for.
+
+    Args:
+        report: what was found.
+        title: stands before the verdict.
+    """
+    width = min(out.width, WIDEST) if out.is_terminal else None
+    verdict = f"{title}{'passed' if report.passed else 'failed'}"
+    head = f"{styled(verdict)}: {tables.report_counts(report)}"
+    out.print(head)
+    for name, text in tables.report_facts(report).items():
+        for line in text.splitlines():
+            out.print(escape(_wrapped(f"  {name}: {printable(line)}", width)))
+    rows = tables.report_rows(report)
+    for severity, rule, times, where, message, fix in rows:
+        text = escape(_wrapped(f"{severity} {rule} ({times}x) {message}", width))
+        word = severity.partition(" ")[0]
+        gap = "\n" if width else ""
+        out.print(gap + text.replace(word, styled(word), 1))
+        out.print(escape(_wrapped(f"    where: {', '.join(where.splitlines())}", width)))
+        out.print(escape(_wrapped(f"    remedy: {fix}", width)))
+    if width and rows:
+        # What was printed first may have left the screen.
+        out.print(f"\n{head}")
+
+
+WIDEST = 100
+"""Columns of a report: longer lines are hard to read."""
+
+
+def _wrapped(text: str, width: int | None) -> str:
+    """Wrap a line at blanks and fold what is longer than a line; below it, it is indented."""
+    if width is None:
+        return text
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def show_bag(state: str, path: Path, files: int, number: int, digest: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from dedl_workbook.base.json import pretty
 from dedl_workbook.base.progress import line
 from dedl_workbook.rules.findings import Finding, Gatherer, Report, Severity, ordered
-from dedl_workbook.views import tables, terminal
+from dedl_workbook.views import pages, tables, terminal
 from rich.console import Console
 
 
@@ -99,7 +99,8 @@ def test_a_report_is_filtered_by_severity_and_rule_without_script(
     assert choice in page.values
     gone = set(hidden(markup, choice))
     rules = [row[1] for n, row in enumerate(tables.report_rows(report)) if n not in gone]
-    assert rules == (shown or ["A01", "C08", "I06", "C05"])
+    # What is waived does the least harm.
+    assert rules == (shown or ["A01", "I06", "C05", "C08"])
 
 
 def test_a_choice_leads_nowhere_and_hides_itself_where_style_sheets_do_not_hold() -> None:
@@ -138,22 +139,85 @@ def test_the_head_counts_in_words() -> None:
     )
 
 
-def test_a_terminal_shows_a_table_and_a_pipe_shows_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    report = report_of(*MIXED)
-    shown = {}
-    for kind in (True, False):
-        screen = Console(file=io.StringIO(), force_terminal=kind, width=100, highlight=False)
-        monkeypatch.setattr(terminal, "out", screen)
-        terminal.show_report(tables.report_rows(report), tables.report_head(report), ("a note",))
-        shown[kind] = screen.file.getvalue()  # type: ignore[attr-defined]
+def shown(report: Report, *, terminal_of: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is printed of a report on a terminal of some columns, or in a pipe (0)."""
+    width = terminal_of or 200
+    settings = {"width": width, "highlight": False, "soft_wrap": True}
+    screen = Console(file=io.StringIO(), force_terminal=bool(terminal_of), **settings)  # type: ignore[arg-type]
+    monkeypatch.setattr(terminal, "out", screen)
+    terminal.show_report(report)
+    return re.sub(r"\x1b\[[0-9;]*m", "", screen.file.getvalue())  # type: ignore[attr-defined]
 
-    assert "┃" in shown[True]
-    assert "error A01 (1x) names no file\n    where: metadata/items/0.json\n" in shown[False]
-    for text in shown.values():
-        assert "names no file" in text
-        assert "Mend it." in text
-        assert "a note" in text
-        assert tables.report_head(report) in text
+
+GAPS = Report(
+    "delivered/EO.XXX",
+    (
+        finding(severity=Severity.INFO, rule="C05", message="is missing"),
+        finding(rule="A01", message="names [b]no[/b] file " + "which is long " * 20),
+        finding(rule="L03", waived="agreed", message="is waived"),
+    ),
+    items=3,
+    files=7,
+    size=1500,
+    notes=("C13 was not looked at: it needs a target",),
+    unknown={"application/xml": 2},
+)
+
+
+@pytest.mark.parametrize("columns", [0, 80, 240])
+def test_a_printed_report_begins_with_its_verdict_and_goes_on_by_harm(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    text = shown(GAPS, terminal_of=columns, monkeypatch=monkeypatch)
+
+    lines = text.splitlines()
+    assert lines[:5] == [
+        "failed: 1 error, 0 warnings, 1 note",
+        "  dataset: delivered/EO.XXX",
+        "  looked at: 3 items, 7 files, 1.5 kB",
+        "  not looked at: 2 files were not looked into (2 application/xml)",
+        "  note: C13 was not looked at: it needs a target",
+    ]
+    assert re.findall(r"^(?:error|info) (?:\(waived\) )?\w\d\d", text, re.MULTILINE) == [
+        "error A01",
+        "info C05",
+        "error (waived) L03",
+    ]
+    assert "names [b]no[/b] file" in text
+    if columns:
+        assert max(map(len, lines)) <= min(columns, 100)
+        assert lines[-1] == lines[0]
+    else:
+        assert "    where: metadata/items/0.json\n    remedy: Mend it.\n" in text
+
+
+def test_the_page_of_a_report_says_by_harm_what_was_found_and_what_was_not_looked_at() -> None:
+    markup = pages.of_report(GAPS)
+
+    page = Page(markup)
+    assert not {"script", "link", "img"} & set(page.elements)
+    places = [markup.index(f"<h2>{heading}</h2>") for heading in ("Errors", "Notes", "Waived")]
+    assert places == sorted(places)
+    for text in ("Validation of EO.XXX", "2 files were not looked into", "1 error, 0 warnings"):
+        assert text in markup
+    # The path is of the machine of whoever validates.
+    assert "delivered/" not in markup
+
+
+def test_markup_in_findings_is_text_on_the_page_of_a_report() -> None:
+    report = report_of(
+        finding(message="<script>x</script>\u202e", file='"><img src=x onerror=y>', waived="<b>")
+    )
+
+    markup = pages.of_report(report)
+
+    assert not {"script", "img"} & set(Page(markup).elements)
+    assert "\u202e" not in markup
+    assert "&lt;script&gt;" in markup
+
+
+def test_the_page_of_a_flawless_dataset_says_that_nothing_was_found() -> None:
+    assert "Nothing was found." in pages.of_report(Report("x", ()))
 
 
 def test_json_and_csv_hold_every_listed_finding_with_its_count() -> None:
