@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import os
 import re
@@ -527,7 +528,7 @@ def test_a_refusal_lists_what_to_mend_grouped_and_as_plain_text(site: Site) -> N
         "10-validate.html", "validation-report.html", "validation-report.json"
     ]  # fmt: skip
     (page,) = (site.case().folder / "sent").glob("*/validation-report.html")
-    assert "the keyword &#x27;Lnd&#x27; is not known" in page.read_text()
+    assert "the keyword 'Lnd' is not known" in html.unescape(page.read_text())
 
 
 def test_the_same_refusal_is_told_once_and_another_one_again(site: Site) -> None:
