@@ -22,6 +22,7 @@ from typing import Any
 
 import dedl_sandbox as sandbox
 import psycopg
+from dedl_sandbox.client import TIED_TO
 from dedl_workbook.publication.job import Job, Verdict
 from dedl_workbook.publication.metadata import collection, items
 from dedl_workbook.services.catalog import stac_api
@@ -203,6 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    os.environ[TIED_TO] = str(os.getpid())
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         with sandbox.up(Path(place) / ".sandbox", attached=True) as servers:

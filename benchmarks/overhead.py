@@ -8,6 +8,7 @@ Limits: a notebook 3 s more than papermill; `import dedl_workbook` and the comma
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import dedl_sandbox as sandbox
 import nbformat
+from dedl_sandbox.client import TIED_TO
 from dedl_sandbox.sample.dataset import make_sample
 from dedl_workbook.case import lock
 from dedl_workbook.case.case import Case
@@ -100,6 +102,7 @@ def again(ticket: Ticket, root: Path, step: Step) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5, help="default: 5; the median counts")
+    os.environ[TIED_TO] = str(os.getpid())
     runs = parser.parse_args().runs
     slow = [report(f"import {m}", imported(m, runs), IMPORT) for m in MODULES]
     with tempfile.TemporaryDirectory() as scratch:

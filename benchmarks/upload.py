@@ -28,6 +28,7 @@ from pathlib import Path
 
 import dedl_sandbox as sandbox
 import rgw
+from dedl_sandbox.client import TIED_TO
 from dedl_workbook.dataset.s3 import client
 from dedl_workbook.parameters.target import S3, Target
 from dedl_workbook.parameters.ticket import Ticket
@@ -219,6 +220,7 @@ def empty_plan(store: Store, runs: int, planned: int) -> None:
 
 
 def main() -> None:
+    os.environ[TIED_TO] = str(os.getpid())
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", default=CHOICES[:-1], choices=CHOICES)
     parser.add_argument("--runs", type=int, default=5)
@@ -250,7 +252,7 @@ def serving(store: str, folder: Path) -> Iterator[S3]:
         with rgw.running(folder / "ceph") as settings:
             yield settings
         return
-    with sandbox.up(folder / "lake") as servers:
+    with sandbox.up(folder / "lake", attached=True) as servers:
         start = "DEDL_SANDBOX__S3__"
         told = servers.connections.items()
         values = {k.removeprefix(start).lower(): v for k, v in told if k.startswith(start)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import dedl_sandbox as sandbox
 import pytest
 import yaml
+from dedl_sandbox.client import TIED_TO
 from dedl_sandbox.sample.dataset import make_sample
 from dedl_workbook.case.case import Case
 from dedl_workbook.notebooks import handover
@@ -34,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     # A shell's background jobs ignore Ctrl-C, and so would what the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # However the tests end, also what their own children started ends with them.
+    os.environ[TIED_TO] = str(os.getpid())
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,13 +23,11 @@ from dedl_sandbox import databases, postgres, processes, services, state
 from dedl_sandbox.environments import ensure_environments
 from dedl_sandbox.services import SERVICES
 
+TIED_TO = "DEDL_SANDBOX_TIED_TO"
+"""Names a process, such as that of the tests: when it ends, each sandbox that was started on its
+behalf ends with it, and goes from the disk."""
 _STOP_PATIENCE = 40.0
 _UP_PATIENCE = 600.0
-# What lies in a sandbox folder, and what `wipe` may therefore remove.
-_ENTRIES = (
-    *(state.STATE, state.PORTS, state.SECRETS, state.CONNECTION, state.CONTROL, "ca.pem"),
-    *(state.SUPERVISOR_LOCK, state.UP_LOCK, "logs", "tls", "s3", "hda", "iam", "helpdesk"),
-)
 # Detached supervisors that this process started: they outlive it, and are reaped if they don't.
 _detached: list[subprocess.Popen[bytes]] = []
 
@@ -205,6 +202,8 @@ def _launch(folder: Path, attached: bool, progress: Progress) -> Sandbox:
     # Settings for S3 and PostgreSQL in the user's environment are for other servers than ours.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PG"))}
     command = [sys.executable, "-P", "-m", "dedl_sandbox.supervisor", str(folder)]
+    if owner := os.environ.get(TIED_TO):
+        command.append(f"--tied-to={owner}")
     with (folder / "logs" / "supervisor.log").open("wb") as log:
         supervisor = subprocess.Popen(
             [*command, "--starter", str(os.getpid())],
@@ -273,14 +272,7 @@ def down(folder: Path, *, wipe: bool = False) -> None:
         (folder / state.STATE).unlink(missing_ok=True)
     (folder / state.CONNECTION).unlink(missing_ok=True)
     if wipe:
-        postgres.wipe(folder)
-        for entry in [*(folder / name for name in _ENTRIES), *folder.glob(".*.json.*")]:
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-        with suppress(OSError):
-            folder.rmdir()
+        services.wipe(folder)
 
 
 def _stop_supervisor(folder: Path) -> None:

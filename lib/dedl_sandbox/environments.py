@@ -90,6 +90,12 @@ def _make(name: str, folder: Path) -> None:
     (folder / _STAMP).touch()
 
 
+def gated(environment: str, app: str, port: int, *options: str) -> list[str]:
+    """Return the command that serves an ASGI application behind the gate."""
+    gate = Path(__file__).with_name("gate.py")
+    return [str(python_of(environment)), "-P", str(gate), app, f"--port={port}", *options]
+
+
 def _uv(*arguments: str) -> None:
     uv = executable("uv")
     if uv is None:

@@ -151,11 +151,15 @@ def python() -> Path:
     return environments.python_of("hda")
 
 
-def argv(port: int) -> list[str]:
-    """Return the command that serves HDA on a port."""
-    command = [str(python()), "-P", "-m", "uvicorn", "stac_fastapi.eodag.app:app"]
-    command += ["--host", processes.LOOPBACK, "--port", str(port)]
-    return [*command, "--timeout-graceful-shutdown", "2"]
+def argv(port: int, accounts: Path) -> list[str]:
+    """Return the command that serves HDA on a port.
+
+    Args:
+        port: on the loopback address.
+        accounts: a file of accounts that may connect besides our own: HDA knows no roles.
+    """
+    app = "stac_fastapi.eodag.app:app"
+    return environments.gated("hda", app, port, f"--accounts={accounts}")
 
 
 def guard_argv(

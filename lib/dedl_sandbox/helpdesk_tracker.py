@@ -6,8 +6,10 @@ which password, and which tickets were filed.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -47,12 +49,31 @@ def main() -> None:
     (home / _STAMP).touch()
     print(f"serving {home} at {settings['url']}", flush=True)
     waitress.serve(
-        RequestDispatcher(str(home)),
+        _gated(RequestDispatcher(str(home))),
         host="127.0.0.1",
         port=port,
         threads=8,
         max_request_body_size=LARGEST,
     )
+
+
+def _gated(app: Any) -> Any:
+    """Return the application without requests for other hosts, or from pages of other origins."""
+    file = Path(__file__).with_name("gate.py")
+    spec = importlib.util.spec_from_file_location("gate", file)
+    assert spec is not None  # noqa: S101 (the file is here)
+    assert spec.loader is not None  # noqa: S101
+    gate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gate)
+
+    def handle(environ: dict[str, Any], start_response: Any) -> Any:
+        reason = gate.problem(environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN"))
+        if not reason:
+            return app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain")])
+        return [reason.encode()]
+
+    return handle
 
 
 def _template() -> Path:
@@ -75,6 +96,10 @@ def _configure(home: Path, url: str) -> None:
     # Each request checks a password. Ours are random and long: a slow hash adds nothing to them.
     config["PASSWORD_PBKDF2_DEFAULT_ROUNDS"] = 1000
     config.save(str(home / "config.ini"))
+    # Its template lets anybody read the tickets, and register. What is left is the way to log in.
+    schema = home / "schema.py"
+    rights = r"(?m)^( *)db\.security\.addPermissionToRole\('Anonymous', (?!'Web Access').*"
+    schema.write_text(re.sub(rights, r"\1pass", schema.read_text()))
 
 
 def _furnish(home: Path, settings: dict[str, Any]) -> None:

@@ -38,10 +38,8 @@ def folder(lake: SandboxState) -> Path:
 
 def argv(lake: SandboxState) -> list[str]:
     """Return the command that starts it."""
-    command = [str(environments.python_of("iam")), "-P", "-m", "uvicorn", "--factory"]
-    command += ["--app-dir", str(Path(__file__).parent), "oidc_server.app:create_app"]
-    command += ["--host", processes.LOOPBACK, "--port", str(lake.ports["iam"])]
-    return [*command, "--timeout-graceful-shutdown", "2"]
+    app, folder = "oidc_server.app:create_app", Path(__file__).parent
+    return environments.gated("iam", app, lake.ports["iam"], "--factory", f"--app-dir={folder}")
 
 
 def environment(lake: SandboxState) -> dict[str, str]:

@@ -267,6 +267,8 @@ def probe(lake: SandboxState) -> str:
 def wipe(folder: Path) -> None:
     """Remove the cluster of a sandbox that is down."""
     home = cluster_home(folder)
+    for process in processes.working_in(home / "postgres"):
+        processes.end_surely(process, signal.SIGKILL, patience=5)
     for name in ("postgres", "postgres.draft"):
         shutil.rmtree(home / name, ignore_errors=True)
     (folder / "postgres").unlink(missing_ok=True)

@@ -164,6 +164,8 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             process_group=0,
+            # Sockets and files of a server are nobody else's.
+            umask=0o077,
         )
 
 

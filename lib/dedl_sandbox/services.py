@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import ssl
 import subprocess
@@ -15,8 +16,8 @@ from pathlib import Path
 
 from dedl_workbook.base.errors import ServiceError
 
-from dedl_sandbox import databases, environments, hda, helpdesk, oidc, postgres, processes
-from dedl_sandbox.state import SandboxState
+from dedl_sandbox import databases, environments, hda, helpdesk, oidc, postgres, processes, state
+from dedl_sandbox.state import SandboxState, write_private
 
 BUCKET = "fresh-data-pool"
 REGION = "us-east-1"
@@ -55,6 +56,26 @@ class Service:
 
 class ExitedError(ServiceError):
     """The server ended while it should have started."""
+
+
+# What lies in a sandbox folder, and what `wipe` may therefore remove.
+_ENTRIES = (
+    *(state.STATE, state.PORTS, state.SECRETS, state.CONNECTION, state.CONTROL, state.ACCOUNTS),
+    *(state.SUPERVISOR_LOCK, state.UP_LOCK, "ca.pem"),
+    *("logs", "tls", "s3", "hda", "iam", "helpdesk"),
+)
+
+
+def wipe(folder: Path) -> None:
+    """Remove the data of a sandbox that is down."""
+    postgres.wipe(folder)
+    for entry in [*(folder / name for name in _ENTRIES), *folder.glob(".*.json.*")]:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def choose_ports(service: Service, lake: SandboxState) -> None:
@@ -114,14 +135,16 @@ def lost_a_port(service: Service, lake: SandboxState) -> bool:
 
 
 def _get(
-    port: int, path: str, headers: dict[str, str] | None = None, *, ca: Path | None = None
+    port: int,
+    path: str,
+    headers: dict[str, str] | None = None,
+    *,
+    trust: ssl.SSLContext | None = None,
 ) -> tuple[int, bytes]:
     # http.client and not a bigger one: it knows no proxies, and reads no settings of the user.
     connection = (
-        http.client.HTTPSConnection(
-            processes.LOOPBACK, port, timeout=5, context=ssl.create_default_context(cafile=ca)
-        )
-        if ca
+        http.client.HTTPSConnection(processes.LOOPBACK, port, timeout=5, context=trust)
+        if trust
         else http.client.HTTPConnection(processes.LOOPBACK, port, timeout=5)
     )
     try:
@@ -136,6 +159,8 @@ def _get(
 
 _ROLES = ("master", "volume", "filer", "admin")
 _GRPC_ROLES = ("s3", *_ROLES)
+_GRPC_PARTS = (*_GRPC_ROLES, "worker", "client", "msg_broker", "mq")
+_JWTS = ("signing", "filer_signing", "filer_signing.read")
 _WORKER_OFFSET = 10_000
 
 
@@ -159,18 +184,51 @@ def _pair_admin_ports(lake: SandboxState) -> None:
 def _prepare_s3(lake: SandboxState, progress: Progress) -> None:
     _pair_admin_ports(lake)
     _remove_sockets(lake)
+    (lake.folder / "tls").mkdir(exist_ok=True, mode=0o700)
     certificate, key = _certificates(lake.folder)
-    if ca_of(lake.folder).exists() and certificate.exists() and key.exists():
+    _certify(ca_of(lake.folder), certificate, key)
+    inner = _inner(lake.folder)
+    _certify(*inner)
+    write_private(lake.folder / "s3" / "security.toml", _security(lake, *map(str, inner)))
+
+
+def _certify(authority_file: Path, certificate: Path, key: Path) -> None:
+    """Make an authority and a certificate of the loopback address, where there are none."""
+    if authority_file.exists() and certificate.exists() and key.exists():
         return
     import trustme
 
-    certificate.parent.mkdir(exist_ok=True, mode=0o700)
     authority = trustme.CA(organization_name="DEDL promotion workbook, sandbox")
     issued = authority.issue_cert(processes.LOOPBACK, "localhost")
-    key.touch(0o600)
-    key.write_bytes(issued.private_key_pem.bytes())
+    write_private(key, issued.private_key_pem.bytes().decode())
     certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    authority.cert_pem.write_to_path(str(ca_of(lake.folder)))
+    authority.cert_pem.write_to_path(str(authority_file))
+
+
+def _inner(folder: Path) -> tuple[Path, Path, Path]:
+    """Return authority, certificate and key by which SeaweedFS's parts know one another."""
+    return tuple(folder / "tls" / name for name in ("inner-ca.pem", "inner.pem", "inner.key"))  # type: ignore[return-value]
+
+
+def _security(lake: SandboxState, authority: str, certificate: str, key: str) -> str:
+    """Return SeaweedFS's security.toml: all of its ports but S3's own want a certificate of ours.
+
+    They ask for nothing by default, so that any process of this machine could read the pool, or
+    make itself an S3 administrator.
+    """
+    secret = lake.secrets["s3_inner_key"]
+    sections: dict[str, dict[str, str | bool]] = {
+        **{f"jwt.{name}": {"key": secret} for name in _JWTS},
+        "cors.allowed_origins": {"values": "none"},
+        "grpc": {"ca": authority},
+        **{f"grpc.{name}": {"cert": certificate, "key": key} for name in _GRPC_PARTS},
+        **{f"https.{name}": {"cert": certificate, "key": key, "ca": authority} for name in _ROLES},
+        "https.client": {"enabled": True, "cert": certificate, "key": key, "ca": authority},
+    }
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items())
+        for name, values in sections.items()
+    )
 
 
 def _remove_sockets(lake: SandboxState) -> None:
@@ -234,10 +292,15 @@ def _probe_s3(lake: SandboxState) -> str:
     try:
         if (status := _get(port, "/healthz")[0]) != 200:
             return f"/healthz answers {status}"
-        if (status := _get(lake.ports["s3_https"], "/healthz", ca=ca_of(lake.folder))[0]) != 200:
+        outer = ssl.create_default_context(cafile=ca_of(lake.folder))
+        if (status := _get(lake.ports["s3_https"], "/healthz", trust=outer)[0]) != 200:
             return f"/healthz over https answers {status}"
         # A volume server can be seconds late, and until then every PUT fails.
-        topology = json.loads(_get(lake.ports["s3_master"], "/dir/status")[1])["Topology"]
+        authority, certificate, key = _inner(lake.folder)
+        inner = ssl.create_default_context(cafile=authority)
+        inner.load_cert_chain(certificate, key)
+        status, body = _get(lake.ports["s3_master"], "/dir/status", trust=inner)
+        topology = json.loads(body)["Topology"]
         if not topology["Max"]:
             return "no volume server has registered"
         status, body = _get(port, "/", dict(request.headers.items()))
@@ -269,8 +332,12 @@ def stac_api(database: str = databases.DATABASE, name: str = "stac_api") -> Serv
         title="The STAC API",
         ports=(name,),
         needs=("postgres",),
-        argv=lambda lake: _uvicorn(
-            environments.API, "stac_fastapi.pgstac.app:create_app", lake.ports[name]
+        argv=lambda lake: environments.gated(
+            environments.API,
+            "stac_fastapi.pgstac.app:create_app",
+            lake.ports[name],
+            "--factory",
+            f"--accounts={lake.accounts}",
         ),
         environment=lambda lake: {
             "PGHOST": processes.LOOPBACK,
@@ -285,12 +352,6 @@ def stac_api(database: str = databases.DATABASE, name: str = "stac_api") -> Serv
             "DEDL_SANDBOX__STAC_API__URL": f"http://{processes.LOOPBACK}:{lake.ports[name]}"
         },
     )
-
-
-def _uvicorn(environment: str, factory: str, port: int) -> list[str]:
-    command = [str(environments.python_of(environment)), "-m", "uvicorn", factory, "--factory"]
-    command += ["--host", processes.LOOPBACK, "--port", str(port)]
-    return [*command, "--timeout-graceful-shutdown", "2"]
 
 
 def _probe_stac_api(port: int) -> str:
@@ -365,7 +426,7 @@ SERVICES = (
         title="HDA (eodag)",
         ports=("hda",),
         needs=("stac_api", "s3"),
-        argv=lambda lake: hda.argv(lake.ports["hda"]),
+        argv=lambda lake: hda.argv(lake.ports["hda"], lake.accounts),
         environment=lambda lake: hda.environment(hda.folder_of(lake.folder)),
         folder=lambda lake: hda.folder_of(lake.folder),
         prepare=hda.prepare(REGION),

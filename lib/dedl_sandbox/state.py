@@ -25,12 +25,15 @@ CONNECTION = "connection.env"
 SUPERVISOR_LOCK = "supervisor.lock"
 UP_LOCK = "up.lock"
 CONTROL = "control.sock"
+ACCOUNTS = "accounts"
+"""Names of other accounts of this machine that may ask the STAC API and HDA itself."""
 _SECRETS = (
     "postgres_password",
     "ingest_password",
     "reader_password",
     "s3_access_key",
     "s3_secret_key",
+    "s3_inner_key",
     "iam_user_password",
     "iam_outsider_password",
     "iam_service_secret",
@@ -48,6 +51,11 @@ class SandboxState:
     folder: Path
     ports: dict[str, int]
     secrets: dict[str, str]
+
+    @property
+    def accounts(self) -> Path:
+        """Return the file of the accounts that may connect besides our own."""
+        return self.folder / ACCOUNTS
 
     def log(self, service: str) -> Path:
         """Return the log of a service."""

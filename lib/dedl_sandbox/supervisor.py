@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="dedl-workbook-supervisor")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--starter", type=int, required=True)
+    parser.add_argument("--tied-to", type=int, help="a process whose end is ours, and our data's")
     options = parser.parse_args()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
@@ -48,7 +50,11 @@ def main() -> int:
             patience=_LOCK_PATIENCE,
             waiting=lambda: _say(progress="waiting for the one before to stop"),
         ):
-            return asyncio.run(Supervisor(options.folder).run(options.starter))
+            supervisor = Supervisor(options.folder)
+            code = asyncio.run(supervisor.run(options.starter, options.tied_to))
+            if supervisor.is_abandoned():
+                services.wipe(options.folder)
+            return code
     except ServiceError as error:
         _say_error(error)
         return 1
@@ -75,18 +81,20 @@ class Supervisor:
         self.well = {service.name: asyncio.Event() for service in SERVICES}
         self.turns = {service.name: asyncio.Lock() for service in SERVICES}
         self.stopped = asyncio.Event()
+        self.owner: int | None = None
         self.lock = (folder / state.SUPERVISOR_LOCK).stat().st_ino
         me = processes.identify(os.getpid())
         assert me is not None  # noqa: S101 (a process that runs has a number)
         self.state = state.State(me)
 
-    async def run(self, starter: int) -> int:
+    async def run(self, starter: int, owner: int | None) -> int:
         """Start all, stay until told to stop, stop all."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
         await asyncio.to_thread(self._take_over)
         self._rotate_logs()
         self._write_state()
         self._watch(starter)
+        self._watch_owner(owner)
         try:
             return await self._serve()
         finally:
@@ -152,6 +160,19 @@ class Supervisor:
         loop.add_reader(self.starter, self.stopped.set)
         if os.getppid() != starter:
             self.stopped.set()
+
+    def _watch_owner(self, owner: int | None) -> None:
+        if owner is not None:
+            try:
+                self.owner = os.pidfd_open(owner)
+            except ProcessLookupError:
+                self.stopped.set()
+                return
+            asyncio.get_running_loop().add_reader(self.owner, self.stopped.set)
+
+    def is_abandoned(self) -> bool:
+        """Return whether the process that we are tied to has ended, so that nobody cleans up."""
+        return self.owner is not None and bool(select.select([self.owner], [], [], 0)[0])
 
     def _read_stdin(self) -> None:
         message = os.read(sys.stdin.fileno(), 100)

@@ -121,7 +121,7 @@ def _serve(
         name="rehearsal_hda",
         title="HDA of the rehearsal",
         ports=("rehearsal_hda",),
-        argv=lambda lake: sandbox_hda.argv(lake.ports["rehearsal_hda"]),
+        argv=lambda lake: sandbox_hda.argv(lake.ports["rehearsal_hda"], lake.accounts),
         environment=lambda _: environment,
         folder=lambda _: folder,
         probe=lambda lake: sandbox_hda.probe(lake.ports["rehearsal_hda"]),

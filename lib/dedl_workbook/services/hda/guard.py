@@ -276,6 +276,11 @@ class Guard:
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = {key.lower(): value for key, value in scope["headers"]}
+        host = headers.get(b"host", b"").decode("latin-1")
+        origin = headers.get(b"origin", f"http://{host}".encode()).decode("latin-1")
+        # It stands on the loopback address, which any page in a browser of this machine reaches.
+        if host.partition(":")[0] not in ("127.0.0.1", "localhost") or origin != f"http://{host}":
+            raise RefusedError(403, "the request is for another host, or from a foreign page")
         if scope["method"] not in ("GET", "POST", "OPTIONS"):
             raise RefusedError(405, "only GET, POST and OPTIONS are answered")
         given = headers.get(b"authorization")
