@@ -18,6 +18,7 @@ DEFAULT = "outbox"
 _HOME = "dedl_workbook.services.helpdesk"
 PRODUCTS = {
     "outbox": f"{_HOME}.outbox",
+    "command": f"{_HOME}.command",
     "roundup": f"{_HOME}.roundup",
     "smtp": f"{_HOME}.smtp",
 }
