@@ -20,6 +20,7 @@ PRODUCTS = {
     "outbox": f"{_HOME}.outbox",
     "command": f"{_HOME}.command",
     "roundup": f"{_HOME}.roundup",
+    "rt": f"{_HOME}.rt",
     "smtp": f"{_HOME}.smtp",
 }
 """The module of each kind of help desk, with its `Settings` and its adapter; it is imported when a

@@ -10,8 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,25 +18,20 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 
-from dedl_workbook.base import http
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.parameters.fields import Url
 from dedl_workbook.parameters.helpdesk import Account
-from dedl_workbook.parameters.target import prefix
+from dedl_workbook.services.helpdesk import rest
 from dedl_workbook.services.helpdesk.desk import (
     Attachment,
     Desk,
     Message,
     Posted,
-    UnansweredError,
-    one_line,
-    trust,
 )
 
 if TYPE_CHECKING:
     import httpx
 
-_AGAIN = "Run again later: nothing is sent twice."
 _TRIES = 5
 _REFERENCE = re.compile(r".*/issue(\d+)#msg(\d+)")
 
@@ -84,18 +78,18 @@ class Roundup:
 
     def health(self) -> str:
         """Ask for one issue."""
-        with self._talking() as client:
+        with self._client() as client:
             self._get(client, "issue", {"@page_size": "1", "@fields": "title"})
         return self.place
 
     def find(self, ticket: str) -> str:
         """Return the address of the ticket's issue."""
-        with self._talking() as client:
+        with self._client() as client:
             return f"{self.url}/issue{self._issue(client, ticket)}"
 
     def sent(self, ticket: str, marker: str) -> str | None:
         """Return the address of the message with this marker, if the ticket shows it."""
-        with self._talking() as client:
+        with self._client() as client:
             issue = self._issue(client, ticket)
             message = self._message(client, ticket, marker)
             shown, _ = self._shown(client, issue)
@@ -103,7 +97,7 @@ class Roundup:
 
     def reply(self, message: Message) -> str:
         """Post a message with its attachments into the ticket, or finish what was cut off."""
-        with self._talking() as client:
+        with self._client() as client:
             issue = self._issue(client, message.ticket)
             number = self._message(client, message.ticket, message.marker)
             if number is None:
@@ -118,7 +112,7 @@ class Roundup:
 
     def read(self, ticket: str, reference: str) -> Posted:
         """Read a message and its files back, as the ticket shows them."""
-        with self._talking() as client:
+        with self._client() as client:
             issue, message = self._parts(reference)
             if message not in self._shown(client, issue)[0]:
                 raise ServiceError("the ticket doesn't show the message", where=reference)
@@ -129,7 +123,7 @@ class Roundup:
                     f"{self.url}/rest/data/file/{file['id']}/binary_content",
                     headers={"Accept": "application/octet-stream, */*"},
                 )
-                self._refuse(answer)
+                self._require_success(answer)
                 name = self._get(client, f"file/{file['id']}")["attributes"]["name"]
                 digests[str(name)] = hashlib.sha256(answer.content).hexdigest()
             return Posted(str(data["content"]).replace("\r\n", "\n"), digests)
@@ -141,11 +135,7 @@ class Roundup:
             remedy = "The title of the ticket's issue must be the ticket's id, and of no other."
             if not ids:
                 remedy += f" In the sandbox, this files it: dedl-workbook sandbox file {ticket}"
-            raise InputError(
-                f"{'no' if not ids else len(ids)} tickets with the title {ticket!r}",
-                where=self.place,
-                remedy=remedy,
-            )
+            raise rest.no_ticket(len(ids), ticket, self.place, remedy)
         return ids[0]
 
     def _message(self, client: httpx.Client, ticket: str, marker: str) -> str | None:
@@ -162,13 +152,7 @@ class Roundup:
                 files={"content": (attachment.name, content, "application/octet-stream")},
             )
         if answer.status_code in (400, 413, 415, 422):
-            raise ServiceError(
-                f"the help desk refuses the attachment {attachment.name} of {attachment.size} "
-                f"bytes ({answer.status_code}{_reason(answer)})",
-                where=self.url,
-                remedy="Set helpdesk.attachment_limit in the target to what the desk takes: "
-                "larger files stay in the archive, named in the reply. Then run again.",
-            )
+            raise rest.too_large(answer, attachment, self.url)
         return self._id_of(answer)
 
     def _post(self, client: httpx.Client, message: Message, files: list[str]) -> str:
@@ -195,10 +179,10 @@ class Roundup:
             )
             # 412: somebody else changed the ticket meanwhile.
             if answer.status_code != 412:
-                self._refuse(answer)
+                self._require_success(answer)
         if message not in self._shown(client, issue)[0]:
             raise ServiceError(
-                "the ticket is being changed all the time", where=self.url, remedy=_AGAIN
+                "the ticket is being changed all the time", where=self.url, remedy=rest.AGAIN
             )
 
     def _shown(self, client: httpx.Client, issue: str) -> tuple[list[str], str]:
@@ -210,12 +194,12 @@ class Roundup:
         self, client: httpx.Client, path: str, query: dict[str, str] | None = None
     ) -> dict[str, Any]:
         answer = client.get(f"{self.url}/rest/data/{quote(path)}", params=query)
-        self._refuse(answer)
+        self._require_success(answer)
         document: dict[str, Any] = _body(answer)
         return document
 
     def _id_of(self, answer: httpx.Response) -> str:
-        self._refuse(answer)
+        self._require_success(answer)
         return str(_body(answer)["id"])
 
     def _address(self, issue: str, message: str | None) -> str:
@@ -227,62 +211,19 @@ class Roundup:
             raise InputError("is no message of this help desk", where=reference)
         return match[1], match[2]
 
-    def _refuse(self, answer: httpx.Response) -> None:
-        """Raise what an answer says that isn't a success."""
-        status = answer.status_code
-        if answer.is_success:
-            return
-        if status in (401, 403):
-            raise InputError(
-                f"the help desk refuses the user {self.settings.user!r} "
-                f"({status}{_reason(answer)})",
-                where=self.url,
-                remedy=f"Set {prefix(self.target)}HELPDESK__USER and …PASSWORD to an account that "
-                "may reply in tickets over REST.",
-            )
-        if status == 429:
-            raise ServiceError(
-                "the help desk takes no more requests for a while, such as after wrong passwords",
-                where=self.url,
-                remedy=f"Wait {one_line(answer.headers.get('Retry-After', 'some'))} seconds, "
-                "then run again.",
-            )
-        # A gateway's word says nothing of what the server behind it did.
-        kind = UnansweredError if status in (500, 502, 504) else ServiceError
-        raise kind(
-            f"the help desk answered {status}{_reason(answer)}", where=self.url, remedy=_AGAIN
-        )
+    def _require_success(self, answer: httpx.Response) -> None:
+        rest.require_success(answer, self.settings, self.url, self.target)
 
-    @contextmanager
-    def _talking(self) -> Iterator[httpx.Client]:
-        import httpx
-
+    def _client(self) -> AbstractContextManager[httpx.Client]:
         origin = urlsplit(self.url)
-        try:
-            with http.client(
-                self.settings.timeout,
-                auth=(self.settings.user, self.settings.password.get_secret_value()),
-                verify=trust(self.settings.ca_bundle) if self.settings.ca_bundle else True,
-                headers={
-                    "Accept": "application/json",
-                    # Roundup takes no change without these, against forged requests.
-                    "X-Requested-With": "dedl-workbook",
-                    "Origin": f"{origin.scheme}://{origin.netloc}",
-                    "Referer": f"{self.url}/",
-                },
-            ) as client:
-                yield client
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise ServiceError(
-                f"the help desk can't be reached: {one_line(str(error)) or 'no answer'}",
-                where=self.url,
-                remedy=f"Check that it is up and at this address. {_AGAIN}",
-            ) from error
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            reason = one_line(str(error)) or type(error).__name__
-            raise UnansweredError(
-                f"the help desk gave no answer: {reason}", where=self.url, remedy=_AGAIN
-            ) from error
+        headers = {
+            "Accept": "application/json",
+            # Roundup takes no change without these, against forged requests.
+            "X-Requested-With": "dedl-workbook",
+            "Origin": f"{origin.scheme}://{origin.netloc}",
+            "Referer": f"{self.url}/",
+        }
+        return rest.client(self.settings, self.url, headers)
 
 
 def _message_id(ticket: str, marker: str) -> str:
@@ -298,12 +239,3 @@ def _body(answer: httpx.Response) -> Any:
             where=str(answer.url.copy_with(userinfo=b"")),
             remedy="Check helpdesk.url in the target.",
         ) from None
-
-
-def _reason(answer: httpx.Response) -> str:
-    """Return the reason in an error's answer, as ': …', or nothing."""
-    try:
-        text = str(answer.json()["error"]["msg"])
-    except (ValueError, KeyError, TypeError):
-        text = answer.text if "html" not in answer.headers.get("Content-Type", "") else ""
-    return f": {one_line(text)}" if text.strip() else ""
