@@ -214,7 +214,7 @@ def place(
     )
     environment = sandbox_hda.environment(folder)
     with (
-        _running(sandbox_hda.argv(ports[0]), ports[0], folder, environment),
+        _running(sandbox_hda.argv(ports[0], folder / "accounts"), ports[0], folder, environment),
         _running(argv, ports[1], folder, {}),
     ):
         yield Place(hda, guard, folder, (hda, data_lake.endpoints["stac_api"]))
