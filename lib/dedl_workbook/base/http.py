@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from dedl_workbook.base import trust
 from dedl_workbook.base.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def explained(what: str, where: str, remedy: str = REMEDY) -> Iterator[None]:
         answered = f"{what} answers {error.response.status_code}"
         raise ServiceError(answered, where=where, remedy=remedy) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if refusal := trust.problem(error):
+            untrusted = f"{what} shows a certificate that isn't trusted: {refusal}"
+            raise ServiceError(untrusted, where=where, remedy=trust.remedy(refusal)) from None
         silent = f"{what} gives no answer: {reason(error)}"
         raise ServiceError(silent, where=where, remedy=remedy) from None
 

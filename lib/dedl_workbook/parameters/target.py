@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dedl_workbook.base import trust
 from dedl_workbook.base.errors import InputError
 from dedl_workbook.base.text import nearest
 from dedl_workbook.parameters.fields import ExecutorName, RuleId, StepName
@@ -81,6 +82,9 @@ class Target(BaseSettings):
     description: str = ""
     settings_file: Path | None = None
     """A file of further settings in dotenv form, such as the one that the sandbox writes."""
+    ca_bundle: Path | None = None
+    """A PEM file of every authority that signs the certificates of the services below, also of
+    public ones; a section's own `ca_bundle` comes first. None: the system's, or each library's."""
     s3: Pool
     proposals: S3 | None = None
     """Where submitters deliver, if that is another endpoint than the pool's."""
@@ -143,6 +147,7 @@ class Target(BaseSettings):
             raise explain(
                 error, cls, str(path), missing=lambda at: _missing(at, name, settings_file)
             ) from None
+        trust.use(target.ca_bundle)
         update: dict[str, Any] = {"settings_file": settings_file}
         update["archive"] = _absolute(root, target.archive)
         if target.hda is not None:
@@ -200,6 +205,8 @@ class Target(BaseSettings):
         if isinstance(desk, dict) and "helpdesk" in values:
             desk_values = of_kind(desk.get("kind", DEFAULT), values["helpdesk"])
             merged["helpdesk"] = _merge(written.get("helpdesk") or {}, desk_values)
+        if bundle := merged.get("ca_bundle"):
+            _trust_everywhere(merged, str(_absolute(root, bundle)))
         return merged, settings_file
 
     def identity(self) -> dict[str, str | int]:
@@ -228,6 +235,22 @@ def _target_file(name: str, root: Path) -> Path:
         hint = nearest(name, known) or f"Known targets: {', '.join(known) or 'none'}."
         raise InputError("there is no such target file", where=str(path), remedy=hint)
     return path
+
+
+def _trust_everywhere(values: dict[str, Any], bundle: str) -> None:
+    """Let each section that names no file of authorities of its own have the target's."""
+    values["ca_bundle"] = bundle
+    places = [("s3",), ("proposals",), ("helpdesk",), ("evidence", "s3"), ("notices", "mail")]
+    catalog = values.get("catalog")
+    # Without verification libpq would begin to verify, only since there is a file.
+    if isinstance(catalog, dict) and str(catalog.get("sslmode")).startswith("verify"):
+        places.append(("catalog",))
+    for place in places:
+        section: Any = values
+        for key in place:
+            section = section.get(key) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.setdefault("ca_bundle", bundle)
 
 
 def _absolute(root: Path, path: object) -> Path | None:

@@ -238,7 +238,7 @@ class Tokens:
         url = f"{self.issuer}/protocol/openid-connect/certs"
         jwt = importlib.import_module("jwt")
         try:
-            async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=5) as client:
                 answer = (await client.get(url)).raise_for_status()
             published = jwt.PyJWKSet.from_dict(answer.json())
         except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dedl_workbook.base import trust
 from dedl_workbook.base.errors import InputError, ServiceError
 
 NO_EODAG = 3
@@ -98,7 +99,7 @@ def _process(
     try:
         process = subprocess.Popen(
             command,
-            env=inherited | {"LANG": "C.UTF-8"} | dict(environment),
+            env=inherited | trust.variables() | {"LANG": "C.UTF-8"} | dict(environment),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from dedl_workbook.base import trust
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.retry import until
@@ -102,14 +103,14 @@ def _prepare(s3: S3, hda: Hda, new: Files, folder: Path) -> dict[str, str]:
         secret_key=s3.secret_key.get_secret_value(),
         provider=hda.provider,
     )
-    trust = {"AWS_CA_BUNDLE": str(s3.ca_bundle)} if s3.ca_bundle else {}
+    pool_trust = {"AWS_CA_BUNDLE": str(s3.ca_bundle)} if s3.ca_bundle else {}
     return {
         "EODAG_CFG_DIR": str(folder),
         "EODAG_CFG_FILE": str(folder / "eodag.yml"),
         "AWS_CONFIG_FILE": str(folder / "aws_config"),
         "HOME": str(folder),
         "COUNT": "true",
-        **trust,
+        **pool_trust,
         **dialect.of(hda).environment(hda, folder),
     }
 
@@ -132,6 +133,7 @@ def _started(
     """Start a server and yield its address, once it answers."""
     command = [str(hda.python), "-P", str(_SERVER), json.dumps(request)]
     inherited = {key: os.environ[key] for key in ("PATH", "TMPDIR") if key in os.environ}
+    inherited |= trust.variables()
     log = folder / f"{'guard' if request else 'hda'}.log"
     with log.open("wb") as output:
         try:

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from dedl_workbook.base import trust
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.parameters.helpdesk import Account
 from dedl_workbook.services.helpdesk.desk import (
@@ -37,7 +38,7 @@ from dedl_workbook.services.helpdesk.desk import (
 )
 
 VERSION = 1
-_INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "HTTPS_PROXY", "NO_PROXY")
+_INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "TZ")
 _REMEDY = "See what helpdesk.command of the target does. Run again: nothing is sent twice."
 
 
@@ -154,6 +155,7 @@ class Command:
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         settings, action = self.settings, question["action"]
         environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+        environment |= trust.variables()
         environment["HELPDESK_USER"] = settings.user
         environment["HELPDESK_PASSWORD"] = settings.password.get_secret_value()
         if settings.ca_bundle:

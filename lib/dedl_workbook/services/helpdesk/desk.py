@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.json import digest
+from dedl_workbook.base.trust import context
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 """What a ticket, a purpose, a marker and an attachment may be called."""
@@ -20,19 +21,8 @@ _LONGEST = 300
 
 
 def trust(bundle: Path | None) -> ssl.SSLContext:
-    """Return whom to trust: the authorities of a file in PEM, or by default the system's.
-
-    Raises:
-        InputError: the file isn't there, or isn't one.
-    """
-    try:
-        return ssl.create_default_context(cafile=str(bundle) if bundle else None)
-    except OSError as error:
-        raise InputError(
-            f"holds no certificate that can be read: {error.strerror or error}",
-            where=str(bundle),
-            remedy="Set helpdesk.ca_bundle in the target to the authority's file in PEM.",
-        ) from error
+    """Return whom to trust at a desk: the authorities of a file in PEM, or the system's."""
+    return context(bundle, "helpdesk.ca_bundle")
 
 
 class UnansweredError(ServiceError):

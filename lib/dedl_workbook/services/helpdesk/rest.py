@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base import http
 from dedl_workbook.base.errors import InputError, ServiceError
+from dedl_workbook.base.trust import problem, remedy
 from dedl_workbook.parameters.helpdesk import Account
 from dedl_workbook.parameters.target import prefix
 from dedl_workbook.services.helpdesk.desk import Attachment, UnansweredError, one_line, trust
@@ -36,6 +37,12 @@ def client(settings: Account, url: str, headers: Mapping[str, str]) -> Iterator[
         ) as opened:
             yield opened
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        if refusal := problem(error):
+            raise ServiceError(
+                f"the help desk shows a certificate that isn't trusted: {refusal}",
+                where=url,
+                remedy=remedy(refusal),
+            ) from error
         raise ServiceError(
             f"the help desk can't be reached: {one_line(str(error)) or 'no answer'}",
             where=url,

@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.base.files import write_atomic
 from dedl_workbook.base.json import pretty
+from dedl_workbook.base.trust import problem, remedy
 from dedl_workbook.parameters.helpdesk import Account
 from dedl_workbook.parameters.target import prefix
 from dedl_workbook.services.helpdesk.desk import (
@@ -242,6 +243,12 @@ class Smtp:
                 remedy=f"Set {prefix(self.target)}HELPDESK__USER and …PASSWORD. Nothing was sent.",
             ) from None
         except (OSError, smtplib.SMTPException) as error:
+            if refusal := problem(error):
+                raise ServiceError(
+                    f"the mail server shows a certificate that isn't trusted: {refusal}",
+                    where=self._server,
+                    remedy=f"{remedy(refusal)} Nothing was sent.",
+                ) from error
             raise ServiceError(
                 f"the mail server can't be used: {one_line(str(error)) or type(error).__name__}",
                 where=self._server,
