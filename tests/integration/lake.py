@@ -19,6 +19,7 @@ from dedl_workbook.dataset import s3
 from dedl_workbook.parameters.target import S3, Hda, StacApi, Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Job, Plan, Verdict
+from dedl_workbook.services.pool import anchors
 from dedl_workbook.steps.order import STEPS
 
 from tests import buckets, databases
@@ -227,10 +228,11 @@ class Lake:
         return s3.client(S3(**{k: v for k, v in self.s3().items() if k != "bucket"}))
 
     def objects(self) -> dict[str, bytes]:
-        """Return the bytes of each object in the bucket, by key."""
+        """Return the bytes of each object in the bucket, by key; ledgers' anchors are left out."""
         client = self.client
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        keys = [key for key in keys if f"/{anchors.FOLDER}" not in key]
         return {key: client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
 
     def put(self, key: str, data: bytes = b"foreign", **how: Any) -> None:

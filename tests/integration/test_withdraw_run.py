@@ -8,6 +8,7 @@ import shutil
 import pytest
 from dedl_workbook.cli.codes import DONE, NOT_APPROVED
 from dedl_workbook.cli.main import main
+from dedl_workbook.services.pool import anchors
 
 from tests.conftest import Workbook
 
@@ -39,6 +40,7 @@ def test_a_ticket_is_withdrawn_once_exactly_that_is_approved(
 
     assert untouched
     assert (lake.objects(), lake.collections()) == ({}, [])
+    assert anchors.read(lake.target.s3, "EO.DEDL.DAT.DEMO_HEAT/DEDL-1/"), "they are evidence"
     outcomes = [line for line in _lines(lake) if line["event"] == "outcome"]
     withdrawn = next(line for line in outcomes if line["step"] == "withdraw")
     assert withdrawn["verdict"] == "passed"
