@@ -88,7 +88,7 @@ def validate(
             "only one of --json, --csv and --html can be printed", remedy="Name a file."
         )
     if fix_to:
-        fix.demand_fresh(delivered, fix_to)
+        fix.require_fresh(delivered, fix_to)
 
     with terminal.Progress() as progress:
         report = validation.validate(

@@ -386,10 +386,10 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2")
         try:
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix):
-                for found in page.get("Contents", []):
-                    path = found["Key"][len(self.prefix) :]
+                for entry in page.get("Contents", []):
+                    path = entry["Key"][len(self.prefix) :]
                     if path and not path.endswith("/"):
-                        yield File(path, found["Size"], found["ETag"].strip('"'))
+                        yield File(path, entry["Size"], entry["ETag"].strip('"'))
         except s3.errors() as error:
             raise s3.explained(error, f"{self.location} can't be listed") from error
 
@@ -450,11 +450,11 @@ class Bucket:
     def head(self, path: str, length: int) -> tuple[bytes, int, int]:
         """Return an object's first bytes, at most `length`, and its size; it has one name."""
         try:
-            found = self.client.get_object(
+            answer = self.client.get_object(
                 Bucket=self.bucket, Key=self.prefix + path, Range=f"bytes=0-{length - 1}"
             )
-            size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
-            return found["Body"].read(), int(size), 1
+            size = answer.get("ContentRange", "").rpartition("/")[2] or answer["ContentLength"]
+            return answer["Body"].read(), int(size), 1
         except s3.errors() as error:
             if s3.answer(error).code == "InvalidRange":
                 return b"", 0, 1
@@ -463,10 +463,10 @@ class Bucket:
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open an object as a stream."""
         try:
-            found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
         except s3.errors() as error:
             raise self._unread(error, path) from error
-        return closing(cast(BinaryIO, _Stream(found["Body"], partial(self._unread, path=path))))
+        return closing(cast(BinaryIO, _Stream(answer["Body"], partial(self._unread, path=path))))
 
     def _unread(self, error: Exception, path: str) -> Exception:
         """Return what to raise: an OSError if it is the object's trouble, else a ServiceError."""
@@ -506,13 +506,13 @@ def _open_bucket(location: str, settings: S3 | None) -> Bucket:
         )
     if not bucket:
         raise InputError("names no bucket", where=location, remedy="Write s3://bucket/prefix.")
-    found = Bucket(settings, bucket, f"{prefix}/" if prefix else "")
+    dataset = Bucket(settings, bucket, f"{prefix}/" if prefix else "")
     try:
-        if next(iter(found.files()), None) is None:
+        if next(iter(dataset.files()), None) is None:
             raise InputError("nothing lies there", where=location)
     except ServiceError as error:
         raise InputError(error.what, remedy=error.remedy) from error
-    return found
+    return dataset
 
 
 def bounded(dataset: Dataset, file: File, limit: int) -> bytes:

@@ -25,7 +25,7 @@ _ONE_FILE = (
     "An asset is one file: deliver the folder as one, such as a zip, or make an asset of each file "
     "in it."
 )
-_MEND = "Write the path of the file from the dataset's root, such as data/2024/11/16/ID/x.tif."
+_FIX = "Write the path of the file from the dataset's root, such as data/2024/11/16/ID/x.tif."
 
 
 def is_remote(href: object) -> bool:
@@ -67,13 +67,13 @@ def _no_path(asset: Asset) -> Iterator[Problem]:
         text = f"the href '{href[:200]}' starts from the item's folder, not from the dataset's root"
         yield Problem(text, f"Write it as '{meant[:200]}'.", where)
     elif ".." in href.split("/") or "%2e" in href.lower():
-        yield Problem(f"the href '{href[:200]}' leads out of data/", _MEND, where)
+        yield Problem(f"the href '{href[:200]}' leads out of data/", _FIX, where)
     elif href.startswith("/") or _SCHEME.match(href):
-        yield Problem(f"the href '{href[:200]}' is absolute", _MEND, where)
+        yield Problem(f"the href '{href[:200]}' is absolute", _FIX, where)
     elif href.endswith("/") and href_path(href.rstrip("/")):
         yield Problem(f"the href '{href[:200]}' names a folder", _ONE_FILE, where)
     else:
-        yield Problem(f"the href '{href[:200]}' is no path inside data/", _MEND, where)
+        yield Problem(f"the href '{href[:200]}' is no path inside data/", _FIX, where)
 
 
 def intended(href: str) -> str:
@@ -250,7 +250,7 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Problem]:
     One file under two keys is a warning. HDA serves assets by base name: of two with the same, one
     vanishes in silence; downloadLink is its own.
     """
-    seen: dict[str, str] = {}
+    keys: dict[str, str] = {}
     paths: dict[str, str | None] = {}
     for key, _, href, path in item.assets:
         if path is None and isinstance(href, str):
@@ -261,21 +261,21 @@ def base_names_differ(item: Item, given: Given) -> Iterator[Problem]:
         if not name:
             # A service's address.
             continue
-        if name in seen and path is not None and path == paths.get(name):
+        if name in keys and path is not None and path == paths.get(name):
             yield Problem(
-                f"the asset '{seen[name]}' is the same file: HDA would drop one of them",
+                f"the asset '{keys[name]}' is the same file: HDA would drop one of them",
                 "Drop one of the two assets.",
                 pointer("assets", key),
                 severity=Severity.WARNING,
             )
-        elif name in seen:
+        elif name in keys:
             yield Problem(
-                f"'{name}' is the base name of the asset '{seen[name]}' too: HDA would drop one",
+                f"'{name}' is the base name of the asset '{keys[name]}' too: HDA would drop one",
                 "Rename one of the files, and correct its href.",
                 pointer("assets", key, "href"),
             )
         else:
-            seen[name] = key
+            keys[name] = key
             paths[name] = path
         if key == "downloadLink" or name == "downloadLink":
             yield Problem(
@@ -308,7 +308,7 @@ def _checksum_agrees(item: Item, given: Given, key: str, path: str) -> Iterator[
     checksum = item.document["assets"][key]["file:checksum"]
     try:
         algorithm, promised = checksums.parse(str(checksum))
-        found = checksums.digest(given.dataset, path, algorithm)
+        digest = checksums.digest(given.dataset, path, algorithm)
     except checksums.UnknownAlgorithm as error:
         fix = "Nothing to do, unless it should be compared: then write 1220 and the SHA-256."
         text = f"the checksum was not looked at: it {error}"
@@ -319,9 +319,9 @@ def _checksum_agrees(item: Item, given: Given, key: str, path: str) -> Iterator[
     except OSError as error:
         yield from _unreadable(item, given, key, path, error)
     else:
-        if found != promised:
+        if digest != promised:
             yield Problem(
-                f"the file's {algorithm} is '{found.hex()}', the checksum says otherwise",
+                f"the file's {algorithm} is '{digest.hex()}', the checksum says otherwise",
                 "Deliver the right file, or correct the checksum.",
                 where,
             )
@@ -354,10 +354,10 @@ def sizes_agree(part: Part, given: Given) -> Iterator[Problem]:
 
 def _unreadable(item: Item, given: Given, key: str, path: str, error: OSError) -> Iterator[Problem]:
     """Say that a file can't be read, unless there is none, which is said across all files."""
-    found = given.dataset.stat(path)
-    if found is None:
+    state = given.dataset.stat(path)
+    if state is None:
         item.sizes[path] = GONE
-    elif found.kind == "file":
+    elif state.kind == "file":
         item.sizes[path] = CLOSED
         yield Problem(
             f"the file can't be read: {error.strerror or error}",

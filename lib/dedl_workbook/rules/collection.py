@@ -58,24 +58,24 @@ def id_is_the_agreed_one(collection: Document, given: Given) -> Iterator[Problem
     A form unlike HDA's ids (capitals, digits, `-` and `_` in parts joined by dots, such as
     EO.ESA.DAT.SENTINEL-1.L1_GRD) is a warning.
     """
-    found = collection.get("id")
-    if not isinstance(found, str) or not found:
+    written = collection.get("id")
+    if not isinstance(written, str) or not written:
         return
-    if given.agreed and found != given.agreed:
+    if given.agreed and written != given.agreed:
         yield Problem(
-            f"the id is '{found}', but '{given.agreed}' was agreed in the ticket",
+            f"the id is '{written}', but '{given.agreed}' was agreed in the ticket",
             f"Write {given.agreed}, here and in every item.",
             "/id",
         )
-    if not given.agreed and not given.is_named(found):
+    if not given.agreed and not given.is_named(written):
         yield Problem(
-            f"the id is '{found}', but the dataset is called '{given.named}'",
+            f"the id is '{written}', but the dataset is called '{given.named}'",
             "Write the agreed id, here, in every item and as the folder's name.",
             "/id",
         )
-    if not _USUAL_ID.fullmatch(found):
+    if not _USUAL_ID.fullmatch(written):
         yield Problem(
-            f"the id '{found}' has an unusual form",
+            f"the id '{written}' has an unusual form",
             "Use capitals, digits, - and _ in parts joined by dots, such as EO.XXX.DAT.NAME.",
             "/id",
             severity=Severity.WARNING,
@@ -255,19 +255,19 @@ def stac_version_is_served(collection: Document, given: Given) -> Iterator[Probl
 
     HDA serves 1.0.0, and reads 1.1.0.
     """
-    found = collection.get("stac_version")
-    if isinstance(found, str) and found not in given.served:
+    version = collection.get("stac_version")
+    if isinstance(version, str) and version not in given.served:
         served = " and ".join(given.served)
-        yield Problem(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
+        yield Problem(f"STAC {version} is not served; {served} are", _CONVERT, "/stac_version")
 
 
 @part_of("C10", "item")
 def stac_version_of_item_is_served(item: Item, given: Given) -> Iterator[Problem]:
     """Hold an item to the same versions."""
-    found = item.document.get("stac_version")
-    if found not in given.served and isinstance(found, str):
+    version = item.document.get("stac_version")
+    if version not in given.served and isinstance(version, str):
         served = " and ".join(given.served)
-        yield Problem(f"STAC {found} is not served; {served} are", _CONVERT, "/stac_version")
+        yield Problem(f"STAC {version} is not served; {served} are", _CONVERT, "/stac_version")
 
 
 @rule("C13", "collection")
@@ -276,18 +276,18 @@ def id_is_free(collection: Document, given: Given) -> Iterator[Problem]:
 
     Looked up in the target's STAC API; without a target it can't be, and is left out.
     """
-    found = given.published
-    if found is None:
+    published = given.published
+    if published is None:
         return
-    if found.problem:
+    if published.problem:
         yield Problem(
-            f"the target can't be asked for published collections: {found.problem}",
+            f"the target can't be asked for published collections: {published.problem}",
             "Validate again when it answers.",
             "/id",
             severity=Severity.WARNING,
         )
-    elif found.there and found.by != given.ticket and not given.replaces:
-        by = f" by the ticket '{found.by}'" if found.by else ""
+    elif published.there and published.by != given.ticket and not given.replaces:
+        by = f" by the ticket '{published.by}'" if published.by else ""
         yield Problem(
             f"a collection '{given.id}' is published already{by}",
             "Agree another id, or say `mode: replace` in the ticket.",
@@ -296,8 +296,8 @@ def id_is_free(collection: Document, given: Given) -> Iterator[Problem]:
 
 
 def _list(collection: Document, field: str) -> list[Any]:
-    found = collection.get(field)
-    return found if isinstance(found, list) else []
+    value = collection.get(field)
+    return value if isinstance(value, list) else []
 
 
 def _objects(collection: Document, field: str) -> list[dict[str, Any]]:

@@ -78,12 +78,16 @@ def fix(
     Raises:
         InputError: the folder is not empty, or lies in the dataset; a document can't be read.
     """
-    demand_fresh(dataset, folder)
+    require_fresh(dataset, folder)
     file = dataset.stat(COLLECTION)
-    found = read_document(dataset, file, "L02") if file and file.kind == "file" else None
+    answer = read_document(dataset, file, "L02") if file and file.kind == "file" else None
     collection, raw = None, b""
-    if found is not None and not isinstance(found, Unreadable) and isinstance(found[1], dict):
-        raw = found[0]
+    if (
+        answer is not None
+        and not isinstance(answer, Unreadable)
+        and isinstance(answer.document, dict)
+    ):
+        raw = answer.data
         collection = parse(raw)
     given_id = collection.get("id") if collection else None
     collection_id = given_id if isinstance(given_id, str) and given_id else dataset.name
@@ -94,7 +98,7 @@ def fix(
         after = None
         if before is not None:
             try:
-                after = mended_item(before, path, collection_id, dataset)
+                after = fixed_item(before, path, collection_id, dataset)
             except Exception as error:  # noqa: BLE001 - the others are fixed all the same
                 before = None
                 notes.append(_not_fixed(path, error))
@@ -109,7 +113,7 @@ def fix(
         tell("fix", count, 0, "documents")
     if collection is not None:
         try:
-            fixed = mended_collection(collection, covered)
+            fixed = fixed_collection(collection, covered)
         except Exception as error:  # noqa: BLE001 - as above
             fixed = collection
             notes.append(_not_fixed(COLLECTION, error))
@@ -119,9 +123,9 @@ def fix(
         # It can't be mended, and is handed on as it is.
         _write(folder, COLLECTION, None, None, _bytes(dataset, COLLECTION))
         count += 1
-    mended = Mended(dataset, Folder(folder.resolve()))
+    overlay = Overlay(dataset, Folder(folder.resolve()))
     remaining = validate(
-        mended, executor=executor, tell=tell, second_opinion=second_opinion, fetch=fetch
+        overlay, executor=executor, tell=tell, second_opinion=second_opinion, fetch=fetch
     )
     return Fixed(folder, count, changed, replace(remaining, notes=(*remaining.notes, *notes)))
 
@@ -130,8 +134,8 @@ def _not_fixed(path: str, error: Exception) -> str:
     return f"{path} was left as it is: {type(error).__name__}: {printable(str(error))[:200]}"
 
 
-def demand_fresh(dataset: Dataset, folder: Path) -> None:
-    """Demand that a mended copy can be written to a folder: an empty one, or none, and elsewhere.
+def require_fresh(dataset: Dataset, folder: Path) -> None:
+    """Require that a mended copy can be written to a folder: an empty one, or none, and elsewhere.
 
     Raises:
         InputError: the folder is not empty, or lies in the dataset.
@@ -157,12 +161,12 @@ def _documents(dataset: Dataset) -> Iterator[tuple[str, dict[str, Any] | None, b
         if not is_item(file):
             yield file.path, None, _bytes(dataset, file.path)
             continue
-        found = read_document(dataset, file, "L03")
-        if isinstance(found, Unreadable) or not isinstance(found[1], dict):
+        answer = read_document(dataset, file, "L03")
+        if isinstance(answer, Unreadable) or not isinstance(answer.document, dict):
             yield file.path, None, _bytes(dataset, file.path)
         else:
             # Exact numbers: what isn't mended stays as it is.
-            yield file.path, parse(found[0]), found[0]
+            yield file.path, parse(answer.data), answer.data
 
 
 def _bytes(dataset: Dataset, path: str) -> bytes:
@@ -187,7 +191,7 @@ def _write(folder: Path, path: str, before: Any, after: Any, raw: bytes) -> int:
     return 0
 
 
-def mended_collection(document: dict[str, Any], covered: Covered) -> dict[str, Any]:
+def fixed_collection(document: dict[str, Any], covered: Covered) -> dict[str, Any]:
     """Return a collection with what a machine can mend."""
     result = copy.deepcopy(document)
     words = result.get("keywords")
@@ -225,7 +229,7 @@ def _widen(collection: dict[str, Any], extent: Extent, covered: Covered) -> None
                 interval[n] = written_utc(after)
 
 
-def mended_item(
+def fixed_item(
     document: dict[str, Any], path: str, collection_id: str, dataset: Dataset
 ) -> dict[str, Any]:
     """Return an item with what a machine can mend."""
@@ -235,7 +239,7 @@ def mended_item(
         # Else the file is to be renamed.
         result["id"] = stem
     result["collection"] = collection_id
-    _mend_bbox(result)
+    _fix_bbox(result)
     properties = result.get("properties")
     for asset in assets_of(result, dataset):
         if isinstance(asset.href, str) and (path := _meant(asset, dataset)):
@@ -247,7 +251,7 @@ def mended_item(
                 continue
             value = fields.get(name)
             if isinstance(value, str) and (not value.endswith("Z") or oddity(value)):
-                _mend_time(fields, name)
+                _fix_time(fields, name)
     for asset in assets:
         if asset.path is not None and (kind := media_type(asset.value, asset.path, dataset)):
             asset.value["type"] = kind
@@ -263,7 +267,7 @@ def _meant(asset: Asset, dataset: Dataset) -> str:
     return next((path for path in forms if path and dataset.stat(path) is not None), "")
 
 
-def _mend_time(properties: dict[str, Any], name: str) -> None:
+def _fix_time(properties: dict[str, Any], name: str) -> None:
     try:
         moment = instant(properties[name])
     except ValueError:
@@ -273,7 +277,7 @@ def _mend_time(properties: dict[str, Any], name: str) -> None:
         properties[name] = written_utc(moment)
 
 
-def _mend_bbox(item: dict[str, Any]) -> None:
+def _fix_bbox(item: dict[str, Any]) -> None:
     geometry, bbox = item.get("geometry"), item.get("bbox")
     if (outline := longitudes.turned(geometry)) is not None:
         ends = longitudes.turned_ends(_box_around(geometry))
@@ -326,7 +330,7 @@ def _is_belied(media_type: object, path: str, dataset: Dataset) -> bool:
 
 
 @dataclass(frozen=True)
-class Mended:
+class Overlay:
     """A dataset whose metadata come from another folder."""
 
     delivered: Dataset
@@ -351,8 +355,8 @@ class Mended:
 
     def entries(self) -> Iterator[File | Names]:
         """Yield the files, as `files` does: what wasn't looked at has the same name in both."""
-        for found in self.delivered.entries():
-            yield found if isinstance(found, Names) else self._mended(found)
+        for entry in self.delivered.entries():
+            yield entry if isinstance(entry, Names) else self._mended(entry)
 
     def _mended(self, file: File) -> File:
         if file.path.startswith(METADATA) and file.kind == "file":

@@ -28,7 +28,7 @@ MOST_COMPARED = 1_000_000
 a second. Only outlines of many sides that all overlap need more."""
 
 Positions = list[Sequence[float]]
-_MEND = "Write GeoJSON as RFC 7946 has it: [longitude, latitude] in degrees."
+_FIX = "Write GeoJSON as RFC 7946 has it: [longitude, latitude] in degrees."
 
 
 def problems_of(geometry: Any, bbox: Any) -> Iterator[Problem]:
@@ -48,7 +48,7 @@ def problems_of(geometry: Any, bbox: Any) -> Iterator[Problem]:
     lats = [position[1] for position in positions]
     west, east, south, north = min(lons), max(lons), min(lats), max(lats)
     if text := out_of_range(west, south, east, north):
-        yield Problem(text, _MEND, "/geometry")
+        yield Problem(text, _FIX, "/geometry")
         return
     left = MOST_COMPARED
     for where, line, is_ring in lines:
@@ -74,9 +74,9 @@ def bounds_of(geometry: Any) -> Box | None:
         return None
     lons = [position[0] for position in positions]
     lats = [position[1] for position in positions]
-    found = min(lons), min(lats), max(lons), max(lats)
-    in_range = found[0] >= -180 and found[2] <= 180 and found[1] >= -90 and found[3] <= 90
-    return found if in_range else None
+    bounds = min(lons), min(lats), max(lons), max(lats)
+    in_range = bounds[0] >= -180 and bounds[2] <= 180 and bounds[1] >= -90 and bounds[3] <= 90
+    return bounds if in_range else None
 
 
 def _is_plain_box(geometry: Any, bbox: Any) -> bool:
@@ -103,30 +103,30 @@ def _lines(
     if kind == "GeometryCollection":
         members = geometry.get("geometries")
         if not isinstance(members, list) or level > 3:
-            problems.append(Problem("is no usable GeometryCollection", _MEND, where))
+            problems.append(Problem("is no usable GeometryCollection", _FIX, where))
             return
         for place, member in enumerate(members):
             yield from _lines(member, where + pointer("geometries", place), problems, level + 1)
         return
     if not isinstance(kind, str) or kind not in _DEPTHS:
-        problems.append(Problem(f"is no GeoJSON geometry: type {str(kind)[:40]!r}", _MEND, where))
+        problems.append(Problem(f"is no GeoJSON geometry: type {str(kind)[:40]!r}", _FIX, where))
         return
-    found: list[tuple[str, Any]] = [(where + "/coordinates", geometry.get("coordinates"))]
+    lines: list[tuple[str, Any]] = [(where + "/coordinates", geometry.get("coordinates"))]
     depth = _DEPTHS[kind]
     if depth == 0:
-        found = [(at, [position]) for at, position in found]
+        lines = [(at, [position]) for at, position in lines]
     for _ in range(depth - 1):
-        nested, found = found, []
+        nested, lines = lines, []
         for at, parts in nested:
             if isinstance(parts, list):
-                found += [(f"{at}/{n}", part) for n, part in enumerate(parts)]
+                lines += [(f"{at}/{n}", part) for n, part in enumerate(parts)]
             else:
-                problems.append(Problem("has no list of coordinates", _MEND, at))
-    for at, line in found:
+                problems.append(Problem("has no list of coordinates", _FIX, at))
+    for at, line in lines:
         if isinstance(line, list) and all(map(_is_position, line)):
             yield at, line, kind.endswith("Polygon")
         else:
-            problems.append(Problem("holds a position that is none", _MEND, at))
+            problems.append(Problem("holds a position that is none", _FIX, at))
 
 
 def _is_position(value: Any) -> bool:

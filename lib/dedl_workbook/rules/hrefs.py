@@ -30,8 +30,8 @@ def malformed(href: str) -> str:
         return "is empty"
     if href.lower().startswith("s3://"):
         return "" if href[5:].partition("/")[0].strip() else "names no bucket"
-    if found := _BAD_CHARS.search(href):
-        return f"holds the character {found[0]!r}"
+    if odd := _BAD_CHARS.search(href):
+        return f"holds the character {odd[0]!r}"
     if _BAD_PERCENT.search(href):
         return "holds a % that is no percent-encoding"
     try:

@@ -71,13 +71,13 @@ def _cut(polygon: list[Ring]) -> list[list[Ring]]:
 
 def _clipped(ring: Ring, keeps: Callable[[float], bool]) -> Ring:
     """Return the part of a closed ring on one side of 180 degrees (Sutherland and Hodgman)."""
-    kept: Ring = []
+    clipped: Ring = []
     for a, b in pairwise(ring):
         if keeps(a[0]):
-            kept.append(list(a))
+            clipped.append(list(a))
         if keeps(a[0]) != keeps(b[0]) and 180 not in (a[0], b[0]):
             share = (180 - a[0]) / (b[0] - a[0])
             rest = [x + share * (y - x) for x, y in zip(a[1:], b[1:], strict=False)]
-            kept.append([180.0, *rest])
-    flat = all(position[0] == 180 for position in kept)
-    return [] if flat or len(kept) < 3 else [*kept, kept[0]]
+            clipped.append([180.0, *rest])
+    flat = all(position[0] == 180 for position in clipped)
+    return [] if flat or len(clipped) < 3 else [*clipped, clipped[0]]

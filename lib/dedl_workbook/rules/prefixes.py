@@ -61,7 +61,8 @@ def _unnamed(document: Document, fields: Any, where: str) -> Iterator[Problem]:
             _add_prefixes(unnamed, asset, pointer("assets", key))
     if not unnamed:
         return
-    named = "\n".join(store.extensions_of(document))
+    # Names in the place of URLs, as old documents have them, are I01's and C01's.
+    named = "".join(f"/{url}/" for url in store.extensions_of(document))
     for prefix, place in unnamed.items():
         extension = EXTENSIONS[prefix]
         if f"/{extension}/" not in named and f"/{extension}-extension/" not in named:

@@ -600,8 +600,8 @@ def test_fields_of_assets_and_of_the_collection_are_looked_at_too(tmp_path: Path
 
 
 @good("I09")
-def test_fields_of_named_extensions_and_of_unknown_prefixes_pass(tmp_path: Path) -> None:
-    url = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
+@pytest.mark.parametrize("url", ["https://stac-extensions.github.io/eo/v1.1.0/schema.json", "eo"])
+def test_fields_of_named_extensions_and_of_unknown_prefixes_pass(tmp_path: Path, url: str) -> None:
     properties = {"eo:cloud_cover": 5, "heat:index": 3, "dedl:x": 1}
     root = any_dataset(tmp_path, any_item(stac_extensions=[url], properties=properties))
 
