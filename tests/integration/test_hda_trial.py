@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from dedl_sandbox import Sandbox
+from dedl_sandbox import Sandbox, oidc
 from dedl_workbook.base.errors import InputError, RefusedError
 from dedl_workbook.dataset import s3
 from dedl_workbook.publication import addresses
@@ -178,6 +178,58 @@ def test_a_restricted_dataset_is_tried_behind_a_guard(lake: HdaLake) -> None:
 
     with serving.serving(target, part, new, guarded=True) as tried:
         assert served(tried) == {"open": 200, "guarded": 401}
+
+
+def _with_iam(lake: HdaLake, role: str) -> Job:
+    """Return the job of a restricted dataset, on a target whose IAM service gives real tokens."""
+    job = _stored(lake, an_item(0), an_item(1), roles=[role])
+    return replace(job, target=job.target.model_copy(update={"iam": iam_of(lake)}))
+
+
+def test_a_restricted_dataset_is_verified_with_real_tokens_before_it_goes_live(
+    lake: HdaLake,
+) -> None:
+    oidc.grant(lake.sandbox.folder, oidc.USER, ROLE)
+    job = _with_iam(lake, ROLE)
+    plan = hda.plan(job)
+
+    receipt = hda.apply(plan)
+
+    trial = receipt.done["trial"]
+    shown = {check["name"]: check["found"] for check in trial["checks"]}
+    assert "2 items" in trial["summary"]
+    closed = {shown[f"HDA, {case}"] for case in (verify_hda.ANONYMOUS, verify_hda.OUTSIDER)}
+    assert closed == {"14 ways tried, all closed"}
+    assert "HDA: download: whole item" in shown
+    assert hda.check(plan).verdict is Verdict.PASSED
+
+
+def test_a_role_that_its_user_does_not_hold_fails_the_trial(lake: HdaLake) -> None:
+    """As one that vanished since it was granted."""
+    job = _with_iam(lake, "DEDL_UGD_NOBODY")
+    before = _files(lake)
+
+    with pytest.raises(RefusedError, match="HDA would not serve"):
+        hda.apply(hda.plan(job))
+
+    assert _files(lake) == before
+    assert lake.served(job.ticket.collection).status_code == 404
+
+
+def test_without_the_guard_the_trial_of_a_restricted_dataset_fails(
+    lake: HdaLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oidc.grant(lake.sandbox.folder, oidc.USER, ROLE)
+    whole = serving.serving
+
+    def unguarded(*arguments: Any, guarded: bool) -> Any:
+        assert guarded
+        return whole(*arguments, guarded=False)
+
+    monkeypatch.setattr(serving, "serving", unguarded)
+
+    with pytest.raises(RefusedError, match="HDA, anonymous"):
+        hda.apply(hda.plan(_with_iam(lake, ROLE)))
 
 
 def test_an_interpreter_without_hda_is_said_and_nothing_goes_live(

@@ -25,6 +25,8 @@ from dedl_workbook.services.iam import fresh_token
 from dedl_workbook.steps import catalog, hda, upload, verify
 from dedl_workbook.steps.verify import eodag
 from dedl_workbook.steps.verify import hda as verify_hda
+from dedl_workbook.steps.verify.addresses import few, shown_check
+from dedl_workbook.steps.verify.user import asking
 
 from tests.integration.hda_lake import ROLE, HdaLake, an_id, own_configuration
 from tests.integration.lake import a_collection, an_item, write_dataset
@@ -164,6 +166,49 @@ def test_bytes_that_differ_are_noticed(lake: HdaLake) -> None:
     failed = _failed(verify_hda.check(site.job, _nobody))
 
     assert any("LAKE_000001" in found and "none of the files" in found for found in failed.values())
+
+
+def test_an_alternate_that_leads_elsewhere_is_noticed_in_what_is_shown(lake: HdaLake) -> None:
+    site = _published(lake, 1)
+    alternate = json.dumps({"other": {"href": "s3://others/restricted.nc"}})
+    site.execute(
+        "update items set content = jsonb_set(content, '{assets,data,alternate}', %s::jsonb)"
+        " where collection = %s",
+        alternate,
+        site.id,
+    )
+
+    failed = _failed(verify_hda.check(site.job, _nobody))
+
+    assert "s3://others/restricted.nc" in failed["database: every address"]
+    assert "did not publish, says the STAC API" in failed["HDA: addresses shown"]
+
+
+def test_an_address_that_hda_alone_shows_is_noticed(public: Site) -> None:
+    part = public.job.target.hda
+    assert part is not None
+    item: dict[str, Any] = {
+        "type": "Feature",
+        "id": "LAKE_000001",
+        "assets": {
+            "data": {"href": f"{part.url}/data/backend/a/b/c"},
+            "far": {"href": "https://example.org/far.nc"},
+        },
+        "links": [{"rel": "self", "href": "http://10.0.0.1/internal"}],
+    }
+
+    with asking(part, None) as user:
+        check = shown_check(public.job, user, [item])
+
+    assert not check.passed
+    assert check.found == (
+        "LAKE_000001 /assets/far/href: 'https://example.org/far.nc' is none of its addresses"
+    )
+
+
+def test_one_failure_does_not_hide_how_many_others_there_are() -> None:
+    assert few(["a", "b"]) == "a; b"
+    assert few(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
 
 
 def test_what_the_eodag_client_finds_wrong_fails(public: Site) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -286,8 +287,14 @@ def _change(
     if new == files and hda.reload and _shows(job, hda) and _is_served(job, hda, meant):
         # The reload of another ticket, which had its turn since the plan, was ours as well.
         return {}, {}, False
-    hda_trial.load(hda, id_, meant.entry, new)
-    trial = _try(job, hda, new)
+    with ThreadPoolExecutor(1) as beside:
+        # A second or two, in which the server of the trial starts as well.
+        loading = beside.submit(hda_trial.load, hda, id_, meant.entry, new)
+        try:
+            trial = _try(job, hda, new, loading)
+        finally:
+            # What is wrong with the files themselves is raised in place of what came of it.
+            loading.result()
     _save_before(plan, hda, files)
     changed, merge_request = hda_store.write(job, hda, files, new, "Publish")
     note_written(_written(job), merge_request)
@@ -296,7 +303,7 @@ def _change(
     return changed, trial, bool(hda.reload)
 
 
-def _try(job: Job, hda: Hda, new: Files) -> dict[str, Any]:
+def _try(job: Job, hda: Hda, new: Files, loading: Future[None]) -> dict[str, Any]:
     """Serve the changed configuration on loopback, and verify it as users would; return what of.
 
     Raises:
@@ -309,6 +316,7 @@ def _try(job: Job, hda: Hda, new: Files) -> dict[str, Any]:
 
     start = time.monotonic()
     with serving.serving(job.target, hda, new, guarded=bool(job.ticket.roles)) as part:
+        loading.result()
         target = job.target.model_copy(update={"hda": part})
         outcome = verify.check(replace(job, target=target))
     if outcome.verdict is not Verdict.PASSED:

@@ -244,6 +244,7 @@ def test_no_request_of_a_stranger_gets_what_is_locked(answer: Callable[[Request]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_no_request_of_100_000_gets_what_is_locked(answer: Callable[[Request], bytes]) -> None:
     _fuzz(answer, 100_000)
 

@@ -24,7 +24,7 @@ from dedl_workbook.publication.metadata import items
 from dedl_workbook.services.catalog import comparison, stac_api
 from dedl_workbook.services.catalog.comparison import Comparison
 from dedl_workbook.steps import upload
-from dedl_workbook.steps.verify.addresses import address_check
+from dedl_workbook.steps.verify.addresses import address_check, few
 from dedl_workbook.steps.verify.sample import Asset, Sample, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import quiet
@@ -244,7 +244,7 @@ def _download_checks(rows: list[dict[str, Any]], sample: Sample, files: int) -> 
         size = sum(row["bytes"] for row in some)
         summary = f"{len(some)} of {sample.count[kind]} assets downloaded, {size} bytes"
         summary += f", {remote} that lie elsewhere not tried" if remote else ""
-        checks.append(Check(f"download: {kind}", not bad, "; ".join(bad[:3]) or summary))
+        checks.append(Check(f"download: {kind}", not bad, few(bad) or summary))
     whole = bool(rows) or not files
     paths = len({row["href"] for row in rows})
     checks.append(Check("downloads", whole, f"{paths} of {files} files"))

@@ -37,7 +37,7 @@ from dedl_workbook.services.hda import dialect as hda_dialect
 from dedl_workbook.services.hda import served as hda_served
 from dedl_workbook.steps import upload, verify
 from dedl_workbook.steps.verify import eodag
-from dedl_workbook.steps.verify.addresses import address_check
+from dedl_workbook.steps.verify.addresses import address_check, few, shown_check
 from dedl_workbook.steps.verify.sample import Asset, Sample, chosen, note
 from dedl_workbook.steps.verify.searches import search_checks, searches
 from dedl_workbook.steps.verify.user import Asker, asking
@@ -93,7 +93,7 @@ def check(job: Job, tokens: Tokens = tokens_of_target) -> Outcome:
     sample = Sample(most, every=len(upload.digests(job)) <= most)
     with asking(hda, reader) as user:
         checks, tried = _open(job, hda, user, sample)
-    checks.insert(0, address_check(job))
+        checks = [address_check(job), shown_check(job, user, sample.items), *checks]
     first = str(sample.items[0]["id"]) if sample.items else ""
     asset = next((a.name for some in sample.assets.values() for a in some if a.item == first), "")
     if job.ticket.roles:
@@ -311,7 +311,7 @@ def _differing(archive: IO[bytes], delivered: Delivered) -> str:
     wrong += [f"holds {name}, which was not delivered" for name in held.keys() - meant.keys()]
     both = meant.keys() & held.keys()
     wrong += [f"holds other bytes as {name}" for name in both if held[name] != meant[name]]
-    return "; ".join(sorted(wrong)[:3])
+    return few(sorted(wrong))
 
 
 def _digest(files: zipfile.ZipFile, one: zipfile.ZipInfo) -> str:
@@ -359,7 +359,7 @@ def _download_checks(rows: list[dict[str, Any]], sample: Sample) -> list[Check]:
         some = [row for row in rows if row["type"] == kind]
         bad = [f"{row['item']} {row['asset']} {row['fault']}" for row in some if row["fault"]]
         summary = f"{len(some)} downloaded, {sum(row['bytes'] for row in some)} bytes"
-        checks.append(Check(f"HDA: download: {kind}", not bad, "; ".join(bad[:3]) or summary))
+        checks.append(Check(f"HDA: download: {kind}", not bad, few(bad) or summary))
     return [*checks, Check("HDA: downloads", bool(rows), f"{len(rows)} tried")]
 
 
@@ -420,7 +420,7 @@ def _closed(job: Job, hda: Hda, case: str, tokens: Tokens, item: str, asset: str
         listed = hda.lists_restricted or job.ticket.collection not in _listed(user)
     shown["the list"] = "" if listed else "is in the list"
     leaks = [f"{way} {what}" for way, what in shown.items() if what]
-    summary = "; ".join(leaks[:5]) or f"{len(shown)} ways tried, all closed"
+    summary = few(leaks, 5) or f"{len(shown)} ways tried, all closed"
     return [Check(f"HDA, {case}", not leaks, summary)]
 
 
