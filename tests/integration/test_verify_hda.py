@@ -181,7 +181,7 @@ def test_an_alternate_that_leads_elsewhere_is_noticed_in_what_is_shown(lake: Hda
     failed = _failed(verify_hda.check(site.job, _nobody))
 
     assert "s3://others/restricted.nc" in failed["database: every address"]
-    assert "did not publish, says the STAC API" in failed["HDA: addresses shown"]
+    assert "did not publish, as the STAC API shows it" in failed["HDA: addresses shown"]
 
 
 def test_an_address_that_hda_alone_shows_is_noticed(public: Site) -> None:
