@@ -381,7 +381,7 @@ class Case:
             steps=list(steps),
             changes=sum(len(plan.actions) for plan in planned),
         )
-        return case_plan
+        return case_plan | {"page": str(folder / "plan.html")}
 
     def approve(self, given: str, key: Path | None = None) -> dict[str, Any]:
         """Approve a case plan by its digest, or by the first characters (12 or more) of it.
@@ -458,9 +458,17 @@ class Case:
 
     def _plan_of(self, given: str) -> dict[str, Any]:
         """Return a kept case plan by its digest, which must be that of what it says."""
+        return self.read_plan(self.planned(given))
+
+    def planned(self, given: str) -> dict[str, Any]:
+        """Return the last line of the ledger that records the case plan of this digest.
+
+        Raises:
+            NotApprovedError: it is none of this case's.
+        """
         for line in reversed(self.ledger()):
             if line["event"] == "planned" and line["digest"] == given:
-                return self.read_plan(line)
+                return dict(line)
         where = f"ticket {self.ticket.ticket}"
         remedy = f"Make a plan and approve that: dedl-workbook plan {self.ticket.ticket}"
         if self.ticket.approve:

@@ -147,6 +147,8 @@ class Story:
     """A sentence where one person planned, approved and ran; else ''."""
     archive: str
     """The case's folder."""
+    others: tuple[str, ...]
+    """Other open tickets for the same collection."""
     evidence: str
     """The bag; '' if none was packed."""
 
@@ -161,6 +163,8 @@ class Story:
         yield f"  state      {row.state}{f' since {row.since or row.when}' if row.when else ''}"
         if row.waiting_for:
             yield f"  waits for  {row.waiting_for}"
+        if self.others:
+            yield f"  also open  {', '.join(self.others)}, for the same collection"
         if row.next:
             yield f"  next       dedl-workbook {row.next} {row.ticket}"
         for one in self.publications:
@@ -177,6 +181,17 @@ class Story:
             yield f"             attempts/{one['attempt']}"
         yield f"  archive    {self.archive}"
         yield f"  evidence   {self.evidence or 'not packed yet: dedl-workbook evidence pack'}"
+
+
+def others_open(root: Path, ticket: Ticket) -> list[str]:
+    """Return other tickets that are to do something with the same collection of the same target."""
+    same = (ticket.collection, ticket.target)
+    return [
+        f"{row.ticket} ({row.state})"
+        for row in rows(root)
+        if (row.collection, row.target) == same and row.ticket != ticket.ticket
+        if row.next or row.state in (State.WAITING, State.RUNNING)
+    ]
 
 
 def story(root: Path, name: str) -> Story:
@@ -202,6 +217,7 @@ def story(root: Path, name: str) -> Story:
         ),
         approvals.one_person(lines),
         str(folder),
+        tuple(others_open(root, ticket)),
         str(bag) if bag.is_dir() else "",
     )
 

@@ -27,13 +27,17 @@ _digest = click.argument("digest", help="All of it, or its first 12 characters."
     metavar="TICKET...",
     help="A file, or its name.",
 )
+@click.option("--brief", is_flag=True, help="Show counts, not each difference.")
 @takes_json
-def plan(tickets: tuple[str, ...], as_json: bool) -> int:
+def plan(tickets: tuple[str, ...], brief: bool, as_json: bool) -> int:
     """Validate, and show what a ticket would change; nothing is changed."""
+    from dedl_workbook.case import approvals, readiness, status
+    from dedl_workbook.case.case import Case
     from dedl_workbook.dataset.dataset import open_dataset
     from dedl_workbook.notebooks import runner
     from dedl_workbook.parameters.ticket import Ticket
     from dedl_workbook.parameters.yaml_files import workbook_root
+    from dedl_workbook.steps.order import UPLOAD
     from dedl_workbook.views import terminal
 
     root = workbook_root()
@@ -45,14 +49,24 @@ def plan(tickets: tuple[str, ...], as_json: bool) -> int:
             open_dataset(ticket.dataset, root=root)
         with terminal.Progress() as progress:
             start_sandbox_for(ticket.target, progress)
+            case = Case.of(ticket, root)
+            progress("looking at the target's services")
+            readiness.require_ready(case)
             outcome = runner.validate(ticket, root, progress)
             if outcome is not None:
                 summary["outcomes"] = [outcome.as_json()]
                 if not as_json:
                     terminal.show_outcome(ticket.ticket, outcome)
             summary["plan"] = runner.plan(ticket, root, progress)
+        obstacle = readiness.obstacle(case) if UPLOAD.name in summary["plan"]["steps"] else ""
+        summary["obstacle"] = obstacle
+        summary["others"] = status.others_open(root, ticket)
         if not as_json:
-            terminal.show_plan(ticket.ticket, summary["plan"])
+            terminal.show_plan(ticket.ticket, summary["plan"], obstacle=obstacle, brief=brief)
+            for other in summary["others"]:
+                terminal.out.print(f"also open for {ticket.collection}: {other}", markup=False)
+            if same_person := approvals.one_person(case.ledger()):
+                terminal.out.print(same_person)
         return FAILED if outcome and outcome.verdict == "failed" else DONE
 
     return each(tickets, as_json, one)
@@ -84,8 +98,10 @@ def approve(ticket: str, digest: str, key: Path | None, as_json: bool) -> int:
     if as_json:
         terminal.show_json(line)
         return DONE
+    page = case.folder / "attempts" / case.planned(line["digest"])["attempt"] / "plan.html"
     signer = f", signed by {line['signer']}" if line.get("signer") else ""
     terminal.out.print(f"approved {line['digest']} as {line['operator']}{signer}", markup=False)
+    terminal.out.print(f"what was approved: {page}", markup=False)
     withdraws = StepName.WITHDRAW in (case.approved_plan() or {}).get("steps", {})
     terminal.out.print(f"next: dedl-workbook {Move.WITHDRAW if withdraws else Move.RUN} {ticket}")
     return DONE

@@ -13,7 +13,7 @@ from dedl_workbook.base.errors import (
     NotApprovedError,
 )
 from dedl_workbook.base.text import nearest
-from dedl_workbook.case import lock, notices
+from dedl_workbook.case import lock, notices, readiness
 from dedl_workbook.case.case import Case
 from dedl_workbook.evidence import cells, packing, sealing
 from dedl_workbook.notebooks import attempt as attempts
@@ -166,12 +166,13 @@ def _unapproved(case: Case, say: Say) -> Outcome | None:
     if case.ticket.approve == "any" or not any(s["actions"] for s in case_plan["steps"].values()):
         return None
     refused = f" {case_plan['refused']}." if case_plan["refused"] else ""
-    return Outcome(
-        "plan",
-        Verdict.PLANNED,
-        f"Nothing was changed, since no plan is approved.{refused} Read it, then:\n"
-        f"dedl-workbook approve {case.ticket.ticket} {case_plan['digest']}",
-    )
+    summary = f"Nothing was changed, since no plan is approved.{refused} "
+    if UPLOAD.name in case_plan["steps"] and (obstacle := readiness.obstacle(case)):
+        summary += f"It can't be approved yet: {obstacle}"
+    else:
+        summary += f"Read it ({case_plan['page']}), then:\n"
+        summary += f"dedl-workbook approve {case.ticket.ticket} {case_plan['digest']}"
+    return Outcome("plan", Verdict.PLANNED, summary)
 
 
 def run_step(case: Case, step: Step, say: Say) -> Outcome:

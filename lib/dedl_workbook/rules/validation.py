@@ -113,7 +113,7 @@ def validate(
             unreadable keywords' file, no such executor, or a worker that isn't fit.
         ServiceError: the bucket, or the Dask scheduler, refuses or doesn't answer.
     """
-    _refuse_unknown_waivers(ticket)
+    require_known_waivers(ticket)
     given, gathered = _given(dataset, ticket, target), Gatherer()
     given = replace(given, fetch=fetch)
     if not {"C01", "I01"} <= given.off:
@@ -365,7 +365,12 @@ def _waivers(ticket: Ticket | None) -> list[Any]:
     return list(ticket.waivers) if ticket else []
 
 
-def _refuse_unknown_waivers(ticket: Ticket | None) -> None:
+def require_known_waivers(ticket: Ticket | None) -> None:
+    """Require that a ticket waives rules that there are.
+
+    Raises:
+        InputError: naming those that there are not.
+    """
     unknown = [waiver.rule for waiver in _waivers(ticket) if waiver.rule not in RULES]
     if unknown:
         hints = [nearest(unknown[0], RULES), "`dedl-workbook rules` lists them all."]

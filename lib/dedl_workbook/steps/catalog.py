@@ -58,7 +58,7 @@ def plan(job: Job) -> Plan:
         counts = sides.counts()
         _refuse_foreign(job, state, goal, before)
         detail: dict[str, Any] = {"pgstac": version, "items": counts}
-        detail["examples"] = {k: sides.examples(k) for k in _VERBS if counts[k]}
+        detail["examples"] = {k: sides.examples(k, 20) for k in _VERBS if counts[k]}
         if held is not None and state["collection"] != goal["collection"]:
             detail["collection"] = patch(held, document)
         actions = _actions(job.ticket.collection, held is None, state, goal, counts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,6 +174,31 @@ def case_plan(plan: Mapping[str, Any]) -> View:
         parts.append(folded(planned["goal"], planned["before"], planned["detail"]))
     parts.append(f"<p>Digest of the plan: <code>{plan['digest']}</code></p>")
     return View("".join(parts), "\n".join(lines))
+
+
+def differences(plan: Mapping[str, Any]) -> Iterator[str]:
+    """Yield as lines what a case plan changes, and what it writes to whom: for a terminal.
+
+    Of items, the first names; of HDA's files and the collection, every difference.
+    """
+    for step, planned in plan["steps"].items():
+        detail = planned["detail"] if planned["actions"] else {}
+        lines = [line for text in detail.get("difference", ()) for line in text.splitlines()]
+        lines += [json.dumps(one, ensure_ascii=False) for one in detail.get("collection", ())]
+        for verb, names in detail.get("examples", {}).items():
+            shown = names[:_NAMES]
+            left = detail.get("items", {}).get(verb, len(names)) - len(shown)
+            more = f" and {left:,} more" if left else ""
+            lines.append(f"items {verb}: {', '.join(shown)}{more}")
+        lines += [f"Subject: {detail['subject']}"] if "subject" in detail else []
+        lines += str(detail.get("text", "")).splitlines()
+        if lines:
+            yield f"{step}:"
+            yield from (f"    {line}" for line in lines)
+
+
+_NAMES = 20
+"""Names of items that are shown of each kind."""
 
 
 def diff(text: str) -> str:

@@ -147,8 +147,17 @@ def show_line(ticket: str, outcome: Outcome | None, record: str = "") -> None:
     out.print(f"{printable(' '.join(outcome.summary.split()))}{more}", markup=False)
 
 
-def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:
-    """Print a case plan, and how to approve it."""
+def show_plan(
+    ticket: str, plan: Mapping[str, Any], *, obstacle: str = "", brief: bool = True
+) -> None:
+    """Print a case plan, and how to approve it.
+
+    Args:
+        ticket: its name.
+        plan: the case plan.
+        obstacle: why it can't be approved now; '' if it can.
+        brief: whether its counts are enough; else all differences are printed.
+    """
     rows = [
         (step, action["verb"], action["subject"], f"{action['count']:,}", size(action["size"]))
         for step, planned in plan["steps"].items()
@@ -158,9 +167,18 @@ def show_plan(ticket: str, plan: Mapping[str, Any]) -> None:
         out.print(f"{ticket}: nothing to do; what is wanted is there already", markup=False)
         return
     show_table(("step", "does", "what", "how many", "size"), rows, f"{ticket}: what would be done")
+    if not brief:
+        from dedl_workbook.views.tables import differences
+
+        show_lines(differences(plan))
     if plan["refused"]:
         out.print(plan["refused"], markup=False)
-    out.print(f"to approve exactly this: dedl-workbook approve {ticket} {plan['digest']}")
+    if page := plan.get("page"):
+        out.print(f"all of it, to be read first: {page}", markup=False)
+    if obstacle:
+        out.print(f"it can't be approved yet: {obstacle}", markup=False)
+    else:
+        out.print(f"to approve exactly this: dedl-workbook approve {ticket} {plan['digest']}")
 
 
 def size(number: int) -> str:
