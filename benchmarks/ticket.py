@@ -86,8 +86,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch).resolve() / "workbook"
         template = workbook(root)
-        make_sample(root / "delivered" / ID, collection=ID, scenes=given.scenes)
-        values = template.parameters() | {"dataset": f"delivered/{ID}", "approve": ""}
+        dataset = make_sample(root / "small" / ID, collection=ID, scenes=given.scenes)
+        values = template.parameters() | {"dataset": str(dataset), "approve": ""}
         ticket = Ticket.of(values, "the benchmark")
         file = root / "parameters" / "tickets" / f"{ticket.ticket}.yaml"
         file.write_text(yaml.safe_dump(ticket.parameters()))
