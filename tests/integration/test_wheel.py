@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,49 @@ def test_what_the_wheel_alone_can_not_do_names_the_extra(installed: Path, tmp_pa
     assert done.returncode == 2
     assert "dedl-workbook[" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def operators(tmp_path: Path) -> Path:
+    """The bin/ of an environment with the wheel itself, and this one's dependencies and servers.
+
+    What `[operator,sandbox]` installs is what the tests run with; only the clone isn't there.
+    """
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    pip = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, str(wheel)], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (environment / "servers").symlink_to(Path(sys.prefix) / "servers")
+    for program in ("weed", "uv"):
+        (environment / "bin" / program).symlink_to(Path(sys.prefix) / "bin" / program)
+    return environment / "bin"
+
+
+def test_the_demo_runs_from_the_wheel_in_an_empty_folder(operators: Path, tmp_path: Path) -> None:
+    root = tmp_path / "promotions"
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("DEDL_WORK", "PYTHON"))}
+    variables["PATH"] = f"{operators}:{variables['PATH']}"
+
+    def workbook(*words: str, folder: Path = root) -> subprocess.CompletedProcess[str]:
+        command = [str(operators / "dedl-workbook"), *words]
+        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+
+    assert workbook("init", "promotions", folder=tmp_path).returncode == 0
+    where = "import dedl_workbook; print(dedl_workbook.__file__)"
+    place = subprocess.check_output([operators / "python", "-c", where], cwd=root, text=True)
+    assert Path(place.strip()).is_relative_to(tmp_path)
+
+    try:
+        done = workbook("demo")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        status = json.loads(workbook("status", "--json", "-").stdout)
+    finally:
+        workbook("sandbox", "down", "--wipe")
+
+    assert "published" in json.dumps(status)
+    assert (root / "archive" / "sandbox" / "DEMO-2" / "bag").is_dir()

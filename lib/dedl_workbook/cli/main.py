@@ -81,6 +81,7 @@ for each in (
     dataset.rules,
     dataset.schemas,
     sandbox.sample,
+    workbook.init,
     workbook.lab,
     workbook.completion,
     target.target,

@@ -1,4 +1,4 @@
-"""Commands on the workbook itself: JupyterLab on it, and completion in the shell.
+"""Commands on the workbook itself: its folder, JupyterLab on it, and completion in the shell.
 
 Imports stand in the functions: a command loads what it needs, and no more.
 """
@@ -6,6 +6,7 @@ Imports stand in the functions: a command loads what it needs, and no more.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
@@ -17,6 +18,22 @@ from dedl_workbook.cli.sandbox import start_sandbox
 COMPLETE = "_DEDL_WORKBOOK_COMPLETE"
 """The variable by which a shell asks for completions."""
 SHELLS = ("bash", "zsh", "fish")
+
+
+@command(example="dedl-workbook init promotions")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+def init(folder: Path) -> int:
+    """Write a workbook's folder: notebooks, example targets and tickets, a README."""
+    from dedl_workbook.notebooks.folder import write
+    from dedl_workbook.views import terminal
+
+    new = write(folder)
+    if not new:
+        terminal.out.print(f"{folder} is whole already", markup=False)
+        return DONE
+    terminal.out.print(f"{folder} has {len(new)} new files; go on with:", markup=False)
+    terminal.out.print(f"  cd {folder} && dedl-workbook demo", markup=False)
+    return DONE
 
 
 @command(example="dedl-workbook lab --sandbox")
