@@ -30,7 +30,7 @@ from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Verdict
 from dedl_workbook.publication.standing import Move, Standing, standing
 from dedl_workbook.rules.findings import PAGE, Report
 from dedl_workbook.steps import notify
-from dedl_workbook.steps.order import PUBLISHING, STEPS, UPLOAD, WITHDRAW, Step
+from dedl_workbook.steps.order import PUBLISHING, RETIRE, STEPS, UPLOAD, WITHDRAW, Step
 from dedl_workbook.views import pages
 
 _OPERATORS = "work/operators.txt"
@@ -120,12 +120,12 @@ class Case:
     @cached_property
     def job(self) -> Job:
         """The job of this ticket, with the state before that the approved plan recorded."""
-        try:
-            approved = self.approved_plan() or {}
-        except (NotApprovedError, EvidenceError):
+        before: dict[str, Any] = {}
+        for kind in ("", RETIRE.name):
             # What can't be relied on doesn't count; planning anew is the way out.
-            approved = {}
-        before = {name: step["before"] for name, step in approved.get("steps", {}).items()}
+            with suppress(NotApprovedError, EvidenceError):
+                steps = (self.approved_plan(kind) or {}).get("steps", {})
+                before |= {name: step["before"] for name, step in steps.items()}
         folder = self.folder / "work"
         folder.mkdir(parents=True, exist_ok=True)
         events = tuple(self.ledger())
@@ -277,9 +277,9 @@ class Case:
         """
         if self.ticket.approve == "any":
             return
-        command = Move.WITHDRAW if plan.step == WITHDRAW.name else Move.PLAN
+        command = plan.step if plan.step in (WITHDRAW.name, RETIRE.name) else Move.PLAN
         remedy = f"Read the plan and approve it: dedl-workbook {command} {self.ticket.ticket}"
-        approved = self.approved_plan()
+        approved = self.approved_plan(plan.step)
         if approved is None:
             raise NotApprovedError("no plan is approved: nothing was changed", remedy=remedy)
         now_is = {**self.terms_of_plan(approved["steps"]), "step": plan.digest}
@@ -361,6 +361,19 @@ class Case:
         self.gate_published(plan)
         return self._keep_plan([plan, notify.plan(self.job, "withdrawn")])
 
+    def plan_retirement(self) -> dict[str, Any]:
+        """Plan to delete the objects that this ticket wrote and no longer needs; keep the plan.
+
+        Returns:
+            The plan as JSON, with `digest`: what an approval names.
+
+        Raises:
+            GateError: what was uploaded last may still be needed.
+        """
+        from dedl_workbook.steps import retire
+
+        return self._keep_plan([retire.plan(self.job)])
+
     def _keep_plan(self, planned: list[Plan]) -> dict[str, Any]:
         steps = {plan.step: plan.as_json() for plan in planned}
         case_plan: dict[str, Any] = {**self.terms_of_plan(steps), "steps": steps}
@@ -440,18 +453,26 @@ class Case:
         if given and given not in known:
             self.record("approved", digest=given, meaning="approved by the ticket's key 'approve'")
 
-    def approved_plan(self) -> dict[str, Any] | None:
-        """Return the case plan that was approved last: by the ticket's key, or in the ledger."""
+    def approved_plan(self, step: str = "") -> dict[str, Any] | None:
+        """Return the case plan that was approved last: by the ticket's key, or in the ledger.
+
+        Args:
+            step: for which a plan is meant; retiring has plans of its own, which void no other.
+        """
         lines = self.ledger()
-        given = self.ticket.approve if self.ticket.approve not in ("", "any") else ""
+        planned = [line for line in lines if line["event"] == "planned"]
+        apart = step == RETIRE.name
+        others = {x["digest"] for x in planned if (x["steps"] == [RETIRE.name]) != apart}
+        given = self.ticket.approve if self.ticket.approve not in ("", "any", *others) else ""
         for line in lines:
-            approves = line["event"] == "approved" and line["digest"] != "any"
+            approves = line["event"] == "approved" and line["digest"] not in ("any", *others)
             if approves and not self.ticket.approve:
                 given = line["digest"]
             elif line["event"] == "refused" and line["digest"] == given:
                 given = ""
         if not given and self.ticket.approve == "any":
-            given = next((x["digest"] for x in reversed(lines) if x["event"] == "planned"), "")
+            digests = (line["digest"] for line in reversed(planned))
+            given = next((one for one in digests if one not in others), "")
         if not given:
             return None
         return self._plan_of(given)
@@ -478,6 +499,10 @@ class Case:
             where=where,
             remedy=remedy,
         )
+
+    def planned_steps(self, digest: str) -> list[str]:
+        """Return the steps of a case plan by its digest."""
+        return list(self._plan_of(digest)["steps"])
 
     def read_plan(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return the case plan that a line of the ledger records.

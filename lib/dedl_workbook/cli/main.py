@@ -75,6 +75,7 @@ for each in (
     tickets.refuse,
     status.status,
     tickets.withdraw,
+    tickets.retire,
     ticket_files.ticket,
     evidence.audit,
     evidence.evidence,

@@ -5,6 +5,7 @@ Imports stand in the functions: a command loads what it needs, and no more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,9 @@ def approve(ticket: str, digest: str, key: Path | None, as_json: bool) -> int:
     signer = f", signed by {line['signer']}" if line.get("signer") else ""
     terminal.out.print(f"approved {line['digest']} as {line['operator']}{signer}", markup=False)
     terminal.out.print(f"what was approved: {page}", markup=False)
-    withdraws = StepName.WITHDRAW in (case.approved_plan() or {}).get("steps", {})
-    terminal.out.print(f"next: dedl-workbook {Move.WITHDRAW if withdraws else Move.RUN} {ticket}")
+    steps = case.planned(line["digest"])["steps"]
+    apart = (StepName.WITHDRAW, StepName.RETIRE)
+    terminal.out.print(f"next: dedl-workbook {next((s for s in apart if s in steps), 'run')} {ticket}")
     return DONE
 
 
@@ -159,6 +161,22 @@ def unlock(ticket: str, as_json: bool) -> int:
 def withdraw(ticket: str, as_json: bool) -> int:
     """Take a ticket's publication back, once that very plan is approved."""
     from dedl_workbook.notebooks import runner
+
+    return _beside(ticket, runner.withdraw, as_json=as_json)
+
+
+@command(example="dedl-workbook retire DEDL-1")
+@click.argument("ticket", type=TICKET)
+@takes_json
+def retire(ticket: str, as_json: bool) -> int:
+    """Delete a ticket's objects that nothing refers to, once that very plan is approved."""
+    from dedl_workbook.notebooks import runner
+
+    return _beside(ticket, runner.retire, as_json=as_json)
+
+
+def _beside(ticket: str, run: Callable[..., Any], *, as_json: bool) -> int:
+    """Run what is no step of a run, if it is approved; else show its plan."""
     from dedl_workbook.parameters.ticket import Ticket
     from dedl_workbook.parameters.yaml_files import workbook_root
     from dedl_workbook.views import terminal
@@ -167,7 +185,7 @@ def withdraw(ticket: str, as_json: bool) -> int:
     loaded = Ticket.load(ticket, root)
     with terminal.Progress() as progress:
         start_sandbox_for(loaded.target, progress)
-        outcomes, plan = runner.withdraw(loaded, root, progress)
+        outcomes, plan = run(loaded, root, progress)
     if as_json:
         rows = [outcome.as_json() for outcome in outcomes]
         terminal.show_json({"ticket": ticket, "outcomes": rows, "plan": plan})

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from dedl_workbook.base.json import digest
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.steps.order import STEPS, WITHDRAW
+from dedl_workbook.steps.order import EVERY
 
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _SCHEMA = "http://schema.org/"
@@ -153,8 +153,7 @@ def _approval(line: Mapping[str, Any], plan: str) -> Entity:
 
 def _software(line: Mapping[str, Any]) -> Entity:
     used = line["software"]
-    steps = {**STEPS, WITHDRAW.name: WITHDRAW}
-    step = steps.get(str(line["step"]))
+    step = EVERY.get(str(line["step"]))
     notebook = f"notebook {step.notebook}" if step else str(line["step"])
     packages = [f"{name} {version}" for name, version in used["packages"].items() if version]
     named = [f"{name} {used[name]}" for name in ("commit", "lock") if used.get(name)]

@@ -25,7 +25,7 @@ from dedl_workbook.evidence import cells
 from dedl_workbook.notebooks.handover import Handover
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Cause, Job, Outcome, Plan, Receipt, Verdict
-from dedl_workbook.steps.order import Change, Look, Step, named
+from dedl_workbook.steps.order import EVERY, Change, Look, Step
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +49,11 @@ def begin(step: str, variables: Mapping[str, Any]) -> Attempt:
     held = ExitStack()
     held.enter_context(lock.hold(case.folder))
     folder = Handover.from_environment().attempt or case.new_attempt(step, by="hand")
-    attempt = Attempt(case, named(step), folder, held)
+    attempt = Attempt(case, EVERY[step], folder, held)
     _kernel.attempt = attempt
     attempt.watch()
     attempt.show_link()
-    case.gate_needs(named(step))
+    case.gate_needs(EVERY[step])
     return attempt
 
 

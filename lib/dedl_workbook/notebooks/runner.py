@@ -21,7 +21,7 @@ from dedl_workbook.notebooks import queue
 from dedl_workbook.notebooks.kernel import Interrupts, Say, execute, notebook_file
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Cause, Outcome, Verdict
-from dedl_workbook.steps.order import NOTIFY, STEPS, UPLOAD, VALIDATE, WITHDRAW, Step
+from dedl_workbook.steps.order import NOTIFY, RETIRE, STEPS, UPLOAD, VALIDATE, WITHDRAW, Step
 from dedl_workbook.views.failure import Failure, failure_of
 
 
@@ -143,9 +143,31 @@ def withdraw(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[
         return outcomes, {}
 
 
-def _approved_steps(case: Case) -> list[str]:
+def retire(ticket: Ticket, root: Path, say: Say) -> tuple[list[Outcome], dict[str, Any]]:
+    """Delete the objects that a ticket no longer needs, if exactly that is approved.
+
+    Returns:
+        The outcome; and, as long as it isn't approved as it stands, the plan.
+
+    Raises:
+        WorkbookError: it could not be run; nothing was changed.
+    """
+    case = Case.of(ticket, root)
+    with lock.hold(case.folder):
+        outcomes = []
+        if RETIRE.name in _approved_steps(case, RETIRE.name) or ticket.approve == "any":
+            outcomes.append(run_step(case, RETIRE, say))
+        if outcomes and outcomes[-1].verdict is not Verdict.PLANNED:
+            return outcomes, {}
+        say("looking for what is no longer needed")
+        case_plan = Case.of(ticket, root).plan_retirement()
+        say("")
+        return outcomes, case_plan
+
+
+def _approved_steps(case: Case, step: str = "") -> list[str]:
     try:
-        return list((case.approved_plan() or {}).get("steps", {}))
+        return list((case.approved_plan(step) or {}).get("steps", {}))
     except (NotApprovedError, EvidenceError):
         return []
 

@@ -18,7 +18,7 @@ class Section(BaseModel):
 
 
 class StepName(StrEnum):
-    """The steps of the procedure, in the order in which they run, and the one that undoes them."""
+    """The steps of the procedure, in the order in which they run, and those beside them."""
 
     VALIDATE = "validate"
     ACCESS = "access"
@@ -28,11 +28,12 @@ class StepName(StrEnum):
     VERIFY = "verify"
     NOTIFY = "notify"
     WITHDRAW = "withdraw"
+    RETIRE = "retire"
 
     @classmethod
     def run(cls) -> tuple[StepName, ...]:
-        """Return those of a run: all but the one that undoes them."""
-        return tuple(step for step in cls if step is not cls.WITHDRAW)
+        """Return those of a run: all but those that take something away again."""
+        return tuple(step for step in cls if step not in (cls.WITHDRAW, cls.RETIRE))
 
 
 def like(pattern: str, allowed: str) -> AfterValidator:

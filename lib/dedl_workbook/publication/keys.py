@@ -103,13 +103,22 @@ def rows(job: Job) -> Iterator[Reused]:
     Raises:
         InputError: the file is damaged.
     """
-    if not location(job).is_file():
+    yield from rows_in(location(job))
+
+
+def rows_in(file: Path) -> Iterator[Reused]:
+    """Yield what is remembered in a file, by path; nothing where there is none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not file.is_file():
         return
-    with closing(_opened(job)) as known:
+    with closing(sqlite.connect(file)) as known:
         try:
             yield from map(Reused._make, known.execute("select * from reused order by path"))
         except sqlite3.DatabaseError as error:
-            raise _damaged(job, error) from error
+            raise _damaged(file, error) from error
 
 
 def tickets(job: Job) -> set[str]:
@@ -132,26 +141,23 @@ def keys(job: Job) -> Keys:
 
     if not location(job).is_file():
         return plain
-    known, lock = _opened(job), threading.Lock()
+    file = location(job)
+    known, lock = sqlite.connect(file), threading.Lock()
 
     def key(path: str) -> str | None:
         with lock:
             try:
                 row = known.execute("select key from reused where path = ?", (path,)).fetchone()
             except sqlite3.DatabaseError as error:
-                raise _damaged(job, error) from error
+                raise _damaged(file, error) from error
         return row[0] if row else plain(path)
 
     return key
 
 
-def _opened(job: Job) -> sqlite3.Connection:
-    return sqlite.connect(location(job))
-
-
-def _damaged(job: Job, error: Exception) -> InputError:
+def _damaged(file: Path, error: Exception) -> InputError:
     return InputError(
         f"what is reused can't be read: {error}",
-        where=str(location(job)),
+        where=str(file),
         remedy="Delete it and plan again: the upload then finds anew what it can reuse.",
     )

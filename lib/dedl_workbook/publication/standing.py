@@ -21,6 +21,8 @@ LOOKS = frozenset({StepName.VALIDATE, StepName.VERIFY})
 """Steps that change nothing."""
 _UNDECIDING = LOOKS | {StepName.NOTIFY}
 """Steps whose outcome says nothing of whether a plan is done."""
+_STATED = frozenset(StepName) - {StepName.RETIRE}
+"""Steps whose outcome says where the publication stands."""
 _SHOWN = frozenset({StepName.CATALOG, StepName.HDA})
 """Steps by which others can see what was uploaded."""
 
@@ -198,6 +200,9 @@ class _History:
         name = event["event"]
         if name == "started":
             self._started(place, event)
+        elif name == "planned" and event.get("steps") == [StepName.RETIRE]:
+            # It deletes what nothing refers to, so it is no plan of the publication.
+            self.open = None
         elif name == "planned":
             self._planned(place, event)
         elif name == "approved":
@@ -258,7 +263,7 @@ class _History:
     def _outcome(self, place: int, event: Event) -> None:
         self.open = None
         step, verdict = event["step"], event["verdict"]
-        if event.get("cause") == Cause.GATE or step not in set(StepName):
+        if event.get("cause") == Cause.GATE or step not in _STATED:
             return
         if step == StepName.WITHDRAW:
             self._withdraw(place, event)

@@ -109,6 +109,12 @@ def _withdraw() -> Change:
     return withdraw
 
 
+def _retire() -> Change:
+    from dedl_workbook.steps import retire
+
+    return retire
+
+
 VALIDATE = Step(StepName.VALIDATE, "10-validate", look=_validate, once=True)
 ACCESS = Step(
     StepName.ACCESS, "20-access", needs=(StepName.VALIDATE,), change=_access, needs_board=True
@@ -160,10 +166,8 @@ WITHDRAW = Step(StepName.WITHDRAW, "90-withdraw", change=_withdraw, of_dataset=F
 """Takes a publication back. No step of a run; it has a plan and an approval of its own."""
 
 
-def named(name: str) -> Step:
-    """Return the step of that name, or withdraw.
-
-    Raises:
-        KeyError: there is none.
-    """
-    return WITHDRAW if name == WITHDRAW.name else STEPS[name]
+RETIRE = Step(StepName.RETIRE, "95-retire", change=_retire, of_dataset=False)
+"""Deletes objects that nothing refers to any more. No step of a run, and says nothing of where the
+publication stands; it has a plan and an approval of its own."""
+EVERY = STEPS | {str(step.name): step for step in (WITHDRAW, RETIRE)}
+"""Those of a run, and those beside them."""

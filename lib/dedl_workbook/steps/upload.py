@@ -315,6 +315,21 @@ def _write_sums(path: Path, rows: Iterable[Row]) -> None:
             file.write(line.encode())
 
 
+def published_paths(job: Job) -> Iterator[str] | None:
+    """Return the paths of the files as they were last proven in the pool; None: never."""
+    sums = job.folder / SUMS
+    if not sums.is_file():
+        return None
+    return (_unescaped(line.decode()) for line in sums.read_bytes().split(b"\n") if line)
+
+
+def _unescaped(line: str) -> str:
+    name = line.split("  ", 1)[1]
+    if not line.startswith("\\"):
+        return name
+    return re.sub(r"\\(.)", lambda match: {"n": "\n", "r": "\r"}.get(match[1], match[1]), name)
+
+
 @dataclass(frozen=True)
 class Digests:
     """Size (bytes) and SHA-256 of each published file, by its path in the dataset."""

@@ -27,6 +27,8 @@ from dedl_workbook.views.failure import Failure
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_OBJECTS = 20
+"""Objects of a plan that are printed by name."""
 _STYLES = {
     "passed": "bold green",
     "planned": "bold blue",
@@ -171,6 +173,8 @@ def show_plan(
         from dedl_workbook.views.tables import differences
 
         show_lines(differences(plan))
+    for planned in plan["steps"].values():
+        _show_objects(planned["detail"])
     if plan["refused"]:
         out.print(plan["refused"], markup=False)
     if page := plan.get("page"):
@@ -179,6 +183,17 @@ def show_plan(
         out.print(f"it can't be approved yet: {obstacle}", markup=False)
     else:
         out.print(f"to approve exactly this: dedl-workbook approve {ticket} {plan['digest']}")
+
+
+def _show_objects(detail: Mapping[str, Any]) -> None:
+    """Print the objects that a plan names, and what deleting them means."""
+    objects = detail.get("objects", [])
+    for key in objects[:_OBJECTS]:
+        out.print(f"  {key}", markup=False)
+    if len(objects) > _OBJECTS:
+        out.print(f"  and {len(objects) - _OBJECTS:,} more, which the plan's page names")
+    if "afterwards" in detail:
+        out.print(f"afterwards: {detail['afterwards']}", markup=False)
 
 
 def size(number: int) -> str:

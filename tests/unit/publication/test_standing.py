@@ -14,14 +14,17 @@ Events = list[dict[str, Any]]
 STEPS = ("access", "upload", "catalog", "hda", "notify")
 
 
+_PLANNED = {"plan": list(STEPS), "unplan": ["withdraw", "notify"], "tidy": ["retire"]}
+
+
 def events(text: str) -> Events:
     """Return the events that words stand for: `plan A`, `approve A`, `upload`, `hda:waiting`."""
     lines: Events = []
     for number, word in enumerate(" ".join(text.split()).split(", ")):
         name, _, rest = word.partition(" ")
         at = {"at": f"2026-11-02T00:00:{number:02d}Z", "operator": "ann", "host": "here"}
-        if name in ("plan", "unplan"):
-            steps = ["withdraw", "notify"] if name == "unplan" else list(STEPS)
+        if name in _PLANNED:
+            steps = _PLANNED[name]
             digest, _, changes = rest.partition("=")
             line = {"event": "planned", "digest": digest, "steps": steps}
             lines.append(at | line | {"changes": int(changes or 3)})
@@ -125,6 +128,14 @@ TABLE = {
         "published, not verified",
         "run",
     ),
+    # Retirement says nothing of where the publication stands
+    f"{DONE}, tidy R": ("published", ""),
+    f"{DONE}, tidy R, approve R, begin retire": ("published", ""),
+    f"{DONE}, tidy R, approve R, retire": ("published", ""),
+    f"{DONE}, tidy R, refuse R, retire:failed": ("published", ""),
+    f"{DONE}, plan B, tidy R, approve R, retire": ("planned", "approve"),
+    f"{DONE}, plan B, approve B, tidy R, approve R": ("approved", "run"),
+    f"{DONE}, superseded X, tidy R, approve R, retire": ("superseded by X", ""),
     # Withdrawal
     f"{DONE}, unplan W": ("withdrawal planned", "approve"),
     f"{DONE}, unplan W, refuse W": ("published", ""),

@@ -89,6 +89,7 @@ def audit(
                 ("catalogue", lambda: catalog.look(job, known, assets)),
                 ("STAC API", lambda: catalog.served(job)),
                 ("pool", lambda: pool.look(job, known, assets, every_byte=every_byte)),
+                ("pool", lambda: pool.unneeded(records.jobs(where, collection, root))),
                 ("HDA", lambda: hda.look(job, known)),
                 ("scopes", lambda: hda.scopes(job, known)),
                 ("ledger", lambda: _ledger(known)),

@@ -6,21 +6,26 @@ import random
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 
 from dedl_workbook.base.parallel import map_shards
 from dedl_workbook.case.audit.assets import Assets
 from dedl_workbook.case.audit.records import Record
 from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Check, Job
+from dedl_workbook.publication.standing import State, standing
 from dedl_workbook.services.pool import listing as survey
 from dedl_workbook.services.pool import objects
 from dedl_workbook.services.pool.listing import Leftovers
 from dedl_workbook.services.pool.manifest import Manifest, location, open_manifest
 from dedl_workbook.services.pool.objects import Pool
-from dedl_workbook.steps.withdraw.pool import pool_of
+from dedl_workbook.services.pool.ownership import pool_of
+from dedl_workbook.steps import retire, upload
 
 THREADS = 8
 EXAMPLES = 3
+NAMED = 20
+"""Objects that are no longer needed, and are named."""
 SAMPLE = 20
 """Objects that are read in full, unless all are."""
 
@@ -36,7 +41,8 @@ def look(job: Job, known: Record | None, assets: Assets, *, every_byte: bool) ->
     remembered = known is not None and location(known.job).is_file()
     if known is not None and remembered:
         with open_manifest(known.job) as manifest:
-            yield from _remembered(job, pool, known, manifest, every_byte=every_byte)
+            place = replace(pool, prefix=keys.prefix(known.job))
+            yield from _remembered(job, place, known, manifest, every_byte=every_byte)
         yield from _reused(pool, known, assets)
     yield from _named(replace(pool, prefix=assets.prefix()), assets)
     if not remembered:
@@ -44,12 +50,34 @@ def look(job: Job, known: Record | None, assets: Assets, *, every_byte: bool) ->
         yield _content(job, replace(pool, prefix=""), sample, "SHA-256 that items declare")
 
 
+def unneeded(jobs: Iterable[Job]) -> Iterator[Check]:
+    """Name the objects that tickets wrote and that nothing refers to any more.
+
+    They are no drift: they stay until they are retired.
+
+    Raises:
+        ServiceError: store or database refuse or don't answer.
+    """
+    for job in jobs:
+        name = job.ticket.ticket
+        if retire.unsettled(job) or (job.events and standing(job.events).state is State.WITHDRAWN):
+            continue
+        with retire.unneeded(job) as manifest:
+            count, _ = manifest.unneeded_size()
+            some = ", ".join(job.prefix + path for path in islice(manifest.unneeded(), NAMED))
+        if count:
+            more = f" and {count - NAMED} more" if count > NAMED else ""
+            summary = f"{count} that {name} wrote and nothing names: {some}{more}; they can go: "
+            yield Check("no longer needed", True, f"{summary}dedl-workbook retire {name}")
+
+
 def _remembered(
     job: Job, pool: Pool, known: Record, manifest: Manifest, *, every_byte: bool
 ) -> Iterator[Check]:
     """Compare what lies under the ticket's prefix with what its upload wrote there."""
     leftovers = Leftovers()
-    every = ((row.path, row.size, row.version) for row in manifest.everything())
+    published = manifest.everything(upload.published_paths(known.job))
+    every = ((row.path, row.size, row.version) for row in published)
     manifest.fill("delivered", every, 3)
     manifest.fill("objects", survey.objects(pool, leftovers), 3)
     states = manifest.states()

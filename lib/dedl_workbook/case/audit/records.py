@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.standing import standing
+
+Events = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Record:
         except WorkbookError:
             return None
         return self.job if same else None
+
+    @property
+    def edition(self) -> int:
+        """The edition of its files that was published; 0 where the case lost it: the last one."""
+        prefix = str(dict(self._record("upload", "plan.json").get("goal") or {}).get("prefix", ""))
+        own = prefix.removeprefix(self.job.prefix).rstrip("/")
+        return int(own) if own.isdecimal() else int(bool(prefix))
 
     def goal(self, step: str) -> dict[str, Any]:
         """Return what a step had reached when it passed, or nothing where the case lost it."""
@@ -79,21 +88,38 @@ def last(target: Target, collection: str, root: Path) -> Record | None:
     )
     if latest is None:
         return None
-    folder, of, passed = latest
-    return Record(of, folder, passed, Job(of, target, folder / "work", root))
+    folder, of, passed, events = latest
+    job = Job(of, target, folder / "work", root, events=events)
+    record = Record(of, folder, passed, job)
+    return replace(record, job=replace(job, edition=record.edition))
+
+
+def jobs(target: Target, collection: str, root: Path) -> Iterator[Job]:
+    """Yield a job for each ticket of a collection that the archive has, live or not.
+
+    Raises:
+        EvidenceError: a ledger's chain is broken.
+    """
+    for folder, ticket, events in _tickets(target.archive, collection):
+        yield Job(ticket, target, folder / "work", root, events=events)
 
 
 def _cases(
     archive: Path, collection: str
-) -> Iterator[tuple[Path, Ticket, Mapping[str, Mapping[str, Any]]]]:
+) -> Iterator[tuple[Path, Ticket, Mapping[str, Mapping[str, Any]], Events]]:
+    for folder, ticket, lines in _tickets(archive, collection):
+        now = standing(lines)
+        if now.live and StepName.CATALOG in now.passed:
+            yield folder, ticket, now.passed, lines
+
+
+def _tickets(archive: Path, collection: str) -> Iterator[tuple[Path, Ticket, Events]]:
     for file in sorted(archive.glob("*/ledger.jsonl")):
         lines = ledger.read(file)
         tickets = [line["ticket"] for line in lines if line["event"] == "started"]
         if not tickets or tickets[-1].get("collection") != collection:
             continue
-        now = standing(lines)
-        if now.live and StepName.CATALOG in now.passed:
-            yield file.parent, Ticket.of(tickets[-1], str(file)), now.passed
+        yield file.parent, Ticket.of(tickets[-1], str(file)), lines
 
 
 def ticket(known: Record | None, target: Target, collection: str) -> Ticket:

@@ -38,6 +38,8 @@ create temp table delivered (path text primary key, size integer, version text) 
 create temp table objects (path text primary key, size integer, etag text) without rowid;
 create temp table types (path text primary key, type text) without rowid;
 create temp table ours (path text primary key, size integer) without rowid;
+create temp table needed (path text primary key, named integer) without rowid;
+create temp table listed (path text primary key) without rowid;
 create temp table earlier (
     path text, key text, size integer, etag text, primary key (path, key)
 ) without rowid;
@@ -56,9 +58,13 @@ create temp view compared as
         when f.etag <> o.etag then 'conflict'
         else 'done' end as state
     from delivered d left join objects o using (path) left join files f using (path);
+create temp view unneeded as
+    select path, size from ours where path not in (select path from needed)
+    and (path glob 'data/*' or path glob '[0-9]*/data/*');
 create temp view strangers as
-    select o.path, o.size, o.etag from objects o left join delivered d using (path)
-    where d.path is null;
+    select o.path, o.size, o.etag from objects o
+    left join delivered d using (path) left join files f using (path, size, etag)
+    where d.path is null and f.path is null;
 """
 
 
@@ -121,7 +127,10 @@ class Manifest:
         return [path for (path,) in self._all(_EXAMPLES, (state, limit))]
 
     def strangers(self) -> tuple[int, str, list[str]]:
-        """Return count, digest and some paths of the objects that no delivered file stands for."""
+        """Return count, digest and some paths of the objects that we didn't write.
+
+        What we wrote, and is no longer delivered, is none of them: it waits to be retired.
+        """
         total, count, examples = hashlib.sha256(), 0, []
         for row in self.connection.execute("select * from strangers order by path"):
             total.update(digest(row).encode())
@@ -218,9 +227,13 @@ class Manifest:
         """Yield what is known of every file that is done, by path."""
         return map(Row._make, self.connection.execute(f"{_DONE} order by path"))
 
-    def everything(self) -> Iterator[Row]:
-        """Yield all that is remembered, by path, whatever the listings say."""
-        return map(Row._make, self.connection.execute("select * from files order by path"))
+    def everything(self, paths: Iterable[str] | None = None) -> Iterator[Row]:
+        """Yield what is remembered, of these paths or all, whatever the listings say."""
+        query = "select * from files"
+        if paths is not None:
+            self.fill("listed", ((path,) for path in paths), 1)
+            query += " where path in (select path from listed)"
+        return map(Row._make, self.connection.execute(f"{query} order by path"))
 
     def pick(self, ranks: Iterable[int]) -> list[Row]:
         """Return the smallest and the largest file that is done, and those of some ranks."""
@@ -251,6 +264,30 @@ class Manifest:
         """Yield the paths of the listed objects that are ours."""
         for (path,) in self.connection.execute("select path from ours order by path"):
             yield path
+
+    def unneeded(self) -> Iterator[str]:
+        """Yield the paths of the files' objects that are ours and that nobody needs."""
+        for (path,) in self.connection.execute("select path from unneeded order by path"):
+            yield path
+
+    def unneeded_size(self) -> tuple[int, int]:
+        """Return count and bytes of the files' objects that are ours and that nobody needs."""
+        count, size = self._all("select count(*), coalesce(sum(size), 0) from unneeded")[0]
+        return int(count), int(size)
+
+    def all_listed(self) -> bool:
+        """Return whether all that nobody needs is on the list."""
+        query = "select 1 from unneeded where path not in (select path from listed) limit 1"
+        return not self._all(query)
+
+    def needed_count(self) -> int:
+        """Return how many of our objects are needed."""
+        return int(self._all("select count(*) from ours join needed using (path)")[0][0])
+
+    def missing_needed(self, limit: int) -> list[str]:
+        """Return some paths that a document names and that have no object."""
+        query = "select path from needed where named and path not in (select path from objects)"
+        return [path for (path,) in self._all(f"{query} order by path limit ?", (limit,))]
 
     def remembered(self) -> str:
         """Return the digest of all that this manifest remembers."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from dedl_workbook.base.errors import ConflictError, EvidenceError
@@ -25,6 +26,8 @@ from dedl_workbook.publication.job import (
     Verdict,
     judged,
 )
+from dedl_workbook.services.pool.ownership import Written, look, pool_of
+from dedl_workbook.steps import retire
 from dedl_workbook.steps.withdraw import catalog as withdraw_catalog
 from dedl_workbook.steps.withdraw import hda as withdraw_hda
 from dedl_workbook.steps.withdraw import pool as withdraw_pool
@@ -38,7 +41,7 @@ class _Standing:
 
     hda: withdraw_hda.Standing
     catalog: withdraw_catalog.Standing
-    pool: withdraw_pool.Standing
+    pool: Written
 
     def states(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the state of now, and the one to be: both flat, part by part."""
@@ -65,7 +68,7 @@ def plan(job: Job) -> Plan:
         note = "Nothing of this ticket stands any more."
         return Plan(STEP, job, {}, {}, (), {"note": note})
     state, goal = standing.states()
-    pool = withdraw_pool.pool_of(job)
+    pool = pool_of(job)
     actions = (
         *standing.hda.actions,
         *standing.catalog.actions,
@@ -83,7 +86,7 @@ def plan(job: Job) -> Plan:
 
 def _look(job: Job) -> _Standing | None:
     """Return how everything stands, or None where another ticket followed and nothing is left."""
-    catalog, pool = withdraw_catalog.look(job), withdraw_pool.look(job)
+    catalog, pool = withdraw_catalog.look(job), look(job)
     before = catalog.before
     if catalog.above and (before is not None or catalog.ours):
         if pool.state is None and not catalog.ours:
@@ -130,6 +133,8 @@ def _require_objects(job: Job, before: withdraw_catalog.Before) -> None:
 
 def _detail(job: Job, standing: _Standing, actions: tuple[Action, ...]) -> dict[str, Any]:
     detail: dict[str, Any] = {}
+    if standing.pool.count and (named := _unneeded(job)):
+        detail["no_longer_needed"] = named
     if not actions:
         detail["note"] = "Nothing of this ticket stands any more."
     if standing.catalog.before is not None:
@@ -146,6 +151,14 @@ def _detail(job: Job, standing: _Standing, actions: tuple[Action, ...]) -> dict[
         detail["foreign_objects"] = len(standing.pool.foreign)
         detail["foreign"] = list(standing.pool.foreign[: withdraw_pool.EXAMPLES])
     return detail | _roles(job)
+
+
+def _unneeded(job: Job) -> list[str]:
+    """Return the names of the objects that go and that nothing refers to even now."""
+    if retire.unsettled(job):
+        return []
+    with retire.unneeded(job) as manifest:
+        return [job.prefix + path for path in islice(manifest.unneeded(), retire.NAMED)]
 
 
 def _roles(job: Job) -> dict[str, Any]:
