@@ -169,7 +169,7 @@ def lake(
     (root / "parameters" / "tickets").mkdir(parents=True)
     (root / "parameters" / "targets").mkdir()
     (root / "notebooks").symlink_to(PROJECT / "notebooks")
-    values = {"s3": {}, "catalog": {}, "stac_api": {}, "archive": "archive"}
+    values = {"s3": {}, "catalog": {}, "stac_api": {"patience": 0}, "archive": "archive"}
     values["allow_any_approval"] = True
     (root / "parameters" / "targets" / "lake.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.setenv("DEDL_WORKBOOK_ROOT", str(root))

@@ -197,7 +197,7 @@ class Lake:
             s3=self.s3(**s3 or {}),
             proposals=proposals,
             catalog=settings(self.sandbox, "catalog", **catalog),
-            stac_api=StacApi(url=url),
+            stac_api=StacApi(url=url, patience=0),
             hda=hda,
             archive=self.folder / "archive",
             allow_any_approval=True,

@@ -17,7 +17,7 @@ from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import ConflictError, EvidenceError, InputError, ServiceError
 from dedl_workbook.publication.job import Job, Outcome, Plan, Verdict
 from dedl_workbook.services.catalog import partitions
-from dedl_workbook.services.pool import multipart, objects
+from dedl_workbook.services.pool import ownership, multipart, objects
 from dedl_workbook.services.pool.manifest import Manifest, Row, location
 from dedl_workbook.steps import catalog, hda, order, upload, withdraw
 from dedl_workbook.steps.order import WITHDRAW
@@ -211,7 +211,7 @@ def test_what_a_killed_load_left_that_nobody_sees_is_taken_back(
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(withdraw_catalog, "undo"), (withdraw_pool, "undo"), (withdraw_pool, "_delete")],
+    [(withdraw_catalog, "undo"), (withdraw_pool, "undo"), (ownership, "_delete")],
 )
 @pytest.mark.parametrize("mode", [pytest.param("new", marks=SLOW), "replace"])
 def test_a_withdrawal_that_was_cut_off_is_finished(

@@ -70,6 +70,8 @@ class StacApi(Section):
     """The STAC API that serves the PgSTAC database."""
 
     url: Url
+    patience: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """Seconds that what it serves may lag behind the database, as where it reads a replica."""
 
 
 class Login(Section):

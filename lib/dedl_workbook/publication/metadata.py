@@ -171,22 +171,22 @@ def is_item(file: File) -> bool:
     return path.endswith(".json") and file.kind == "file"
 
 
-def collection(job: Job, sha256: str = "") -> dict[str, Any]:
-    """Return the published collection of a job's dataset.
+def collection(job: Job) -> dict[str, Any]:
+    """Return the published collection of a job's dataset, as the last validation read it.
 
-    Args:
-        job: whose.
-        sha256: the digest that its file must have; '' for any.
+    The validation's report in the job's folder has the digest; without a report any is taken, as
+    the steps' gates require that validation has passed.
 
     Raises:
-        ChangedError: it has another.
+        ChangedError: it is another than was validated.
         InputError: it is missing or unreadable, or leads to what its ticket doesn't publish.
     """
     file = job.dataset.stat(COLLECTION)
     if file is None:
         raise InputError("is missing", where=COLLECTION, remedy="Validate the dataset first.")
     data, document = _read(job, file)
-    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+    expected = (_validation(job).get("content") or {}).get("collection")
+    if expected and hashlib.sha256(data).hexdigest() != expected:
         raise _not_validated(COLLECTION)
     published = publish_collection(document, job.ticket, job.target, has_file(job), keys.keys(job))
     addresses.refuse(published, addresses.Allowed.of(job), COLLECTION)
@@ -195,26 +195,31 @@ def collection(job: Job, sha256: str = "") -> dict[str, Any]:
 
 VALIDATION = "validation.json"
 """The file in a job's folder with the report of the last validation."""
-Note = Callable[[str, bytes], None]
-"""Is given each item's file as it is read: its path and its bytes."""
 
 
-def items(job: Job, note: Note | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def items(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the delivered file and the published item, one by one, in the dataset's order.
 
+    All of them must be what the last validation read; see `collection`.
+
     Raises:
+        ChangedError: they are not, which shows when the last of them was read.
         InputError: an item can't be read, or leads to what its ticket doesn't publish.
     """
     there, reused = has_file(job), keys.keys(job)
     allowed = addresses.Allowed(job.target, job.prefix, reused)
+    report = _validation(job)
+    expected = (report.get("content") or {}).get("items")
+    binding = content.Binding(report["counts"]["items"] if expected else 0)
     for file in job.dataset.files(ITEMS):
         if is_item(file):
             data, document = _read(job, file)
-            if note is not None:
-                note(file.path, data)
+            binding.add(file.path, data)
             published = publish_item(document, job.ticket, job.target, there, reused)
             addresses.refuse(published, allowed, file.path)
             yield file.path, published
+    if expected and binding.digest() != expected:
+        raise _not_validated(ITEMS)
 
 
 def _read(job: Job, file: File) -> tuple[bytes, dict[str, Any]]:
@@ -230,28 +235,11 @@ def _read(job: Job, file: File) -> tuple[bytes, dict[str, Any]]:
     return data, document
 
 
-def validated(job: Job) -> tuple[dict[str, Any], Iterator[tuple[str, dict[str, Any]]]]:
-    """Return `collection` and `items`, which must be what was read by the last validation.
-
-    Its report in the job's folder has their digests; without it anything is taken, as the step's
-    gate requires that validation has passed.
-
-    Raises:
-        ChangedError: it is another content: for items, when the last of them was read.
-    """
+def _validation(job: Job) -> dict[str, Any]:
+    """Return the report of the last validation, or nothing where there is none."""
     record = job.folder / VALIDATION
-    report = parse(record.read_bytes()) if record.exists() else {}
-    expected = report.get("content")
-    if not expected:
-        return collection(job), items(job)
-    return collection(job, expected["collection"]), _bound(job, expected["items"], report)
-
-
-def _bound(job: Job, expected: str, report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    binding = content.Binding(report["counts"]["items"])
-    yield from items(job, binding.add)
-    if binding.digest() != expected:
-        raise _not_validated(ITEMS)
+    report: dict[str, Any] = parse(record.read_bytes()) if record.exists() else {}
+    return report
 
 
 def _not_validated(where: str) -> ChangedError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from dedl_workbook.base.errors import ChangedError, ConflictError, ServiceError,
 from dedl_workbook.base.files import whole, write_atomic
 from dedl_workbook.base.json import parse, pretty
 from dedl_workbook.base.json_patch import patch
+from dedl_workbook.base.retry import until
 from dedl_workbook.publication import addresses, metadata
 from dedl_workbook.publication.before import before_folder, goals_with, holds, matches, state_before
 from dedl_workbook.publication.job import Action, Check, Job, Outcome, Plan, Receipt, judged
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dedl_workbook.services.catalog.pgstac import Connection
 
 STEP = "catalog"
+_LAG = "STAC API: up to date with the database"
 STATE, GOALS = "catalog.json", "catalog-made.json"
 """The files with the state before the first change, and what this ticket published since."""
 COLLECTION, ITEMS = "collection.json", "items.ndjson"
@@ -66,7 +68,7 @@ def plan(job: Job) -> Plan:
 
 
 def _goal(job: Job, sides: Comparison, *, content: bool = False) -> tuple[dict[str, Any], Any]:
-    document, items = metadata.validated(job)
+    document, items = metadata.collection(job), metadata.items(job)
     hosts: Counter[str] = Counter()
     for done in sides.publish(_with_hosts(items, hosts), content=content):
         job.tell("reading items", done, 0, "items")
@@ -324,7 +326,9 @@ def check(plan: Plan) -> Outcome:
         checks.append(collection_check("database", held is not None, same))
         checks += item_checks("database", sides)
         checks += _extent_checks(job, document, covered)
-        checks += served_checks(job, document, metadata.items(job))
+    checks += awaited_checks(
+        job, document, lambda: metadata.items(job), lambda: matches(state_of(job), goal)
+    )
     summary = f"{goal['items']} items of {job.ticket.collection} are in the catalogue, as published"
     return judged(STEP, checks, summary, goal=goal)
 
@@ -369,6 +373,54 @@ def item_checks(side: str, sides: Comparison) -> list[Check]:
         wrong = [f"{_example(sides, k)}: {_WRONG[k]}" for k in kinds if counts[k]]
         checks.append(Check(f"{side}: {name}", not wrong, "; ".join(wrong) or f"{count} items"))
     return checks
+
+
+def state_of(job: Job) -> dict[str, Any]:
+    """Return the state of the catalogue now, from the database itself."""
+    with comparison.comparing(job.folder) as sides, pgstac.connected(job) as connection:
+        return held_state(job, connection, sides)[1]
+
+
+def awaited_checks(
+    job: Job,
+    document: dict[str, Any],
+    items: Callable[[], Iterable[tuple[str, dict[str, Any]]]],
+    is_held: Callable[[], bool],
+) -> list[Check]:
+    """Compare what the STAC API serves, which may lag behind the database for a while.
+
+    Args:
+        job: whose `stac_api.patience` is waited for.
+        document: the collection that is to be served.
+        items: gives the items that are to be served, each time anew.
+        is_held: returns whether the database itself still holds them.
+    """
+    checks: list[Check] = []
+
+    def is_served() -> bool:
+        checks[:] = served_checks(job, document, items())
+        return all(check.passed for check in checks)
+
+    if is_served():
+        return checks
+    if not is_held():
+        return [Check(_LAG, False, "the database itself does not hold it as published"), *checks]
+    begun, patience = time.monotonic(), job.target.stac_api.patience
+    what = "waiting for the STAC API, which lags behind the database"
+
+    def is_served_now() -> bool:
+        job.tell(what, int(time.monotonic() - begun), int(patience), "s")
+        return is_served()
+
+    served = patience > 0 and until(is_served_now, patience, pause=1)
+    waited = f"{time.monotonic() - begun:.0f} s"
+    if served:
+        return [Check(_LAG, True, f"after {waited}, in which it lagged behind"), *checks]
+    if not is_held():
+        return [Check(_LAG, False, "meanwhile the database itself lost it"), *checks]
+    late = f"it lags behind the database by more than {waited}, or serves something else"
+    remedy = "nothing is lost: the database holds it as published; run again later"
+    return [Check(_LAG, False, f"{late}; {remedy}"), *checks]
 
 
 def served_checks(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedl_workbook.base.errors import ConflictError, EvidenceError
 from dedl_workbook.base.json import parse
+from dedl_workbook.base.retry import until
 from dedl_workbook.publication import keys
 from dedl_workbook.publication.before import before_folder, matches
 from dedl_workbook.publication.job import Action, Check, Job
@@ -284,7 +285,9 @@ def checks(job: Job, goal: State) -> list[Check]:
         same = state["collection"] == goal["collection"]
         results = [catalog.collection_check("database", held is not None, same)]
         results += catalog.item_checks("database", sides)
-    results += catalog.served_checks(job, saved.document, saved.items())
+    results += catalog.awaited_checks(
+        job, saved.document, saved.items, lambda: catalog.state_of(job) == state
+    )
     return [Check(f"as before, {check.name}", check.passed, check.found) for check in results]
 
 
@@ -302,7 +305,20 @@ def _gone_from_database(job: Job) -> Iterator[Check]:
     yield Check("gone, database: partitions", not parts, f"{parts} partitions")
 
 
-def _gone_from_api(job: Job) -> Iterator[Check]:
+def _gone_from_api(job: Job) -> list[Check]:
+    """Ask the STAC API, which may lag behind the database, as long as the target has patience."""
+    checks: list[Check] = []
+
+    def gone() -> bool:
+        job.tell("waiting for the STAC API to follow the database", 0, 0, "")
+        checks[:] = _looks_gone(job)
+        return all(check.passed for check in checks)
+
+    until(gone, job.target.stac_api.patience, pause=1)
+    return checks
+
+
+def _looks_gone(job: Job) -> Iterator[Check]:
     root, id_ = job.target.stac_api.url, job.ticket.collection
     with stac_api.reading(root) as client:
         collection = stac_api.collection(client, root, id_)
