@@ -10,10 +10,11 @@ import pytest
 from dedl_workbook.base.errors import ConflictError, GateError, ServiceError
 from dedl_workbook.case.audit import Audit, audit
 from dedl_workbook.case.case import Case
-from dedl_workbook.cli.codes import DONE, NOT_APPROVED
+from dedl_workbook.cli.codes import DONE, FAILED, NOT_APPROVED
 from dedl_workbook.cli.main import main
 from dedl_workbook.publication.job import Verdict
 from dedl_workbook.publication.metadata import items
+from dedl_workbook.publication.standing import State
 from dedl_workbook.services.catalog import references
 from dedl_workbook.services.pool import ownership
 from dedl_workbook.steps import retire, withdraw
@@ -256,3 +257,31 @@ def test_an_approval_to_retire_leaves_the_case_plan_approved(lake: Workbook) -> 
     beside = case.approved_plan("retire")
     assert beside is not None
     assert beside["digest"] == retirement
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("choice", ["replace", "withdraw"])
+def test_a_ticket_that_failed_its_verification_and_was_mended_is_finished_either_way(
+    lake: Workbook, capsys: pytest.CaptureFixture[str], choice: str
+) -> None:
+    lake.publish("hda")
+    [_, key] = [key for key in lake.objects() if key.endswith(".tif")][:2]
+    lake.own.client.delete_object(Bucket=lake.bucket, Key=key)
+    name = lake.write_ticket(approve="any")
+    assert main(["run", name, "--step", "verify"]) == FAILED
+
+    mend(lake)
+    capsys.readouterr()
+    assert main(["run", name]) != DONE
+    said = capsys.readouterr()
+    assert "this ticket published 3 items" in said.out + said.err
+
+    if choice == "replace":
+        name = lake.write_ticket(approve="any", mode="replace")
+    else:
+        assert main(["withdraw", name]) == DONE
+    assert main(["run", name]) == DONE, capsys.readouterr().out
+    now = lake.case(approve="any", mode="replace" if choice == "replace" else "new").standing()
+    assert (now.state, now.missing) == (State.PUBLISHED, ())
+    assert not [what for what in drifted(audited(lake)) if not what.startswith(("HDA", "scopes"))]

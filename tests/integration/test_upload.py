@@ -21,9 +21,10 @@ from dedl_workbook.dataset import dataset
 from dedl_workbook.dataset.dataset import File, Folder
 from dedl_workbook.publication import metadata
 from dedl_workbook.publication.job import Job, Verdict
-from dedl_workbook.services.pool import multipart, objects
+from dedl_workbook.services.pool import multipart, objects, reuse
 from dedl_workbook.services.pool.listing import pool_of
-from dedl_workbook.services.pool.manifest import Todo, location
+from dedl_workbook.services.pool.manifest import Row, Todo, location
+from dedl_workbook.services.pool.objects import Pool
 from dedl_workbook.steps import upload
 from dedl_workbook.steps.withdraw import pool as withdraw_pool
 
@@ -623,14 +624,22 @@ def test_an_object_that_changed_since_it_was_listed_is_refused(
 
 
 def test_a_file_that_was_mended_after_its_upload_is_the_next_edition_and_the_rest_is_reused(
-    shore: Shore,
+    shore: Shore, monkeypatch: pytest.MonkeyPatch
 ):
     shore.deliver(SMALL)
     run(shore.job())
     before = shore.objects()
-    changed = SMALL | {"data/2024/a/x.tif": b"y" * 1000}
-    shore.deliver(changed)
+    shore.deliver({"data/2024/a/x.tif": b"y" * 1000})
+    hashed, read = reuse._hashed, []
+
+    def noted(pool: Pool, todo: Todo) -> Row:
+        read.append(todo.path)
+        return hashed(pool, todo)
+
+    monkeypatch.setattr(reuse, "_hashed", noted)
     plan, receipt, outcome = run(shore.job())
+    # What is as it was uploaded is known already.
+    assert read == ["data/2024/a/x.tif"]
     assert plan.goal["prefix"] == f"{PREFIX}2/"
     assert (receipt.done["uploaded"], receipt.done["reused"]) == (1, len(SMALL) - 1)
     assert outcome.verdict is Verdict.PASSED, outcome

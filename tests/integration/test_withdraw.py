@@ -17,7 +17,7 @@ from dedl_sandbox import Sandbox
 from dedl_workbook.base.errors import ConflictError, EvidenceError, InputError, ServiceError
 from dedl_workbook.publication.job import Job, Outcome, Plan, Verdict
 from dedl_workbook.services.catalog import partitions
-from dedl_workbook.services.pool import ownership, multipart, objects
+from dedl_workbook.services.pool import multipart, objects, ownership
 from dedl_workbook.services.pool.manifest import Manifest, Row, location
 from dedl_workbook.steps import catalog, hda, order, upload, withdraw
 from dedl_workbook.steps.order import WITHDRAW

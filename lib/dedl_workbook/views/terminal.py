@@ -175,6 +175,8 @@ def show_plan(
         show_lines(differences(plan))
     for planned in plan["steps"].values():
         _show_objects(planned["detail"])
+        for host, count in planned["goal"].get("elsewhere", {}).items():
+            out.print(f"lie on another server: {count:,} assets, on {host}", markup=False)
     if plan["refused"]:
         out.print(plan["refused"], markup=False)
     if page := plan.get("page"):

@@ -39,7 +39,17 @@ def help_of(name: str) -> str:
 
 
 COMMANDS = commands(cli)
-REPORT = {"plan", "run", "approve", "refuse", "status", "withdraw", "rules", "schemas sync"}
+REPORT = {
+    "plan",
+    "run",
+    "approve",
+    "refuse",
+    "status",
+    "withdraw",
+    "retire",
+    "rules",
+    "schemas sync",
+}
 REPORT |= {"evidence pack", "evidence verify", "target check", "sandbox up", "sandbox status"}
 REPORT |= {"validate"}
 
@@ -245,6 +255,24 @@ def planned(root: Path) -> dict[str, Any]:
     case = make_case(root)
     plan = Plan("upload", case.job, {"files": 1}, {"files": 0}, (Action("upload", "files", 1, 4),))
     return case._keep_plan([plan])
+
+
+def test_a_plan_names_the_objects_that_go_and_the_hosts_that_items_lead_to(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goal = {"items": 2, "elsewhere": {"data.example.org": 1_002}}
+    detail = {"objects": [f"EO.X/T-1/data/{n:02}" for n in range(25)], "afterwards": "no way back"}
+    actions = (Action("delete", "objects", 25),)
+    plan = make_case(root)._keep_plan(
+        [Plan("retire", make_case(root).job, goal, {}, actions, detail)]
+    )
+
+    terminal.show_plan("T-1", plan)
+
+    text = capsys.readouterr().out
+    assert "1,002 assets, on data.example.org" in text
+    assert "EO.X/T-1/data/19\n  and 5 more" in text
+    assert "afterwards: no way back" in text
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> Any:

@@ -72,6 +72,16 @@ def test_keys_of_the_ticket_and_reused_ones_are_its_own() -> None:
     assert len(list(allowed.problems(_item(f"s3://{BUCKET}/EO.X/DEDL-0/data/c.tif")))) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [("2/data/b.tif", True), ("17/data/b.tif", True), ("x/data/b.tif", False), ("2/b.tif", False)],
+)
+def test_later_editions_of_the_ticket_are_its_own(path: str, own: bool) -> None:
+    problems = list(Allowed(TARGET, PREFIX).problems(_item(f"s3://{BUCKET}/{PREFIX}{path}")))
+
+    assert (not problems) is own
+
+
 @pytest.mark.parametrize("lists", [False, True])
 @pytest.mark.parametrize("href", [*FOREIGN, *LIKE_THE_STORE])
 def test_assets_that_lead_elsewhere_are_refused_whatever_the_target_allows(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from dedl_workbook.base.parallel import map_shards
@@ -16,7 +17,7 @@ from dedl_workbook.publication import keys
 from dedl_workbook.publication.job import Job
 from dedl_workbook.publication.keys import Reused
 from dedl_workbook.services.pool import objects
-from dedl_workbook.services.pool.manifest import Manifest, Row, Todo
+from dedl_workbook.services.pool.manifest import Manifest, Row, Todo, open_manifest
 from dedl_workbook.services.pool.objects import MARK, Pool, patiently
 
 THREADS = 8
@@ -32,9 +33,23 @@ def known(job: Job, pool: Pool, manifest: Manifest) -> set[str]:
     """
     marked: set[str] = set()
     manifest.fill("reused", keys.rows(job), 6)
+    manifest.fill("reused", _of_earlier_editions(job), 6)
     if "missing" in manifest.states():
         manifest.fill("earlier", _earlier(job, pool, marked), 4)
     return marked
+
+
+def _of_earlier_editions(job: Job) -> Iterator[Reused]:
+    """Yield what earlier editions of the ticket stored or reused, the last one first.
+
+    A file in the state in which it was uploaded then needn't be read again.
+    """
+    for number in range(keys.edition(job) - 1, 0, -1):
+        edition = replace(job, edition=number)
+        with open_manifest(edition) as manifest:
+            for row in manifest.everything():
+                yield Reused(row.path, keys.prefix(edition) + row.path, *row[1:])
+        yield from keys.rows(edition)
 
 
 def find(job: Job, pool: Pool, manifest: Manifest) -> None:
