@@ -90,7 +90,6 @@ def approve(ticket: str, digest: str, key: Path | None, as_json: bool) -> int:
     from dedl_workbook.case.case import Case
     from dedl_workbook.parameters.fields import StepName
     from dedl_workbook.parameters.ticket import Ticket
-    from dedl_workbook.publication.standing import Move
     from dedl_workbook.views import terminal
 
     case = Case.of(Ticket.load(ticket))
@@ -105,7 +104,9 @@ def approve(ticket: str, digest: str, key: Path | None, as_json: bool) -> int:
     terminal.out.print(f"what was approved: {page}", markup=False)
     steps = case.planned(line["digest"])["steps"]
     apart = (StepName.WITHDRAW, StepName.RETIRE)
-    terminal.out.print(f"next: dedl-workbook {next((s for s in apart if s in steps), 'run')} {ticket}")
+    terminal.out.print(
+        f"next: dedl-workbook {next((s for s in apart if s in steps), 'run')} {ticket}"
+    )
     return DONE
 
 

@@ -27,14 +27,14 @@ from dedl_workbook.evidence.diff import COLLECTION, ITEMS, SUMS
 from dedl_workbook.evidence.reader import Store, open_store
 from dedl_workbook.parameters.target import Target
 from dedl_workbook.parameters.ticket import Ticket
-from dedl_workbook.publication import anchor
+from dedl_workbook.publication import anchor, keys
 from dedl_workbook.publication.job import Check, Job
 from dedl_workbook.publication.standing import standing
 from dedl_workbook.services.catalog import comparison, pgstac, stac_api
 from dedl_workbook.services.hda import served
 from dedl_workbook.services.pool import anchors, objects
 from dedl_workbook.services.pool.objects import Pool
-from dedl_workbook.steps.withdraw.pool import pool_of
+from dedl_workbook.services.pool.ownership import pool_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -238,15 +238,16 @@ def _objects(pool: Pool) -> Iterator[tuple[str, str]]:
     with s3.calling(f"{pool.where()} can't be listed"):
         for page in pages.paginate(Bucket=pool.bucket, Prefix=pool.prefix):
             for entry in page.get("Contents", []):
-                yield entry["Key"], entry["Key"].split("/", 2)[-1]
+                if path := keys.path_of(entry["Key"]):
+                    yield entry["Key"], path
 
 
 def _differs(held: _Bag, pool: Pool, file: tuple[str, str]) -> str:
     """Return a file's path if no object of it has its bytes; '' if one has."""
     path, sha256 = file
     query = "select key from objects where path = ? order by key <> ?"
-    keys = held.files.execute(query, (path, held.job.prefix + path)).fetchall()
-    return "" if any(objects.digest_of(pool, "", key) == sha256 for (key,) in keys) else path
+    rows = held.files.execute(query, (path, held.job.prefix + path)).fetchall()
+    return "" if any(objects.digest_of(pool, "", key) == sha256 for (key,) in rows) else path
 
 
 def _hda(held: _Bag) -> Iterator[Check]:
