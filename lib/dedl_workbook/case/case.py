@@ -500,10 +500,6 @@ class Case:
             remedy=remedy,
         )
 
-    def planned_steps(self, digest: str) -> list[str]:
-        """Return the steps of a case plan by its digest."""
-        return list(self._plan_of(digest)["steps"])
-
     def read_plan(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return the case plan that a line of the ledger records.
 
