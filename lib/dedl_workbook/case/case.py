@@ -462,7 +462,7 @@ class Case:
         lines = self.ledger()
         planned = [line for line in lines if line["event"] == "planned"]
         apart = step == RETIRE.name
-        others = {x["digest"] for x in planned if (x["steps"] == [RETIRE.name]) != apart}
+        others = {x["digest"] for x in planned if (x.get("steps") == [RETIRE.name]) != apart}
         given = self.ticket.approve if self.ticket.approve not in ("", "any", *others) else ""
         for line in lines:
             approves = line["event"] == "approved" and line["digest"] not in ("any", *others)
