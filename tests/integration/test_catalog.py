@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -203,7 +204,7 @@ def test_what_was_there_before_is_kept(lake: Lake) -> None:
     catalog.apply(plan)
 
     folder = before_folder(job)
-    lines = (folder / "items.ndjson").read_text().splitlines()
+    lines = gzip.decompress((folder / "items.ndjson.gz").read_bytes()).splitlines()
     kept = sorted(map(json.loads, lines), key=lambda item: str(item["id"]))
     assert list(map(comparison.form, kept)) == list(map(comparison.form, before))
     assert json.loads((folder / "collection.json").read_text()) == held

@@ -380,8 +380,8 @@ def _lose(folder: Path) -> None:
 
 
 def _cut(folder: Path) -> None:
-    file = folder / "before" / "items.ndjson"
-    file.write_bytes(file.read_bytes()[:-200])
+    file = folder / "before" / "items.ndjson.gz"
+    file.write_bytes(file.read_bytes()[:-20])
 
 
 def _alter(folder: Path) -> None:

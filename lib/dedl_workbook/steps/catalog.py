@@ -7,6 +7,7 @@ the dataset before the commit. Nobody reads half a dataset, nor waits for it.
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +33,7 @@ STEP = "catalog"
 _LAG = "STAC API: up to date with the database"
 STATE, GOALS = "catalog.json", "catalog-made.json"
 """The files with the state before the first change, and what this ticket published since."""
-COLLECTION, ITEMS = "collection.json", "items.ndjson"
+COLLECTION, ITEMS = "collection.json", "items.ndjson.gz"
 """The files with the collection and the items from before."""
 _VERBS = {
     "added": ("add", "items"),
@@ -209,7 +210,8 @@ def _save_before(plan: Plan, connection: Connection, held: dict[str, Any] | None
     marker.unlink(missing_ok=True)
     if held is not None:
         write_atomic(folder / COLLECTION, pretty(held))
-        with whole(folder / ITEMS) as file:
+        # Items are much alike: the fastest level leaves a tenth of them.
+        with whole(folder / ITEMS) as raw_file, gzip.open(raw_file, "wb", 1) as file:
             file.writelines(raw + b"\n" for _, _, raw in _held_items(plan.job, connection))
     write_atomic(marker, pretty(state))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,7 +58,9 @@ class Before:
     def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield where each item from before stands, and the item."""
         path = self.folder / catalog.ITEMS
-        with path.open("rb") as lines:
+        # Earlier versions saved them as they are.
+        plain = path.with_suffix("")
+        with plain.open("rb") if plain.is_file() else gzip.open(path, "rb") as lines:
             for number, line in enumerate(lines, 1):
                 yield f"{path}, line {number}", json.loads(line)
 
@@ -200,7 +204,7 @@ def _require_whole(job: Job, saved: Before, sides: comparison.Comparison, **how:
             job.tell("reading what was before", done, 0, "items")
         same = comparison.digest(saved.document) == saved.state["collection"]
         count, items = sides.side("published")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise lost(saved.folder, str(error)) from error
     if not same or (count, items) != (saved.state["items"], saved.state["items_digest"]):
         raise lost(saved.folder, "what was saved isn't whole any more")
