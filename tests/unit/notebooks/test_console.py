@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -120,6 +121,7 @@ def test_only_what_has_changed_is_read_again(
     for number in range(1, 6):
         write(root, ticket=f"DEDL-{number}")
     console.refresh()
+    console.refresh()
     asked: list[object] = []
     real = status.rows
     monkeypatch.setattr(status, "rows", lambda *given: asked.append(given[1:]) or real(*given))
@@ -133,6 +135,28 @@ def test_only_what_has_changed_is_read_again(
     assert asked == [(["DEDL-3"],), ([],)]
     assert listed(console)["DEDL-3"]["collection"] == "EO.OTHER.DAT.ONE"
     assert "DEDL-4" not in listed(console)
+
+
+def test_a_ticket_that_comes_while_others_are_read_is_not_overlooked(
+    root: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root)
+    real = status.rows
+
+    def slow(*given: Any) -> Any:
+        rows = real(*given)
+        write(root, ticket="DEDL-2")
+        return rows
+
+    monkeypatch.setattr(status, "rows", slow)
+    console.refresh()
+    monkeypatch.setattr(status, "rows", real)
+    assert list(listed(console)) == ["DEDL-1"]
+
+    assert console._read_stamps() != console._stamps
+    console.refresh()
+
+    assert list(listed(console)) == ["DEDL-1", "DEDL-2"]
 
 
 def test_a_thousand_tickets_are_listed(root: Path) -> None:

@@ -129,8 +129,9 @@ class Console:
             changed = {name for name, stamp in stamps.items() if self._stamps.get(name) != stamp}
             if changed | running or stamps.keys() != self.rows.keys():
                 self._read_rows(changed | running, stamps)
-            # Taken anew, since only now it is known where the ledgers of new tickets lie.
-            self._stamps = self._read_stamps()
+            # Those from before the reading: what changed meanwhile is read again the next time. So
+            # are new tickets, once, since only now it is known where their ledgers lie.
+            self._stamps = stamps
             if self.chosen in self.rows:
                 self.panel.show(self.rows[self.chosen])
             elif self.chosen:
