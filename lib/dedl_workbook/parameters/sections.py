@@ -102,16 +102,23 @@ class Iam(Section):
     """The data lake's realm, exactly as in the tokens' claim `iss`."""
     audience: str = "hda-public"
     """What must be in the claim `aud`."""
+    audiences: tuple[str, ...] = ()
+    """Others that may be there in its place, where a realm has several for one service."""
+    role_clients: tuple[str, ...] = ()
+    """Clients whose roles count, besides those of the realm."""
     client_id: str = "hda-public"
     """The client for which a portal's token is exchanged."""
     algorithms: tuple[Algorithm, ...] = ("RS256",)
     """How tokens may be signed."""
-    identity: Literal["login", "service_account", "environment"] = "login"
+    identity: Literal["login", "service_account", "refresh", "environment"] = "login"
     """Whose token shows that the roles were granted."""
     login: Login | None = None
     service_account: ServiceAccount | None = None
     token: SecretStr | None = None
     """An access token, for `identity: environment`."""
+    refresh_token: SecretStr | None = None
+    """An offline or refresh token, for `identity: refresh`; access tokens are got with it for
+    `client_id`."""
     outsider: Login | None = None
     """A user without any role: who must not see restricted data."""
     request_via: Literal["helpdesk", "outbox"] = "outbox"
@@ -125,10 +132,11 @@ class Iam(Section):
 
     @model_validator(mode="after")
     def _has_what_tokens_come_from(self) -> Iam:
-        if self.identity != "environment" and getattr(self, self.identity) is None:
+        needed = {"refresh": "refresh_token"}.get(self.identity, self.identity)
+        if self.identity != "environment" and getattr(self, needed) is None:
             raise ValueError(
-                f"identity is {self.identity!r}, but there is no {self.identity}: add it, "
-                "or get tokens from elsewhere (login, service_account, environment)"
+                f"identity is {self.identity!r}, but there is no {needed}: add it, "
+                "or get tokens from elsewhere (login, service_account, refresh, environment)"
             )
         return self
 

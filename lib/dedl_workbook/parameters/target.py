@@ -63,6 +63,7 @@ SECRET_KEYS = (
     "password",
     "client_secret",
     "token",
+    "refresh_token",
     "pseudonym_key",
     "webhook",
 )

@@ -83,7 +83,7 @@ def check(plan: Plan) -> Outcome:
     except TokenError as error:
         refused = Check("token verified", False, error.what)
         return Outcome(STEP, Verdict.FAILED, f"{error.what}. {error.remedy}", (refused,))
-    sent, held = request.sent(job, iam), roles(claims)
+    sent, held = request.sent(job, iam), roles(claims, iam.role_clients)
     issued = dt.datetime.fromtimestamp(claims["iat"], dt.UTC)
     checks = (
         Check(

@@ -213,6 +213,52 @@ def test_finds_no_role_where_there_is_none(access: Any) -> None:
     assert roles({"realm_access": access}) == frozenset()
 
 
+def test_the_roles_of_clients_that_the_target_names_count_too() -> None:
+    claims = {
+        "realm_access": {"roles": ["DEDL_X"]},
+        "resource_access": {"hda": {"roles": ["DEDL_Y", 7]}, "other": {"roles": ["DEDL_Z"]}},
+    }
+
+    assert roles(claims) == {"DEDL_X"}
+    assert roles(claims, ["hda", "absent"]) == {"DEDL_X", "DEDL_Y"}
+    assert roles({"resource_access": []}, ["hda"]) == frozenset()
+    assert roles({"resource_access": {"hda": "DEDL_Y"}}, ["hda"]) == frozenset()
+
+
+def test_one_of_several_audiences_of_the_target_is_enough(realm: Realm) -> None:
+    iam = realm.settings(audiences=("hda-private",))
+
+    assert verify(SecretStr(realm.token(aud="hda-private")), iam)["aud"] == "hda-private"
+    with pytest.raises(TokenError, match="not for the audience hda-public or hda-private"):
+        verify(SecretStr(realm.token(aud="other")), iam)
+
+
+def test_a_clock_that_is_ahead_is_told_with_by_how_much(realm: Realm) -> None:
+    token = realm.token(iat=int(time.time()) + 125, exp=int(time.time()) + 900)
+
+    with pytest.raises(TokenError, match=r"issuer's clock is 12[345] s ahead") as refused:
+        verify(SecretStr(token), realm.settings())
+
+    assert "clocks" in refused.value.remedy
+
+
+def test_a_refresh_token_of_the_environment_gives_a_fresh_token(realm: Realm) -> None:
+    iam = realm.settings(identity="refresh", refresh_token=SecretStr("canary-refresh"))
+
+    assert verify(fresh_token(iam), iam)["sub"] == "1"
+
+    realm.answers["token"] = lambda: (
+        400,
+        {"error": "invalid_grant", "error_description": "canary-refresh has expired"},
+        {},
+    )
+    with pytest.raises(InputError, match="refuses the refresh token: invalid_grant") as refused:
+        fresh_token(iam)
+    assert "canary" not in str(refused.value)
+    with pytest.raises(ValidationError, match="there is no refresh_token"):
+        realm.settings(identity="refresh")
+
+
 def test_a_realm_that_calls_itself_otherwise_is_not_the_one(realm: Realm) -> None:
     realm.published["issuer"] = "https://elsewhere.example/realms/dedl"
 

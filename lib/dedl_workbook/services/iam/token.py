@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
+_SECRETS = ("client_secret", "subject_token", "refresh_token", "code")
 # What OAuth 2.0 answers when it is we who are wrong, and not the server.
 _OURS = ("invalid_client", "invalid_grant", "unauthorized_client", "access_denied")
 
@@ -47,6 +48,11 @@ def fresh_token(iam: Iam, login: Login | None = None) -> SecretStr:
         account = iam.service_account
         form = {"grant_type": "client_credentials", "client_id": account.client_id}
         form |= {"client_secret": account.client_secret.get_secret_value(), "scope": "openid"}
+        with http.calling(iam.issuer, iam.timeout) as client:
+            return _token(client, iam.issuer, form)
+    if iam.identity == "refresh" and iam.refresh_token:
+        form = {"grant_type": "refresh_token", "client_id": iam.client_id}
+        form |= {"refresh_token": iam.refresh_token.get_secret_value().strip()}
         with http.calling(iam.issuer, iam.timeout) as client:
             return _token(client, iam.issuer, form)
     if iam.token is None or not iam.token.get_secret_value():
@@ -150,7 +156,7 @@ def _refusal(answer: httpx.Response, issuer: str, form: Mapping[str, str]) -> Wo
     except ValueError:
         body = None
     document: dict[str, Any] = body if isinstance(body, dict) else {}
-    secrets = [SecretStr(form[k]) for k in ("client_secret", "subject_token", "code") if k in form]
+    secrets = [SecretStr(form[k]) for k in _SECRETS if k in form]
     reason = ", ".join(
         str(document[key]) for key in ("error", "error_description") if document.get(key)
     )

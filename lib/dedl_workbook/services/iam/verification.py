@@ -8,7 +8,7 @@ nowhere. DestinE's own clients check no audience; we do.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -50,23 +50,31 @@ def verify(token: SecretStr, iam: Iam) -> dict[str, Any]:
             raw,
             key,
             algorithms=list(iam.algorithms),
-            audience=iam.audience,
+            audience=[iam.audience, *iam.audiences],
             issuer=iam.issuer,
             leeway=LEEWAY_SECONDS,
             options={"require": list(_REQUIRED)},
         )
     except jwt.PyJWTError as error:
-        raise _refusal(error, iam) from None
+        raise _refusal(error, iam, raw) from None
     if claims.get("typ", "Bearer") != "Bearer":
         raise refused("it is no access token", "Give an access token, not an ID or refresh token.")
     return claims
 
 
-def roles(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return the realm's roles that a token holds (Keycloak's `realm_access.roles`)."""
-    access = claims.get("realm_access")
-    names = access.get("roles") if isinstance(access, Mapping) else None
-    return frozenset(one for one in names if isinstance(one, str)) if names else frozenset()
+def roles(claims: Mapping[str, Any], clients: Collection[str] = ()) -> frozenset[str]:
+    """Return the roles that a token holds: the realm's, and those of some of its clients.
+
+    Args:
+        claims: as Keycloak writes them, in `realm_access.roles` and `resource_access`.
+        clients: whose roles count.
+    """
+    access = claims.get("resource_access")
+    by_client = access if isinstance(access, Mapping) else {}
+    parts = [claims.get("realm_access"), *(by_client.get(client) for client in clients)]
+    lists = [part.get("roles") for part in parts if isinstance(part, Mapping)]
+    names = [name for names in lists if isinstance(names, list) for name in names]
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def refused(reason: str, remedy: str) -> TokenError:
@@ -118,14 +126,30 @@ def _keys(iam: Iam, *, again: bool) -> dict[str, PyJWK]:
     return keys
 
 
-def _refusal(error: Exception, iam: Iam) -> TokenError:
+def _ahead(raw: str) -> str:
+    """Return how far the issuer's clock is ahead of ours, in words; or nothing."""
+    import jwt
+
+    try:
+        claims = jwt.decode(raw, options={"verify_signature": False})
+        seconds = max(float(claims.get(key, 0)) for key in ("iat", "nbf")) - time.time()
+    except (jwt.PyJWTError, TypeError, ValueError):
+        return ""
+    return f": the issuer's clock is {seconds:.0f} s ahead of this machine's" if seconds > 0 else ""
+
+
+def _refusal(error: Exception, iam: Iam, raw: str) -> TokenError:
     """Say in our words what is wrong; PyJWT's may repeat parts of the token."""
     import jwt
 
     renew = "Get a fresh one."
     reasons: tuple[tuple[type[Exception], str, str], ...] = (
         (jwt.ExpiredSignatureError, "it has expired", renew),
-        (jwt.ImmatureSignatureError, "it is not valid yet", "Compare the clocks of both machines."),
+        (
+            jwt.ImmatureSignatureError,
+            f"it is not valid yet{_ahead(raw)}",
+            "Compare the clocks of both machines.",
+        ),
         (
             jwt.InvalidIssuerError,
             f"another issuer than {iam.issuer} issued it",
@@ -133,7 +157,7 @@ def _refusal(error: Exception, iam: Iam) -> TokenError:
         ),
         (
             jwt.InvalidAudienceError,
-            f"it is not for the audience {iam.audience}",
+            f"it is not for the audience {' or '.join([iam.audience, *iam.audiences])}",
             "Get it for that audience, or correct iam.audience in the target.",
         ),
         (jwt.MissingRequiredClaimError, f"it lacks one of {', '.join(_REQUIRED)}", renew),
