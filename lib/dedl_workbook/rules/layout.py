@@ -169,12 +169,20 @@ ROOM_FOR_PREFIX = 66
 """Bytes that `/<ticket>/` may add to collection id and path."""
 
 
+NOT_TAKEN = {"\\": "a backslash", "#": "a number sign", "?": "a question mark"}
+"""Characters in a file's name that don't come back, by a round trip through S3, PgSTAC, HDA, its
+redirect and its zip on the real servers (`tests/integration/test_names.py`), and their names."""
+LAST_OF_LATIN_1 = 0xFF
+"""The last character of the headers of HTTP, in which HDA names a file that is not in a zip."""
+
+
 @rule("L08", "file")
 def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Problem]:
-    """Names can be keys in S3: UTF-8, no control characters, at most 1,024 bytes in all.
+    """Every station takes the names: UTF-8, no control characters, at most 1,024 bytes in all.
 
-    A backslash in a data file's name is refused too: some stores keep it as `/`, so that the object
-    lies elsewhere than its item says, or two files become one.
+    A data file's name has no `\\`, which some stores keep as `/`, so that the object lies elsewhere
+    than its item says; and no `#` or `?`, behind which HDA's links end. The name of an item's only
+    file is Latin-1: HDA's download link answers with an error to any other.
 
     Names that differ only in case or in the Unicode form of their letters are a warning: on other
     systems one overwrites the other.
@@ -190,8 +198,26 @@ def names_are_usable_as_keys(file: File, given: Given) -> Iterator[Problem]:
         yield Problem("has bytes that are no UTF-8", "Rename it in UTF-8, here and in the items.")
     elif any(unicodedata.category(char) == "Cc" for char in path):
         yield Problem("has control characters in its name", "Rename it without them.")
-    if "\\" in path and path.startswith(DATA):
-        yield Problem("has a backslash in its name", "Rename it without, here and in the items.")
+    for character, name in NOT_TAKEN.items() if path.startswith(DATA) else ():
+        if character in path:
+            yield Problem(f"has {name} in its name", "Rename it without, here and in the items.")
+
+
+@part_of("L08", "item")
+def the_only_file_of_an_item_has_a_name_in_latin_letters(
+    item: Item, given: Given
+) -> Iterator[Problem]:
+    """Look at items of one file, which HDA hands out under its own name and not in a zip."""
+    if len(item.assets) != 1 or (path := item.assets[0].path) is None or path.isascii():
+        return
+    name = path.rpartition("/")[2]
+    odd = next((char for char in name if ord(char) > LAST_OF_LATIN_1), "")
+    if odd:
+        yield Problem(
+            f"its only file's name has U+{ord(odd):04X}: HDA's download link would be an error",
+            "Rename it in Latin letters, or give the item a second file.",
+            pointer("assets", item.assets[0].key, "href"),
+        )
 
 
 def room_for_path(given: Given) -> int:
@@ -249,7 +275,7 @@ def are_plain(files: Names, room: int) -> bool:
     return (
         text.isascii()
         and text.isprintable()
-        and "\\" not in text
+        and not any(character in text for character in NOT_TAKEN)
         and (len(text) <= room or len(files.folder) + max(map(len, files.names)) <= room)
     )
 

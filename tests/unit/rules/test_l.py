@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from dedl_workbook.dataset.dataset import Bucket
+from dedl_workbook.rules.layout import NOT_TAKEN
 
 from tests.unit.builders import any_asset, any_collection, any_dataset, any_item, png, write
 from tests.unit.rules.examples import any_ticket, bad, found, good, places, report
@@ -288,15 +289,40 @@ def test_names_that_differ_only_in_case_or_unicode_form_are_warnings(tmp_path: P
     assert places(root, "L08") == ["warning data/a.png#", "warning data/\u00e9#"]
 
 
-@pytest.mark.parametrize(
-    "name", ["a b.png", "100%.png", "a[1].png", "Zürich.png", "日本.png", "'\".png"]
-)
+@pytest.mark.parametrize("name", ["a b.png", "100%.png", "a[1].png", "Zürich.png", "'\".png"])
 @good("L08", "A01")
 def test_odd_but_usable_names_are_fine(tmp_path: Path, name: str) -> None:
     item = any_item(assets={"map": any_asset(href=f"data/2024/11/16/{name}")})
     root = any_dataset(tmp_path, item)
 
     assert report(root).findings == ()
+
+
+@good("L08")
+@bad("L08")
+def test_the_only_file_of_an_item_is_named_in_latin_letters(tmp_path: Path) -> None:
+    folder = "data/2024/11/16"
+    alone = any_item("alone", assets={"map": any_asset(href=f"{folder}/1/日本.png")})
+    beside = {"map": any_asset(href=f"{folder}/2/日本.png"), "more": any_asset("beside")}
+    in_folder = any_item("folder", assets={"map": any_asset(href=f"{folder}/日本/x.png")})
+    root = any_dataset(tmp_path, alone, any_item("beside", assets=beside), in_folder)
+
+    (finding,) = found(root, "L08")
+
+    assert (finding.file, finding.pointer) == ("metadata/items/alone.json", "/assets/map/href")
+    assert "U+65E5" in finding.message
+
+
+@pytest.mark.parametrize(("character", "name"), NOT_TAKEN.items())
+@bad("L08")
+def test_a_character_that_does_not_come_back_is_an_error(
+    tmp_path: Path, character: str, name: str
+) -> None:
+    root = any_dataset(tmp_path, files={f"data/a{character}b.png": b"x"})
+
+    (finding,) = found(root, "L08")
+
+    assert (finding.file, finding.message) == (f"data/a{character}b.png", f"has {name} in its name")
 
 
 @bad("L09")
