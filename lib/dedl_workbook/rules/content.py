@@ -165,11 +165,16 @@ def _tiff_values(
     """Return the values of some tags of a directory, all of whose parts must lie in the file."""
     entry, inline = tiff.entry.size, tiff.place.size
     arrays: dict[int, tuple[int, ...]] = {}
-    at = -inline
-    for tag, kind, count in tiff.entry.iter_unpack(table):
-        at += entry
+    # Most entries are single numbers that stand in the table and tell nothing.
+    entries = [
+        (n, tag, kind, count)
+        for n, (tag, kind, count) in enumerate(tiff.entry.iter_unpack(table))
+        if count != 1 or kind in _WIDE or tag in tags
+    ]
+    for n, tag, kind, count in entries:
+        at = (n + 1) * entry - inline
         if count == 1 and kind not in _WIDE:
-            if tag in tags and kind in _TIFF_CODES:
+            if kind in _TIFF_CODES:
                 arrays[tag] = tiff.one[kind].unpack_from(table, at)
             continue
         wanted = tag in tags and kind in _TIFF_CODES
