@@ -120,6 +120,7 @@ def test_no_document_takes_the_report_with_it(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), phases=FIND)
 @given(DOCUMENTS)
 def test_no_document_of_twenty_thousand_takes_the_report_with_it(
