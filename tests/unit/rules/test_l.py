@@ -375,14 +375,3 @@ def test_a_hard_link_is_seen_though_no_item_names_the_file(tmp_path: Path) -> No
     os.link(root / "data/2024/11/16/x.bin", tmp_path / "another name")
 
     assert places(root, "L06") == ["warning data/2024/11/16/x.bin#"]
-
-
-@bad("L02")
-def test_the_folder_above_is_told_which_one_the_dataset_is(tmp_path: Path) -> None:
-    root = any_dataset(tmp_path / "parent")
-
-    (missing, inside) = found(tmp_path / "parent", "L02")
-
-    assert missing.message == "there is no file metadata/collection.json"
-    assert inside.message == f"the dataset is the folder '{root.name}' inside"
-    assert inside.fix == f"Validate {root}."
