@@ -151,36 +151,44 @@ def verify(
 
 def _bag_of(name: str) -> Path:
     """Return the bag that is meant: by its path, or by its ticket."""
+    from dedl_workbook.base.errors import InputError
     from dedl_workbook.parameters.target import Target
-    from dedl_workbook.parameters.ticket import Ticket
+    from dedl_workbook.parameters.ticket import Ticket, ticket_file
     from dedl_workbook.parameters.yaml_files import workbook_root
 
     if "/" in name or Path(name).exists() or name.endswith(".zip"):
         return Path(name)
-    root = workbook_root()
-    ticket = Ticket.load(name, root)
+    try:
+        root = workbook_root()
+        file = ticket_file(name, root)
+    except InputError as error:
+        raise InputError(
+            "is neither a folder nor a zip, nor a ticket", where=name, remedy=error.remedy
+        ) from None
+    ticket = Ticket.load(str(file))
     return Target.archive_of(ticket.target, root) / ticket.ticket / "bag"
 
 
 @evidence.command(
-    example="dedl-workbook evidence diff archive/sandbox/DEDL-1/bag archive/sandbox/DEDL-9/bag"
+    example="dedl-workbook evidence diff DEDL-1 DEDL-9\n"
+    "dedl-workbook evidence diff archive/sandbox/DEDL-1/bag DEDL-1.zip"
 )
-@click.argument("first", type=EXISTING, metavar="A", help="A bag's folder, or its zip.")
-@click.argument("second", type=EXISTING, metavar="B", help="Another of the same collection.")
+@click.argument("first", type=TICKET, metavar="A", help="A ticket, or a bag's folder or zip.")
+@click.argument("second", type=TICKET, metavar="B", help="Another of the same collection.")
 @takes_json
-def diff(first: Path, second: Path, as_json: bool) -> int:
+def diff(first: str, second: str, as_json: bool) -> int:
     """Show what differs between two packs of one collection."""
     from dedl_workbook.evidence.diff import as_json as rows_as_json
     from dedl_workbook.evidence.diff import diff, summary
     from dedl_workbook.views import terminal
 
-    rows = diff(first, second)
+    rows = diff(_bag_of(first), _bag_of(second))
     if as_json:
         terminal.show_json(rows_as_json(rows))
         return DONE
     terminal.out.print(summary(rows))
     if rows:
-        names = ("in", "what", str(first), str(second))
+        names = ("in", "what", first, second)
         terminal.show_table(names, [(r.area, r.what, r.first, r.second) for r in rows])
     return DONE
 

@@ -159,6 +159,7 @@ def test_a_ticket_names_its_own_evidence(here: Path, capsys: pytest.CaptureFixtu
     assert f"{folder / 'bag'}" in capsys.readouterr().err
     assert main(["evidence", "pack", "OP-1"]) == DONE
     assert main(["evidence", "verify", "OP-1"]) == DONE
+    assert main(["evidence", "diff", "OP-1", str(folder / "bag")]) == DONE
     assert main(["evidence", "verify", "OPP-1"]) == COULD_NOT_RUN
     assert "Did you mean 'OP-1'?" in capsys.readouterr().err
 
