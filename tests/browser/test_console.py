@@ -406,7 +406,7 @@ def test_a_run_that_somebody_else_started_is_shown_as_it_goes(seat: Seat, lake: 
         seat.shoot("console-foreign-run")
         progress.write_text(json.dumps("upload: 4 of 5 files"))
         seat.see("upload: 4 of 5 files")
-        buttons = seat.page.locator(".dedl-panel .widget-button:visible:not([disabled])")
+        buttons = seat.page.locator(".dedl-panel button.widget-button:visible:not([disabled])")
         assert buttons.count() == 0
     seat.page.get_by_text("upload: 4 of 5 files").wait_for(state="detached")
 
