@@ -60,7 +60,8 @@ def seat(lake: Workbook, chromium: str, request: pytest.FixtureRequest) -> Itera
         sync_api.sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1600 if images else 1000})
+        context = browser.new_context(viewport={"width": 1280, "height": 1600 if images else 1000})
+        page = context.new_page()
         page.set_default_timeout(120_000)
         page.goto(f"{server.url}lab/tree/notebooks/00-console.ipynb?token={server.token}")
         made = Seat(page, lake.root, images)
