@@ -118,8 +118,8 @@ def _show_ends(root: Path) -> None:
             ("  take it back", f"dedl-workbook withdraw {name}"),
         ]
     rows += [
-        ("JupyterLab", "make lab"),
-        ("the data lake", "dedl-workbook sandbox status, or down"),
+        ("JupyterLab", "dedl-workbook lab"),
+        ("the data lake", "stays up until: dedl-workbook sandbox down"),
     ]
     terminal.out.print("\n[bold]Published and verified.[/]")
     for key, value in rows:

@@ -149,6 +149,7 @@ def operators(tmp_path: Path) -> Path:
     return environment / "bin"
 
 
+@pytest.mark.timeout(1500)
 def test_the_demo_runs_from_the_wheel_in_an_empty_folder(operators: Path, tmp_path: Path) -> None:
     root = tmp_path / "promotions"
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("DEDL_WORK", "PYTHON"))}

@@ -64,6 +64,8 @@ def rehearse(case: Case, sandbox: Sandbox, say: Say) -> Rehearsal:
     with tempfile.TemporaryDirectory(prefix="dedl-rehearsal-") as name:
         root = Path(name)
         say("rehearsal: making a data lake of its own")
+        if case.target.hda is not None:
+            say(f"rehearsal: copying HDA's configuration from {case.target.hda.folder}")
         with rehearsal_lake(sandbox, root / "hda", case.target.hda) as lake:
             ticket = _write_workbook(case, root, lake)
             _grant(case, sandbox)

@@ -56,7 +56,10 @@ def up(as_json: bool) -> int:
 
     with terminal.Progress() as progress:
         start_sandbox(progress)
-    return _show_status(as_json)
+    code = _show_status(as_json)
+    if not as_json:
+        terminal.out.print("It stays up until you type: dedl-workbook sandbox down")
+    return code
 
 
 @sandbox.command(example="dedl-workbook sandbox down")
