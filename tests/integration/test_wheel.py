@@ -144,6 +144,8 @@ def operators(tmp_path: Path) -> Path:
     (packages,) = environment.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (environment / "servers").symlink_to(Path(sys.prefix) / "servers")
+    # Templates of nbconvert and others.
+    (environment / "share").symlink_to(Path(sys.prefix) / "share")
     for program in ("weed", "uv"):
         (environment / "bin" / program).symlink_to(Path(sys.prefix) / "bin" / program)
     return environment / "bin"
