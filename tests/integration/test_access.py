@@ -19,6 +19,7 @@ from dedl_sandbox import oidc
 from dedl_workbook.base.errors import InputError, ServiceError
 from dedl_workbook.case.case import Case
 from dedl_workbook.notebooks.attempt import Attempt
+from dedl_workbook.parameters.helpdesk import HelpDesk, settings_of
 from dedl_workbook.parameters.target import Iam
 from dedl_workbook.parameters.ticket import Ticket
 from dedl_workbook.publication.job import Job, Outcome, Verdict
@@ -59,6 +60,16 @@ class Desk:
         assert settings
         target = job.target.model_copy(update={"iam": settings.model_copy(update=iam or {})})
         return replace(job, target=target)
+
+    def helpdesk(self, kind: str, **changes: Any) -> HelpDesk:
+        """Return the settings of a help desk of the sandbox."""
+        prefix = "DEDL_SANDBOX__HELPDESK__"
+        values = {
+            key.removeprefix(prefix).lower(): value
+            for key, value in self.sandbox.connections.items()
+            if key.startswith(prefix) and kind != "outbox"
+        }
+        return settings_of(kind).model_validate(values | {"kind": kind} | changes)
 
     def grant(self, *roles: str) -> None:
         for role in roles or (self.role,):
@@ -281,8 +292,7 @@ def test_the_request_is_sent_after_a_crash_before_it_was_sent(desk: Desk) -> Non
 @pytest.mark.parametrize("kind", ["roundup", "outbox"])
 def test_the_request_goes_through_the_help_desk_once(desk: Desk, kind: str) -> None:
     job = desk.job({"request_via": "helpdesk"}, ticket="DEMO-2")
-    settings = job.target.helpdesk.model_copy(update={"kind": kind})
-    job = replace(job, target=job.target.model_copy(update={"helpdesk": settings}))
+    job = replace(job, target=job.target.model_copy(update={"helpdesk": desk.helpdesk(kind)}))
     case = job.target.archive / "DEMO-2"
 
     first = access.apply(access.plan(job))
@@ -300,9 +310,8 @@ def test_the_request_goes_through_the_help_desk_once(desk: Desk, kind: str) -> N
 
 def test_says_that_the_help_desk_is_down_and_sends_later(desk: Desk) -> None:
     job = desk.job({"request_via": "helpdesk"}, ticket="DEMO-2")
-    down = {"kind": "roundup", "url": "http://127.0.0.1:9"}
-    settings = job.target.helpdesk.model_copy(update=down)
-    deaf = replace(job, target=job.target.model_copy(update={"helpdesk": settings}))
+    down = desk.helpdesk("roundup", url="http://127.0.0.1:9")
+    deaf = replace(job, target=job.target.model_copy(update={"helpdesk": down}))
     plan = access.plan(deaf)
 
     with pytest.raises(ServiceError):

@@ -34,6 +34,8 @@ from tests.integration.lake import (
     write_dataset,
 )
 
+LAG = "STAC API: up to date with the database"
+
 
 @pytest.fixture
 def lake(data_lake: Sandbox, tmp_path: Path) -> Iterator[Lake]:
@@ -338,7 +340,10 @@ def test_check_sees_another_collection(lake: Lake) -> None:
     plan = catalog.plan(lake.job(_published(lake), mode="replace"))
     lake.execute("update collections set content = jsonb_set(content, '{title}', '\"No\"')")
 
-    assert set(_failed(lake, plan)) == {"database: collection", "STAC API: collection"}
+    failed = _failed(lake, plan)
+
+    assert set(failed) == {"database: collection", "STAC API: collection", LAG}
+    assert failed[LAG] == "the database itself does not hold it as published"
 
 
 @pytest.mark.parametrize(

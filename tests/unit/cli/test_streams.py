@@ -49,6 +49,11 @@ def test_a_run_whose_reader_has_gone_goes_on(queue: Path) -> None:
     assert "could not run OP-3" in err
 
 
+def errors(stderr: bytes) -> list[bytes]:
+    """Return the lines but the one on the pool, which `status` asks and which is away here."""
+    return [line for line in stderr.splitlines() if b"were not compared with the pool" not in line]
+
+
 @pytest.mark.parametrize("command", ["rules", "rules --json", "status", "--help"])
 def test_what_nobody_reads_is_printed_all_the_same(queue: Path, command: str) -> None:
     reader, writer = os.pipe()
@@ -58,8 +63,8 @@ def test_what_nobody_reads_is_printed_all_the_same(queue: Path, command: str) ->
     shell = ["/bin/sh", "-c", f"exec {' '.join(PROGRAM)} {command} >&-"]
     closed = subprocess.run(shell, capture_output=True)
 
-    assert [gone.returncode, gone.stderr] == [DONE, b""]
-    assert [closed.returncode, closed.stderr] == [DONE, b""]
+    assert [gone.returncode, errors(gone.stderr)] == [DONE, []]
+    assert [closed.returncode, errors(closed.stderr)] == [DONE, []]
 
 
 @pytest.mark.parametrize("command", ["rules", "rules --json", "status", "run --help"])
@@ -70,5 +75,5 @@ def test_a_stream_that_does_not_know_a_letter_gets_it_escaped(queue: Path, comma
             env=os.environ | {"PYTHONIOENCODING": encoding},
             capture_output=True,
         )
-        assert [done.returncode, done.stderr] == [DONE, b""]
+        assert [done.returncode, errors(done.stderr)] == [DONE, []]
         done.stdout.decode(encoding)

@@ -228,10 +228,16 @@ def test_an_id_that_can_not_be_in_urls_or_keys_is_an_error(tmp_path: Path, name:
     assert any("can't be used" in message for message in messages)
 
 
-@pytest.mark.parametrize("name", ["a b", "100%", "a[1]", "Zürich", "a+b~c", "日本", "x" * 200])
+@pytest.mark.parametrize("name", ["a b", "100%", "a[1]", "Zürich", "a+b~c", "x" * 200])
 @good("I03")
 def test_ids_with_odd_characters_are_fine(tmp_path: Path, name: str) -> None:
     assert report(any_dataset(tmp_path, any_item(name))).findings == ()
+
+
+def test_an_id_in_another_script_is_fine_whatever_files_may_be_called(tmp_path: Path) -> None:
+    findings = report(any_dataset(tmp_path, any_item("日本"))).findings
+
+    assert [finding.rule for finding in findings] == ["L08"]
 
 
 def polygon(*positions: list[float]) -> dict[str, Any]:

@@ -190,7 +190,8 @@ def _request(chance: Random) -> Request:
         "path": unquote(path.decode("latin-1")),
         "raw_path": path,
         "query_string": chance.choice(["&", ";", "&&"]).join(pairs).encode(errors="replace"),
-        "headers": chance.sample(_HEADERS, chance.choice([0, 0, 1, 2])),
+        # Of another host or page it would be refused before it is read.
+        "headers": [(b"host", b"127.0.0.1"), *chance.sample(_HEADERS, chance.choice([0, 0, 1, 2]))],
         "body": _body(chance) if chance.random() < 0.7 else b"",
     }
 
