@@ -6,6 +6,8 @@ import os
 import shutil
 import stat
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,15 @@ from typing import BinaryIO
 
 from dedl_workbook.base.errors import InputError
 
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+"""What zipfile raises, in time, for a zip whose bytes were changed."""
 GROUP_ALONE = 0o027
 """The rights that others than the owner and the group don't get, and the group's to write."""
 _hidden = 0

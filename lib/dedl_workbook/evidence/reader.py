@@ -9,23 +9,13 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from dedl_workbook.base.errors import EvidenceError, InputError
-
-_BROKEN_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    UnicodeDecodeError,
-)
-"""What zipfile raises, in time, for a zip whose bytes were changed."""
+from dedl_workbook.base.files import BROKEN_ZIP
 
 
 class Store(Protocol):
@@ -57,7 +47,7 @@ def open_store(path: Path) -> Iterator[Store]:
                 yield _Zip(archive, path)
         else:
             raise InputError("is neither a folder nor a zip", where=str(path))
-    except _BROKEN_ZIP as error:
+    except BROKEN_ZIP as error:
         raise EvidenceError(f"the zip was changed: {error}", where=str(path)) from error
     except OSError as error:
         where = str(error.filename or path)

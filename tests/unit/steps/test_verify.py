@@ -34,6 +34,25 @@ def test_an_archive_with_each_file_by_its_name_is_whole_also_of_equal_ones() -> 
     assert verify_hda._differing(_archive(a_txt=b"same", b_txt=b"same"), empty) == ""
 
 
+@pytest.mark.parametrize("offset", [6, 30 + len("ITEM/a.txt")])
+def test_an_archive_that_is_encrypted_or_damaged_inside_is_a_fault_and_no_traceback(
+    offset: int,
+) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a", "b"):
+            archive.writestr(f"ITEM/{name}.txt", b"same")
+    data = bytearray(held.getvalue())
+    # The flag of encryption, in both places; or the compressed bytes themselves.
+    data[offset] ^= 1 if offset == 6 else 0xFF
+    if offset == 6:
+        data[data.index(b"PK\1\2") + 8] ^= 1
+
+    fault = verify_hda._differing(io.BytesIO(bytes(data)), DELIVERED)
+
+    assert fault.startswith("is no archive of its 2 files")
+
+
 @pytest.mark.parametrize(
     ("archive", "wrong"),
     [

@@ -19,6 +19,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from dedl_workbook.base.files import BROKEN_ZIP
 from dedl_workbook.base.parallel import map_shards
 from dedl_workbook.dataset.dataset import bounded
 from dedl_workbook.parameters.fields import StepName
@@ -305,7 +306,7 @@ def _differing(archive: IO[bytes], delivered: Delivered) -> str:
                 for one in files.infolist()
                 if not one.is_dir() and one.file_size
             }
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+    except (*BROKEN_ZIP, OSError) as error:
         return f"is no archive of its {len(meant)} files: {error}"
     wrong = [f"lacks {name}" for name in meant.keys() - held.keys()]
     wrong += [f"holds {name}, which was not delivered" for name in held.keys() - meant.keys()]
